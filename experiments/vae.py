@@ -1,0 +1,498 @@
+"""What does a VAE buy over an autoencoder, and what does it cost?
+
+Trains autoencoders that differ in one thing each, all seeds of a model as one program, and measures
+reconstruction, latent space, samples from several samplers, and likelihood. With --compare it ends
+in one table and six claims, whose thresholds are fixed below, before the run:
+
+    python experiments/vae.py --flagfile=experiments/flags/vae_digits.flags
+"""
+
+import math
+import time
+import zlib
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+
+from genjax import claims, data, evaluate, parallel, report, runs, steps
+from genjax.errors import UsageError
+from genjax.models import autoencoder, classifier
+from genjax.samplers import SAMPLERS
+
+MODELS = ("ae", "dae", "rae", "vae", "beta_vae", "iwae", "wae_mmd", "vamp", "hvae", "ladder")
+DETERMINISTIC = ("ae", "dae", "rae", "wae_mmd")
+CLASSIFIER_STEPS, CLASSIFIER_SEED = 1000, 0
+# Initialisation and validation look at no more images than this.
+FIRST = 1000
+
+_MODEL = flags.DEFINE_enum("model", "vae", MODELS, "The model to train, where --compare is empty.")
+_COMPARE = flags.DEFINE_list(
+    "compare", [], f"Two or more models, trained alike, for the table and the claims: {MODELS}."
+)
+_SAMPLERS = flags.DEFINE_list(
+    "samplers", ["normal", "gaussian", "gmm", "posterior", "vamp"], "Where latents come from."
+)
+_DATA = flags.DEFINE_string(
+    "data", "digits", "digits (embedded, 8x8), idx:<folder of MNIST-style files> or tfds:<name>."
+)
+_BINARIZE = flags.DEFINE_enum(
+    "binarize",
+    "none",
+    data.BINARIZATIONS,
+    "Grey levels, a threshold at 1/2, binary images drawn anew at every use, or drawn once: four "
+    "data sets whose likelihoods must not be compared.",
+)
+_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Fixes train, valid and test.", lower_bound=0)
+_VALID = flags.DEFINE_integer("valid", None, "Images held out of train.", lower_bound=1)
+_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps prepared data sets.")
+_TFDS_MANUAL_DIR = flags.DEFINE_string(
+    "tfds_manual_dir", None, "Folder with the archives of a tfds data set, in place of a download."
+)
+_ARCH = flags.DEFINE_enum("arch", "mlp", ("mlp", "conv"), "Layers at the pixels.")
+_HIDDEN = flags.DEFINE_list("hidden", ["128", "128"], "Widths of the hidden dense layers.")
+_CHANNELS = flags.DEFINE_integer("channels", 32, "Of the first convolution.", lower_bound=1)
+_ACTIVATION = flags.DEFINE_enum("activation", "relu", ("relu", "tanh", "gelu", "elu"), "Of all.")
+_LATENT = flags.DEFINE_integer("latent", 8, "Latents of the lowest layer.", lower_bound=1)
+_LAYERS = flags.DEFINE_integer(
+    "layers", 2, "Stochastic layers of hvae and ladder, each half as wide.", lower_bound=2
+)
+_LIKELIHOOD = flags.DEFINE_enum(
+    "likelihood", "gaussian", ("bernoulli", "gaussian"), "Of the pixels given the latents."
+)
+_DECODER_STD = flags.DEFINE_list(
+    "decoder_std",
+    ["learned"],
+    "Standard deviation of the Gaussian decoder in grey levels (0..1): a number, 'learned', or "
+    "several, which trains each model with each.",
+)
+_K = flags.DEFINE_integer("k", 1, "Posterior draws an image; iwae: see --iwae_k.", lower_bound=1)
+_IWAE_K = flags.DEFINE_integer("iwae_k", 10, "Importance samples of iwae.", lower_bound=1)
+_DREG = flags.DEFINE_bool("dreg", False, "iwae: the doubly reparameterised gradient.")
+_BOUND = flags.DEFINE_enum(
+    "bound", "elbo", ("elbo", "iwae"), "What vamp, hvae and ladder train; iwae takes --iwae_k."
+)
+_BETA = flags.DEFINE_float("beta", 4.0, "beta_vae: weight of the rate.", lower_bound=0.0)
+_FREE_BITS = flags.DEFINE_float("free_bits", 0.5, "ladder: nats a layer.", lower_bound=0.0)
+_PSEUDO_INPUTS = flags.DEFINE_integer("pseudo_inputs", 50, "vamp: components.", lower_bound=1)
+_CORRUPTION = flags.DEFINE_float("corruption", 0.2, "dae: std of the input noise.", lower_bound=0.0)
+_RAE = flags.DEFINE_enum(
+    "rae",
+    "l2",
+    ("l2", "gp", "sn"),
+    "rae: what holds the decoder smooth: its weights' norm, its "
+    "gradient's penalty, or spectral norm.",
+)
+_RAE_LATENT = flags.DEFINE_float("rae_latent", 0.05, "rae: weight of |z|^2 / 2.", lower_bound=0.0)
+_RAE_DECODER = flags.DEFINE_float("rae_decoder", 1e-3, "rae: weight of l2 or gp.", lower_bound=0.0)
+_MMD_WEIGHT = flags.DEFINE_float("mmd_weight", 100.0, "wae_mmd: of the MMD.", lower_bound=0.0)
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's.", lower_bound=0.0)
+_SCHEDULE = flags.DEFINE_enum(
+    "schedule", "cosine", ("constant", "cosine", "burda"), "Of the learning rate over --steps."
+)
+_ADAM_EPS = flags.DEFINE_float("adam_eps", 1e-8, "Adam's epsilon.", lower_bound=0.0)
+_REDUCTION = flags.DEFINE_enum(
+    "reduction", "mean", ("mean", "sum"), "Of the gradient over the batch."
+)
+_NLL_SAMPLES = flags.DEFINE_integer(
+    "nll_samples", 5000, "Importance samples of the test likelihood.", lower_bound=1
+)
+runs.define_flags(steps=3000, batch_size=128)
+FLAGS = flags.FLAGS
+
+
+def main():
+    begun = time.monotonic()
+    clock = runs.CompileClock()
+    arms = parse_arms()
+    check_samplers(_SAMPLERS.value)
+    FLAGS.workdir = FLAGS.workdir or runs.default_workdir("vae")
+    runs.enable_compile_cache(FLAGS.compile_cache)
+    splits = data.load(
+        _DATA.value,
+        seed=_SPLIT_SEED.value,
+        valid=_VALID.value,
+        binarize=_BINARIZE.value,
+        tfds_dir=_TFDS_DIR.value,
+        tfds_manual_dir=_TFDS_MANUAL_DIR.value,
+    )
+    size = len(splits["train"]["label"])
+    if FLAGS.batch_size > size:
+        raise UsageError(f"--batch_size={FLAGS.batch_size}: only {size} training images")
+    shape = splits["train"]["image"].shape[1:]
+    models = {arm: build_model(arm, shape) for arm in arms}
+    run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(models, shape))
+    if FLAGS.tensorboard:
+        run.open_tensorboard()
+
+    timing = dict.fromkeys(("train_s", "evaluate_s"), 0.0)
+    shown = measured_images(splits)
+    classify, record = train_classifier(run, shown)
+    ref = evaluate.reference(shown, classify)
+    seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
+    found = baselines(ref)
+    for arm, model in models.items():
+        cached = run.read_json(f"evaluation/{arm}.json")
+        if cached is None:
+            started = time.monotonic()
+            params = train(run, arm, model, splits, seeds)
+            timing["train_s"] += time.monotonic() - started
+            started = time.monotonic()
+            cached, arrays = measure(arm, model, params, ref, seeds)
+            run.write_arrays(f"arrays/{arm}.npz", arrays)
+            run.write_json(f"evaluation/{arm}.json", cached)
+            timing["evaluate_s"] += time.monotonic() - started
+        found |= {f"{arm}/{path}": values for path, values in cached.items()}
+
+    timing |= {"compile_s": clock.seconds, "total_s": time.monotonic() - begun}
+    timing |= {"cache_hits": clock.hits, "cache_misses": clock.misses}
+    summary = {
+        "experiment": "vae",
+        "title": "VAE (ELBO) against autoencoder (reconstruction)",
+        "data": data.name(_DATA.value, _BINARIZE.value),
+        "flags": runs.flag_values(),
+        "seeds": seeds,
+        "arms": arms,
+        "samplers": _SAMPLERS.value,
+        "metrics": {
+            path: claims.summarize(values, evaluate.unit(path)) for path, values in found.items()
+        },
+        "claims": judge(found, arms, len(seeds)) if _COMPARE.value else [],
+        "classifier": record,
+        "notes": notes(models),
+        "timing": timing,
+    } | runs.environment()
+    run.write_json("summary.json", summary)
+    page = report.write(run.folder)
+    for claim in summary["claims"]:
+        runs.say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+    runs.say(f"report: {page}")
+
+
+def parse_arms() -> list[str]:
+    """The models to train, `name` or `name@std` where several decoder scales are swept."""
+    names = _COMPARE.value or [_MODEL.value]
+    for name in names:
+        if name not in MODELS:
+            raise UsageError(f"--compare={name}: no such model; choices: {', '.join(MODELS)}")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--compare={','.join(names)}: a model is named twice")
+    if _COMPARE.value and len(names) < 2:
+        raise UsageError(f"--compare={names[0]}: claims need two models; use --model for one")
+    stds = _DECODER_STD.value if _LIKELIHOOD.value == "gaussian" else ["learned"]
+    for std in stds:
+        if std != "learned" and not _is_positive(std):
+            raise UsageError(f"--decoder_std={std}: a positive number or 'learned'")
+    if not all(width.isdigit() and int(width) for width in _HIDDEN.value):
+        raise UsageError(f"--hidden={','.join(_HIDDEN.value)}: positive whole numbers")
+    return names if len(stds) == 1 else [f"{name}@{std}" for name in names for std in stds]
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def check_samplers(names: list[str]):
+    for name in names:
+        if name not in SAMPLERS:
+            raise UsageError(f"--samplers={name}: no such sampler; choices: {', '.join(SAMPLERS)}")
+
+
+def build_model(arm: str, shape: tuple[int, int, int]) -> autoencoder.Model:
+    """The network of an arm; what it is trained on is `objective`."""
+    name, _, std = arm.partition("@")
+    std = std or _DECODER_STD.value[0]
+    deep = name in ("hvae", "ladder")
+    return autoencoder.build(
+        image_shape=shape,
+        latent=_LATENT.value,
+        layers=_LAYERS.value if deep else 1,
+        family={"hvae": "hierarchical", "ladder": "ladder"}.get(name, "flat"),
+        deterministic=name in DETERMINISTIC,
+        pseudo_inputs=_PSEUDO_INPUTS.value if name == "vamp" else 0,
+        arch=_ARCH.value,
+        hidden=tuple(int(width) for width in _HIDDEN.value),
+        channels=_CHANNELS.value,
+        activation=_ACTIVATION.value,
+        likelihood=_LIKELIHOOD.value,
+        decoder_std=None if std == "learned" else float(std),
+        spectral_norm=name == "rae" and _RAE.value == "sn",
+        dtype=jnp.dtype(FLAGS.precision),
+    )
+
+
+def objective(name: str, model: autoencoder.Model):
+    """What a model minimises, in nats an image."""
+    if name == "iwae":
+        return (steps.dreg_loss if _DREG.value else steps.iwae_loss)(model, k=_IWAE_K.value)
+    if name in ("vamp", "hvae", "ladder") and _BOUND.value == "iwae":
+        return steps.iwae_loss(model, k=_IWAE_K.value)
+    rae = {"latent_weight": _RAE_LATENT.value}
+    rae |= {
+        "l2": {"decoder_l2": _RAE_DECODER.value},
+        "gp": {"decoder_gradient": _RAE_DECODER.value},
+    }.get(_RAE.value, {})
+    elbo = partial(steps.elbo_loss, model, k=_K.value)
+    return {
+        "ae": partial(steps.reconstruction_loss, model),
+        "dae": partial(steps.reconstruction_loss, model, corruption=_CORRUPTION.value),
+        "rae": partial(steps.reconstruction_loss, model, **rae),
+        "wae_mmd": partial(steps.reconstruction_loss, model, mmd_weight=_MMD_WEIGHT.value),
+        "vae": elbo,
+        "beta_vae": partial(elbo, beta=_BETA.value),
+        "vamp": elbo,
+        "hvae": elbo,
+        "ladder": partial(elbo, free_bits=_FREE_BITS.value),
+    }[name]()
+
+
+def train(run, arm, model, splits, seeds):
+    """Trains all seeds of an arm, or continues; returns params with leaves [seeds, ...]."""
+    rate = steps.schedule(_SCHEDULE.value, _LEARNING_RATE.value, FLAGS.steps)
+    optimizer = optax.adam(rate, eps=_ADAM_EPS.value)
+    loss, dynamic = objective(arm.partition("@")[0], model), _BINARIZE.value == "dynamic"
+    images = splits["train"]["image"]
+    log_every, save_every = runs.intervals(FLAGS.steps, FLAGS.log_every, FLAGS.checkpoint_every)
+    state = runs.train(
+        run,
+        arm,
+        steps.training_step(loss, optimizer, reduction=_REDUCTION.value, dynamic=dynamic),
+        lambda key: steps.init_state(model.init(key, images[:FIRST]), optimizer),
+        {"image": images},
+        seeds=seeds,
+        steps=FLAGS.steps,
+        batch_size=FLAGS.batch_size,
+        log_every=log_every,
+        save_every=save_every,
+        how=parallel.plan(convolutions=_ARCH.value == "conv", steps_per_call=FLAGS.steps_per_call),
+        mode=FLAGS.parallel,
+        validate=validation(loss, splits["valid"]["image"][:FIRST], seeds, dynamic),
+    )
+    return state.params
+
+
+def validation(loss, images, seeds, dynamic):
+    """state -> {"valid_loss": [seeds]}: the training loss on held-out images, the same noise."""
+    index = jnp.arange(len(images))
+
+    @jax.jit
+    def mean_loss(params, key):
+        pixels = steps.bernoulli_pixels(key, index, images) if dynamic else images
+        batch = {"image": pixels, "index": index, "weight": jnp.ones(len(images))}
+        return loss(params, batch, key, parallel.identity)[0].mean()
+
+    def validate(state):
+        each = [jax.tree.map(lambda leaf, i=i: leaf[i], state.params) for i in range(len(seeds))]
+        losses = [mean_loss(p, jax.random.key(seed)) for p, seed in zip(each, seeds, strict=True)]
+        return {"valid_loss": jax.device_get(losses)}
+
+    return validate
+
+
+def measured_images(splits):
+    """The images that measures see: `dynamic` binary images are drawn once, by split."""
+    if _BINARIZE.value != "dynamic":
+        return splits
+    draw = jax.jit(steps.bernoulli_pixels)
+    shown = {}
+    for number, (name, split) in enumerate(splits.items()):
+        key = jax.random.key(number)
+        images = evaluate.batched(
+            partial(draw, key), np.arange(len(split["label"])), split["image"]
+        )
+        shown[name] = split | {"image": images}
+    return shown
+
+
+def train_classifier(run, splits):
+    """The classifier whose features the measures use, and the record of it for the report."""
+    train_split, test_split = splits["train"], splits["test"]
+    init, apply = classifier.build(int(train_split["label"].max()) + 1)
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, CLASSIFIER_STEPS))
+    state = runs.train(
+        run,
+        "classifier",
+        steps.training_step(steps.classification_loss(apply), optimizer),
+        lambda key: steps.init_state(init(key, train_split["image"][:2]), optimizer),
+        train_split,
+        seeds=[CLASSIFIER_SEED],
+        steps=CLASSIFIER_STEPS,
+        batch_size=min(128, len(train_split["label"])),
+        log_every=CLASSIFIER_STEPS // 10,
+        save_every=CLASSIFIER_STEPS,
+        how=parallel.plan(convolutions=True),
+    )
+    params = jax.tree.map(lambda leaf: leaf[0], state.params)
+
+    @jax.jit
+    def forward(images):
+        logits, features = apply(params, images)
+        return jax.nn.softmax(logits), features
+
+    classify = partial(evaluate.batched, forward)
+    hits = classify(test_split["image"])[0].argmax(-1) == test_split["label"]
+    digest = 0
+    for leaf in jax.tree.leaves(params):
+        digest = zlib.crc32(leaf.tobytes(), digest)
+    return classify, {
+        "seed": CLASSIFIER_SEED,
+        "steps": CLASSIFIER_STEPS,
+        "test_accuracy": float(hits.mean()),
+        "weights_crc32": f"{digest:08x}",
+    }
+
+
+def baselines(ref):
+    """Measures without training, one value each: PCA, floor, ceiling, and the probe's controls."""
+    train, test = ref.splits["train"], ref.splits["test"]
+    pca = evaluate.pca_coder(train["image"], _LATENT.value)
+    rows = {"pca": evaluate.measure_coder(pca, ref, ["gaussian", "gmm"], 0)[0]}
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(train["label"]))[: ref.count]
+    noise = rng.random((ref.count, *test["image"].shape[1:]), np.float32)
+    for row, images in (("floor", train["image"][some]), ("ceiling", noise)):
+        rows[row] = evaluate.measure_samples(images, ref, 0)
+    untrained = build_model("ae", test["image"].shape[1:])
+    params = untrained.init(jax.random.key(0), train["image"][:FIRST])
+    encode = jax.jit(lambda images: untrained.encode(params, images)["mean"])
+    controls = {
+        "pixels": lambda images: images.reshape(len(images), -1),
+        "random": partial(evaluate.batched, encode),
+    }
+    for row, code in controls.items():
+        codes = code(train["image"]), train["label"], code(test["image"]), test["label"]
+        rows[row] = evaluate.probes(*codes, 0)
+    return {f"{row}/{path}": [v] for row, found in rows.items() for path, v in found.items()}
+
+
+def measure(arm, model, params, ref, seeds):
+    """All measures of an arm, a list over seeds by path, and the arrays of its pictures."""
+    functions = evaluate.compile_functions(model, _NLL_SAMPLES.value)
+    collected, pictures = [], []
+    for i, seed in enumerate(seeds):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], params)
+        coder = evaluate.neural_coder(model, functions, one, ref, seed)
+        found, arrays = evaluate.measure_coder(coder, ref, _SAMPLERS.value, seed)
+        parts = [evaluate.measure_units(functions, one, ref, seed)]
+        if arm.partition("@")[0] not in DETERMINISTIC:
+            parts.append(evaluate.measure_posterior(model, functions, one, ref, seed))
+        for more, extra in parts:
+            found, arrays = found | more, arrays | extra
+        if model.log_std:
+            found["decoder_std"] = math.exp(model.log_std(one))
+        collected.append(found)
+        pictures.append(arrays)
+        runs.say(f"{arm}: seed {seed} measured")
+    arrays = pictures[0]
+    for name in ("variances", "kl_units"):
+        if name in arrays:
+            arrays[name] = np.stack([each[name] for each in pictures])
+    return {path: [found[path] for found in collected] for path in collected[0]}, arrays
+
+
+def judge(found, arms, seeds):
+    """The six claims, where both sides were trained; thresholds fixed here, before any run."""
+    ae, vae = (next((a for a in arms if a.partition("@")[0] == n), None) for n in ("ae", "vae"))
+
+    def compare(id, statement, left, right, direction, threshold=0.0, transform=float):
+        # A side that does not depend on the seed, such as PCA, is compared with every seed.
+        sides = [found[path] * (seeds // len(found[path])) for path in (left, right)]
+        left, right = ([transform(value) for value in side] for side in sides)
+        return claims.claim(id, statement, left, right, threshold=threshold, direction=direction)
+
+    made = []
+    if ae and vae:
+        made += [
+            compare(
+                "V1",
+                "At equal latent size the AE reconstructs better than the VAE: MSE(AE) - MSE(VAE)",
+                f"{ae}/mse",
+                f"{vae}/mse",
+                "less",
+            ),
+            compare(
+                "V3",
+                "The VAE's aggregated posterior is nearer to N(0, I): MMD(VAE) - MMD(AE)",
+                f"{vae}/mmd",
+                f"{ae}/mmd",
+                "less",
+            ),
+            compare(
+                "V4",
+                "The VAE's interpolations are smoother: roughness(VAE) - roughness(AE)",
+                f"{vae}/roughness",
+                f"{ae}/roughness",
+                "less",
+            ),
+        ]
+    if ae and vae and "normal" in _SAMPLERS.value:
+        made.append(
+            compare(
+                "V2",
+                "From N(0, I) the VAE's samples beat the AE's: kFID(VAE) - kFID(AE)",
+                f"{vae}/normal/kfid",
+                f"{ae}/normal/kfid",
+                "less",
+            )
+        )
+    if ae:
+        statement = "AE codes beat PCA of the same size at reconstruction and at the linear probe"
+        parts = [
+            compare("V5a", "MSE(AE) - MSE(PCA)", f"{ae}/mse", "pca/mse", "less"),
+            compare(
+                "V5b",
+                "probe accuracy(AE) - probe accuracy(PCA), all labels",
+                f"{ae}/probe/all",
+                "pca/probe/all",
+                "greater",
+            ),
+        ]
+        made.append(claims.both("V5", statement, parts))
+    if ae and vae and "gmm" in _SAMPLERS.value:
+        made.append(
+            compare(
+                "V6",
+                "With the same fitted mixture the AE samples as well as the VAE or better: "
+                "log kFID(AE) - log kFID(VAE) below log 1.1",
+                f"{ae}/gmm/kfid",
+                f"{vae}/gmm/kfid",
+                "less",
+                threshold=math.log(1.1),
+                transform=math.log,
+            )
+        )
+    return sorted(made, key=lambda claim: claim["id"])
+
+
+def notes(models):
+    """What a reader must know beside the figures."""
+    lines = [
+        "Samples are decoder means, without pixel noise; sampler fits see training images only.",
+        "kFID and kKID compare features of a small classifier trained on this data set: they rank "
+        "models within one run, and are not the FID of other papers.",
+    ]
+    if _LIKELIHOOD.value == "bernoulli" and _BINARIZE.value == "none":
+        lines.append("A Bernoulli decoder on grey levels: its 'nats' are a cross-entropy, no NLL.")
+    if any(model.log_std for model in models.values()):
+        lines.append(
+            "Gaussian decoder: NLL is a density over grey levels in [0, 1], and may be negative; "
+            "the decoder's standard deviation is a column of the table."
+        )
+    return lines
+
+
+def disk_needed(models, shape):
+    """Bytes for the checkpoints: three of (params, two moments) for all seeds, and 50 MB."""
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    trees = [jax.eval_shape(m.init, jax.random.key(0), images) for m in models.values()]
+    return 5e7 + 4 * 9 * FLAGS.seeds * sum(map(autoencoder.parameter_count, trees))
+
+
+if __name__ == "__main__":
+    runs.launch(main)

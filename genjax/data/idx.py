@@ -1,0 +1,83 @@
+"""A folder of four IDX files, the format of MNIST (LeCun, Cortes and Burges 1998)."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from genjax.errors import UsageError
+
+_UNSIGNED_BYTE = 0x08
+
+
+def read(folder: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The train and the test (t10k) examples of a folder, plain or gzipped.
+
+    Each is `{"image": float32 [n, height, width, 1] in [0, 1], "label": int32 [n]}`.
+
+    Raises:
+      UsageError: folder or file is missing, or damaged, or the files do not fit each other.
+    """
+    flag, path = f"--data=idx:{folder}", Path(folder).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"{flag}: there is no such folder")
+    train, test = (_read_part(flag, path, part) for part in ("train", "t10k"))
+    sizes = ["x".join(map(str, part["image"].shape[1:3])) for part in (train, test)]
+    if sizes[0] != sizes[1]:
+        raise UsageError(f"{flag}: train images are {sizes[0]} pixels, t10k images are {sizes[1]}")
+    return train, test
+
+
+def _read_part(flag: str, folder: Path, part: str) -> dict[str, np.ndarray]:
+    image_path = _find(flag, folder, f"{part}-images", 3)
+    label_path = _find(flag, folder, f"{part}-labels", 1)
+    image, label = _read_array(flag, image_path, 3), _read_array(flag, label_path, 1)
+    if not image.size:
+        raise UsageError(f"{flag}: {image_path.name} holds no pixels, its shape is {image.shape}")
+    if len(image) != len(label):
+        raise UsageError(
+            f"{flag}: {image_path.name} holds {len(image)} images, "
+            f"{label_path.name} {len(label)} labels"
+        )
+    return {
+        "image": np.divide(image[..., None], 255, dtype=np.float32),
+        "label": label.astype(np.int32),
+    }
+
+
+def _find(flag: str, folder: Path, stem: str, ndim: int) -> Path:
+    names = [f"{stem}{dot}idx{ndim}-ubyte{gz}" for dot in "-." for gz in ("", ".gz")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise UsageError(f"{flag}: the folder has no file {names[0]}, plain or as .gz")
+
+
+def _read_array(flag: str, path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
+    """One IDX file: two zero bytes, type, number of axes, big-endian lengths, the values."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{flag}: {path.name} is damaged or cannot be read: {error}") from error
+
+    header = 4 + 4 * ndim
+    expected = header
+    if len(content) >= header:
+        magic, *shape = struct.unpack_from(f">{1 + ndim}I", content)
+        right = _UNSIGNED_BYTE << 8 | ndim
+        if magic != right:
+            raise UsageError(
+                f"{flag}: {path.name} does not hold unsigned bytes with {ndim} axes: "
+                f"magic number {right} expected, {magic} found"
+            )
+        expected += math.prod(shape)
+    if len(content) != expected:
+        wrong = "cut short" if len(content) < expected else "too long"
+        found = f"{expected} bytes expected, {len(content)} found"
+        raise UsageError(f"{flag}: {path.name} is {wrong}: {found}")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -1,0 +1,165 @@
+"""TensorFlow Datasets: preparing an image data set needs TensorFlow, reading it does not."""
+
+import contextlib
+import difflib
+import importlib.util
+import io
+import re
+import textwrap
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from genjax.errors import UsageError
+
+# tfds 4.9.10 declares neither importlib_resources nor Pillow, with which it decodes images, and
+# array_record for Linux alone. Without importlib_resources its import fails without an exception.
+_PACKAGES = {
+    "tensorflow_datasets": "tensorflow-datasets",
+    "importlib_resources": "importlib_resources",
+    "array_record": "array_record",
+    "PIL": "pillow",
+}
+_RECORDS_A_READ = 1024
+
+
+def read(
+    name: str, data_dir: str | None, manual_dir: str | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The train and the test examples of `tfds:<name>`, which is prepared first if it is not yet.
+
+    Each is `{"image": float32 [n, height, width, channels] in [0, 1], "label": int32 [n]}`, in the
+    order in which tfds stores them.
+
+    Raises:
+      UsageError: a package, the network or a file is missing, or it is no such data set.
+    """
+    flag = f"--data=tfds:{name}"
+    for module, package in _PACKAGES.items():
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f"{flag} needs the package {package}: pip install {package}")
+    if manual_dir is not None and not Path(manual_dir).expanduser().is_dir():
+        raise UsageError(f"--tfds_manual_dir={manual_dir}: there is no such folder")
+
+    # Where TensorFlow is missing, tfds prints a banner at every place that would use it.
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder = _builder(flag, name, data_dir)
+        _check_features(flag, builder.info.features)
+        if not builder.is_prepared():
+            _prepare(flag, builder, manual_dir)
+    if not {"train", "test"} <= set(builder.info.splits):
+        splits = ", ".join(builder.info.splits)
+        raise UsageError(f"{flag}: the splits train and test are needed, it has {splits}")
+    return _read_split(flag, builder, "train"), _read_split(flag, builder, "test")
+
+
+def _builder(flag: str, name: str, data_dir: str | None):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        close = difflib.get_close_matches(re.split("[:/]", name)[0], known)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see tfds.list_builders()"
+        raise UsageError(f"{flag}: tfds knows no such data set; {hint}") from error
+    except (AssertionError, ImportError, OSError, ValueError) as error:
+        line = f"{flag}: {_one_line(error)}"  # such as a version that is not there
+        raise (_missing_module(flag, error) or UsageError(line)) from error
+
+
+def _check_features(flag: str, features) -> None:
+    import tensorflow_datasets as tfds
+
+    names = list(features) if isinstance(features, tfds.features.FeaturesDict) else []
+    if not {"image", "label"} <= set(names):
+        found = ", ".join(names) or "neither"
+        raise UsageError(f"{flag}: the features image and label are needed, it has {found}")
+    image, label = features["image"], features["label"]
+    if len(image.shape) != 3 or None in image.shape or image.np_dtype != np.uint8:
+        raise UsageError(f"{flag}: images of bytes and of one size are needed, it has {image!r}")
+    if label.shape != () or not np.issubdtype(label.np_dtype, np.integer):
+        raise UsageError(f"{flag}: one whole number as label is needed, it has {label!r}")
+
+
+def _prepare(flag: str, builder, manual_dir: str | None) -> None:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
+
+    # Its own ten tries keep a machine without a network waiting for more than three minutes.
+    downloader.MAX_RETRIES = 4
+    try:
+        builder.download_and_prepare(
+            file_format="array_record",
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=manual_dir and Path(manual_dir).expanduser(), try_download_gcs=False
+            ),
+        )
+    except Exception as error:
+        # tfds raises errors of many types over the one that tells what went wrong.
+        usage_error = _missing_module(flag, error) or _no_network(flag, error)
+        if usage_error:
+            raise usage_error from error
+        if isinstance(
+            error,
+            AssertionError  # no files in the manual folder
+            | OSError
+            | tfds.download.DownloadError
+            | tfds.download.download_manager.NonMatchingChecksumError,
+        ):
+            raise UsageError(f"{flag} cannot be prepared: {_one_line(error)}") from error
+        raise
+
+
+def _missing_module(flag: str, error: Exception) -> UsageError | None:
+    for cause in _causes(error):
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            return UsageError(
+                f"{flag} is not prepared yet; the preparation, and nothing else, needs "
+                f"{cause.name}: pip install {cause.name}"
+            )
+    return None
+
+
+def _no_network(flag: str, error: Exception) -> UsageError | None:
+    from requests import exceptions
+
+    network = exceptions.ConnectionError | exceptions.Timeout | urllib.error.URLError
+    causes = list(_causes(error))
+    if not any(isinstance(cause, network) for cause in causes):
+        return None
+    return UsageError(
+        f"{flag}: the network was not reachable for the download ({_one_line(causes[-1])}); give "
+        "--tfds_manual_dir=<folder of its files> or --tfds_dir=<folder where it is prepared>, or "
+        "use --data=digits or --data=idx:<folder>"
+    )
+
+
+def _read_split(flag: str, builder, split: str) -> dict[str, np.ndarray]:
+    try:
+        source = builder.as_data_source(split)
+    except NotImplementedError as error:
+        raise UsageError(
+            f"{flag} is prepared in {builder.data_dir} as {builder.info.file_format.value}, which "
+            "only TensorFlow reads; give another --tfds_dir to prepare it in"
+        ) from error
+    image = np.empty((len(source), *builder.info.features["image"].shape), np.uint8)
+    label = np.empty(len(source), np.int32)
+    for start in range(0, len(source), _RECORDS_A_READ):
+        part = range(start, min(start + _RECORDS_A_READ, len(source)))
+        records = source.__getitems__(part)
+        image[part.start : part.stop] = [record["image"] for record in records]
+        label[part.start : part.stop] = [record["label"] for record in records]
+    return {"image": np.divide(image, 255, dtype=np.float32), "label": label}
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _one_line(error: BaseException) -> str:
+    return textwrap.shorten(str(error) or repr(error), 300)

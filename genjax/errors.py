@@ -1,0 +1,9 @@
+"""The two ways in which a run ends early, and what the shell is told."""
+
+
+class UsageError(ValueError):
+    """Input that cannot be used: one line that names flag, value and choices. Exit code 2."""
+
+
+class RunError(RuntimeError):
+    """A run that failed while it ran, such as a loss that is not finite. Exit code 1."""

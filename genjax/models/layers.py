@@ -1,0 +1,128 @@
+"""Linen building blocks: fully connected stacks, Gaussian heads, and the ends that touch pixels."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "elu": nn.elu}
+
+
+def dense(width: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
+    """A linear layer with Glorot's uniform initialisation (Glorot & Bengio 2010, eq. 16)."""
+    return nn.Dense(width, dtype=dtype, kernel_init=nn.initializers.xavier_uniform(), name=name)
+
+
+class Stack(nn.Module):
+    """Dense layers of the given widths, an activation after each: [..., n] -> [..., widths[-1]]."""
+
+    widths: tuple[int, ...]
+    activation: str
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x):
+        for width in self.widths:
+            x = ACTIVATIONS[self.activation](dense(width, self.dtype)(x))
+        return x
+
+
+class GaussianHead(nn.Module):
+    """Mean and log standard deviation of a diagonal Gaussian, each [..., size], in float32."""
+
+    size: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, h):
+        mean = dense(self.size, self.dtype, "mean")(h)
+        log_std = dense(self.size, self.dtype, "log_std")(h)
+        return mean.astype(jnp.float32), log_std.astype(jnp.float32)
+
+
+class PixelEncoder(nn.Module):
+    """Images [batch, height, width, channels] -> features [batch, hidden[-1]]."""
+
+    arch: str
+    hidden: tuple[int, ...]
+    channels: int
+    activation: str
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x):
+        if self.arch == "conv":
+            for channels in (self.channels, 2 * self.channels):
+                x = nn.Conv(channels, (4, 4), strides=2, dtype=self.dtype)(x)
+                x = ACTIVATIONS[self.activation](x)
+        x = x.reshape(x.shape[0], -1)
+        return Stack(self.hidden, self.activation, self.dtype)(x)
+
+
+class PixelDecoder(nn.Module):
+    """Latents [..., latent] -> logits [..., height, width, channels], in float32.
+
+    The bias of each pixel starts at the logit of `pixel_mean`, the training images' mean (Burda et
+    al. 2016, section 5), so that training starts at the marginal and not at grey.
+    """
+
+    arch: str
+    hidden: tuple[int, ...]
+    channels: int
+    activation: str
+    dtype: jnp.dtype
+    image_shape: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, z):
+        lead = z.shape[:-1]
+        h = Stack(self.hidden, self.activation, self.dtype)(z)
+        if self.arch == "conv":
+            h = self._upsample(h.reshape(-1, h.shape[-1]))
+        else:
+            h = nn.Dense(
+                math.prod(self.image_shape),
+                use_bias=False,
+                dtype=self.dtype,
+                kernel_init=nn.initializers.xavier_uniform(),
+            )(h)
+        bias = self.param("pixel_bias", nn.initializers.zeros, self.image_shape)
+        return h.reshape(*lead, *self.image_shape).astype(jnp.float32) + bias
+
+    def _upsample(self, h):
+        height, width, image_channels = self.image_shape
+        act = ACTIVATIONS[self.activation]
+        # Two stride-2 layers reach the next multiple of four; what is over is cut off.
+        rows, columns = -(-height // 4), -(-width // 4)
+        h = act(dense(rows * columns * 2 * self.channels, self.dtype)(h))
+        h = h.reshape(-1, rows, columns, 2 * self.channels)
+        h = act(nn.ConvTranspose(self.channels, (4, 4), strides=(2, 2), dtype=self.dtype)(h))
+        h = nn.ConvTranspose(
+            image_channels, (4, 4), strides=(2, 2), use_bias=False, dtype=self.dtype
+        )(h)
+        return h[:, :height, :width]
+
+
+def spectral_normalize(params, iterations: int = 8):
+    """Divides every kernel by its largest singular value (Miyato et al. 2018, eq. 8).
+
+    The singular value comes from `iterations` of the power method from a fixed start, so that the
+    function stays pure; no vector is carried from step to step. Kernels are seen as
+    [inputs, outputs] matrices, as in the paper.
+    """
+
+    def normalize(path, leaf):
+        if path[-1].key != "kernel":
+            return leaf
+        matrix = leaf.reshape(-1, leaf.shape[-1])
+        v = jnp.sin(jnp.arange(1, matrix.shape[1] + 1, dtype=matrix.dtype))
+        frozen = jax.lax.stop_gradient(matrix)
+        for _ in range(iterations):
+            u = frozen @ v
+            u = u / jnp.linalg.norm(u)
+            v = frozen.T @ u
+            v = v / jnp.linalg.norm(v)
+        return leaf / (u @ matrix @ v)
+
+    return jax.tree_util.tree_map_with_path(normalize, params)

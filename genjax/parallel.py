@@ -1,0 +1,164 @@
+"""How a step is compiled and spread over devices; the only file that knows them.
+
+Two modes, the same results: `jit` with shardings over a mesh (replica, batch), and `pmap` over the
+batch. Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a
+traced count, so that one compiled program serves every call. Both habits are wrong for
+convolutions on XLA:CPU (3 to 13 times slower inside a loop or under vmap); `plan` decides.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genjax.errors import UsageError
+
+MODES = ("jit", "pmap")
+AUTO_STEPS_PER_CALL = 100
+
+
+class Plan(NamedTuple):
+    """steps_per_call: steps inside one compiled call; unrolled: replicas side by side, no vmap."""
+
+    steps_per_call: int
+    unrolled: bool
+
+
+class Compiled(NamedTuple):
+    """A compiled step and how to place what it takes.
+
+    run: (state, index [calls' steps, seeds, batch], count) -> (state, metrics {name: [steps, s]}),
+        the first `count` steps of `index`; donates the state.
+    place: a host state (leaves [seeds, ...]) -> a device state.
+    """
+
+    run: Callable
+    place: Callable
+    plan: Plan
+
+
+def plan(*, convolutions: bool, steps_per_call: int = 0) -> Plan:
+    """Scan or single steps, vmap or unrolled replicas: by backend and kind of layer.
+
+    steps_per_call: 0 decides here; anything else is taken.
+    """
+    unrolled = convolutions and jax.default_backend() == "cpu"
+    return Plan(steps_per_call or (1 if unrolled else AUTO_STEPS_PER_CALL), unrolled)
+
+
+def identity(tree):
+    """`total` and `gather` where one program sees the whole batch."""
+    return tree
+
+
+def take(arrays: dict, index: jax.Array) -> dict:
+    """The batch of an index [b]: rows of every array, `index`, and weight 0 where index is -1."""
+    rows = jnp.maximum(index, 0)
+    batch = {name: array[rows] for name, array in arrays.items()}
+    return batch | {"index": rows, "weight": (index >= 0).astype(jnp.float32)}
+
+
+def compile_step(
+    step: Callable,
+    arrays: dict,
+    seeds: list[int],
+    batch_size: int,
+    *,
+    mode: str = "jit",
+    how: Plan | None = None,
+    devices: list | None = None,
+) -> Compiled:
+    """Compiles a step of the contract for all seeds, and puts the data on the devices.
+
+    Raises UsageError where pmap's devices do not divide the batch.
+    """
+    how = how or plan(convolutions=False)
+    devices = devices or jax.local_devices()
+    if mode == "pmap":
+        batch_devices, replica_devices = len(devices), 1
+        if batch_size % batch_devices:
+            raise UsageError(
+                f"--batch_size={batch_size}: --parallel=pmap needs a multiple of the "
+                f"{batch_devices} devices"
+            )
+    else:
+        replica_devices = math.gcd(len(seeds), len(devices))
+        batch_devices = math.gcd(batch_size, len(devices) // replica_devices)
+    used = np.array(devices[: replica_devices * batch_devices])
+    mesh = Mesh(used.reshape(replica_devices, batch_devices), ("replica", "batch"))
+    everywhere = NamedSharding(mesh, P())
+    by_replica = NamedSharding(mesh, P("replica") if mode == "jit" else P())
+    by_batch = NamedSharding(mesh, P(None, "replica", "batch"))
+    arrays = jax.device_put(arrays, everywhere)
+    keys = jax.device_put(jax.vmap(jax.random.key)(np.asarray(seeds)), by_replica)
+
+    def many(total, gather):
+        return _loop(_replicas(step, how.unrolled, total, gather), how.steps_per_call)
+
+    if mode == "jit":
+        program = jax.jit(many(identity, identity), donate_argnums=0)
+
+        def run(state, index, count):
+            return program(state, arrays, jax.device_put(index, by_batch), keys, count)
+
+    else:
+        program = jax.pmap(
+            many(
+                lambda tree: jax.lax.psum(tree, "batch"),
+                lambda array: jax.lax.all_gather(array, "batch", tiled=True),
+            ),
+            axis_name="batch",
+            in_axes=(None, None, 0, None, None),
+            out_axes=None,
+            donate_argnums=0,
+            devices=list(used),
+        )
+
+        def run(state, index, count):
+            shards = np.split(index, batch_devices, axis=-1)
+            return program(state, arrays, np.stack(shards), keys, count)
+
+    return Compiled(run, lambda state: jax.device_put(state, by_replica), how)
+
+
+def _replicas(step, unrolled, total, gather):
+    """One step of every seed: leaves and keys [seeds, ...], index [seeds, batch]."""
+
+    def one(state, arrays, index, key):
+        return step(state, take(arrays, index), key, total=total, gather=gather)
+
+    def side_by_side(state, arrays, index, keys):
+        outs = [
+            one(jax.tree.map(lambda leaf, s=s: leaf[s], state), arrays, index[s], keys[s])
+            for s in range(index.shape[0])
+        ]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
+
+    return side_by_side if unrolled else jax.vmap(one, in_axes=(0, None, 0, 0))
+
+
+def _loop(replicas, steps_per_call):
+    """`count` steps in one call; the count is traced, so that a short call compiles nothing."""
+
+    def single(state, arrays, index, keys, count):
+        del count
+        state, metrics = replicas(state, arrays, index[0], keys)
+        return state, jax.tree.map(lambda m: m[None], metrics)
+
+    def loop(state, arrays, index, keys, count):
+        shapes = jax.eval_shape(replicas, state, arrays, index[0], keys)[1]
+        metrics = jax.tree.map(lambda m: jnp.zeros((steps_per_call, *m.shape), m.dtype), shapes)
+
+        def body(i, carry):
+            state, metrics = carry
+            state, new = replicas(state, arrays, index[i], keys)
+            return state, jax.tree.map(lambda m, v: m.at[i].set(v), metrics, new)
+
+        return jax.lax.fori_loop(0, count, body, (state, metrics))
+
+    return single if steps_per_call == 1 else loop

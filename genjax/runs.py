@@ -1,0 +1,502 @@
+"""Run folders: shared flags, the files of a run, checkpoints, progress, and how a run ends."""
+
+import contextlib
+import errno
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import app, flags, logging
+from tqdm import tqdm
+
+from genjax import data, loop, parallel
+from genjax.errors import RunError, UsageError
+
+# These may differ between a run and its continuation.
+FREE_FLAGS = ("workdir", "resume", "compile_cache", "tensorboard", "tfds_dir", "tfds_manual_dir")
+
+
+def define_flags(steps: int, batch_size: int) -> None:
+    """Defines the flags that all experiments share; they are listed under the calling script."""
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run. Default: runs/<experiment>/<name of the flagfile>."
+    )
+    flags.DEFINE_bool(
+        "resume",
+        True,
+        "Continue the run that --workdir holds, if its flags are the same. --noresume refuses a "
+        "folder that holds a run.",
+    )
+    flags.DEFINE_integer("seeds", 3, "Independent replicas, one compiled program.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "The first seed; the others follow.", lower_bound=0)
+    flags.DEFINE_integer("steps", steps, "Training steps.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", batch_size, "Examples a step.", lower_bound=1)
+    flags.DEFINE_integer(
+        "steps_per_call",
+        0,
+        "Steps inside one compiled call. 0: 100, or 1 for convolutions on CPU.",
+        lower_bound=0,
+    )
+    flags.DEFINE_enum(
+        "parallel",
+        "jit",
+        parallel.MODES,
+        "How devices share the work: shardings under jit, or pmap.",
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ("float32", "bfloat16"),
+        "Type of the networks' products; parameters, densities and sums stay float32.",
+    )
+    flags.DEFINE_string(
+        "compile_cache",
+        "",
+        "Folder of compiled programs, kept between runs. Default: genjax in the user's cache "
+        "directory. 'off': none.",
+    )
+    flags.DEFINE_integer(
+        "log_every", 0, "Steps a line of metrics.jsonl. 0: a fiftieth of --steps.", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "checkpoint_every",
+        0,
+        "Steps between checkpoints, rounded up to a multiple of --log_every. 0: a tenth of all.",
+        lower_bound=0,
+    )
+    flags.DEFINE_bool("tensorboard", False, "Write TensorBoard files too (needs tensorboardX).")
+    flags.disclaim_key_flags()
+
+
+def intervals(steps: int, log_every: int, checkpoint_every: int) -> tuple[int, int]:
+    """(log_every, checkpoint_every) with the defaults filled in, the second a multiple."""
+    log_every = log_every or max(1, steps // 50)
+    checkpoint_every = checkpoint_every or max(1, steps // 10)
+    return log_every, -(-checkpoint_every // log_every) * log_every
+
+
+def launch(main) -> None:
+    """Runs main() under absl: exit code 0 done, 2 bad input (one line), 1 a failed run."""
+
+    def parse(argv):
+        try:
+            rest = flags.FLAGS(argv)
+        except (flags.Error, UnicodeDecodeError) as error:
+            _die(2, str(error).split("\n")[0])
+        if len(rest) > 1:
+            _die(2, f"unexpected argument {rest[1]!r}: flags are written --name=value")
+        return rest
+
+    def guarded(argv):
+        del argv
+        logging.set_verbosity(logging.ERROR)
+        try:
+            main()
+        except UsageError as error:
+            _die(2, str(error))
+        except RunError as error:
+            _die(1, str(error))
+        except KeyboardInterrupt:
+            _die(1, "interrupted; the same command continues from the last checkpoint")
+        except Exception as error:
+            if not _storage_failed(error):
+                raise
+            _die(2, f"--workdir={flags.FLAGS.workdir}: cannot be written: {_one_line(error)}")
+
+    app.run(guarded, flags_parser=parse)
+
+
+def _die(code: int, message: str):
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _one_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def _storage_failed(error: BaseException) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+    if isinstance(error, OSError):
+        return error.errno in codes
+    # Orbax and tensorstore report the system's error as text.
+    return any(os.strerror(code) in str(error) for code in codes)
+
+
+def enable_compile_cache(folder: str) -> None:
+    """Keeps every compiled program in `folder`; empty: the user's cache directory; off: none."""
+    if folder == "off":
+        return
+    if not folder:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = str(Path(base) / "genjax" / "xla")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--compile_cache={folder}: {error.strerror}; name another folder or 'off'"
+        ) from error
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+class CompileClock:
+    """Counts what JAX compiled: `seconds`, and the persistent cache's `hits` and `misses`."""
+
+    def __init__(self):
+        self.seconds, self.hits, self.misses = 0.0, 0, 0
+        jax.monitoring.register_event_duration_secs_listener(self._duration)
+        jax.monitoring.register_event_listener(self._event)
+
+    def _duration(self, event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            self.seconds += seconds
+
+    def _event(self, event, **_):
+        self.hits += event == "/jax/compilation_cache/cache_hits"
+        self.misses += event == "/jax/compilation_cache/cache_misses"
+
+
+def _script_flags() -> list[flags.Flag]:
+    key_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return [f for f in key_flags if f.name not in FREE_FLAGS]
+
+
+def flag_values() -> dict:
+    """The script's own flags by name, without those that name places."""
+    return {f.name: f.value for f in _script_flags()}
+
+
+def flag_lines() -> list[str]:
+    """The same as lines of a flagfile."""
+    return sorted(line for f in _script_flags() if (line := f.serialize()))
+
+
+def default_workdir(experiment: str) -> str:
+    """runs/<experiment>/<name of the last flagfile>, or .../default."""
+    names = [
+        arg.split("=", 1)[1] for arg in sys.argv[1:] if arg.lstrip("-").startswith("flagfile=")
+    ]
+    return str(Path("runs") / experiment / (Path(names[-1]).stem if names else "default"))
+
+
+class Run:
+    """A run folder: flags.txt, metrics.jsonl, checkpoints/, summary.json, plots/, report.html.
+
+    Raises UsageError where the folder cannot be written, or holds another configuration.
+    """
+
+    def __init__(self, folder: str, *, resume: bool, needed_bytes: int = 0):
+        self.folder = Path(folder)
+        flag = f"--workdir={folder}"
+        lines = flag_lines()
+        path = self.folder / "flags.txt"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            present = path.read_text().splitlines() if path.exists() else None
+            if present is None and any(self.folder.iterdir()):
+                raise UsageError(
+                    f"{flag}: the folder holds files, but no run; name an empty or a new one"
+                )
+            free = shutil.disk_usage(self.folder).free
+            if free < needed_bytes:
+                raise UsageError(
+                    f"{flag}: {free / 1e6:.0f} MB free, about {needed_bytes / 1e6:.0f} MB needed"
+                )
+            if present is None:
+                write_atomically(path, "\n".join(lines) + "\n")
+        except OSError as error:
+            raise UsageError(f"{flag}: {error.strerror or error}") from error
+        if present is not None and not resume:
+            raise UsageError(
+                f"{flag}: the folder holds a run and --noresume was given; name a new folder"
+            )
+        if present is not None and present != lines:
+            changed = sorted(set(lines) ^ set(present))
+            raise UsageError(
+                f"{flag}: the folder holds a run of another configuration "
+                f"({_difference(changed)}); name a new folder, or repeat that run's flags"
+            )
+        self._metrics = self.folder / "metrics.jsonl"
+        self._tensorboard = None
+
+    def open_tensorboard(self):
+        """Also writes TensorBoard event files, in tensorboard/."""
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise UsageError("--tensorboard: needs `pip install tensorboardX`") from error
+        self._tensorboard = SummaryWriter(str(self.folder / "tensorboard"))
+
+    def write(self, arm: str, rows: list[dict]) -> None:
+        """Appends rows to metrics.jsonl, whole lines at once."""
+        text = "".join(json.dumps({"arm": arm} | row) + "\n" for row in rows)
+        with self._metrics.open("a") as file:
+            file.write(text)
+        if self._tensorboard:
+            for row in rows:
+                for name, value in row.items():
+                    if name not in ("seed", "step"):
+                        tag = f"{arm}/seed{row['seed']}/{name}"
+                        self._tensorboard.add_scalar(tag, value, row["step"])
+
+    def forget_after(self, arm: str, step: int) -> None:
+        """Drops an arm's rows of later steps, and a line cut short: what a killed run left."""
+        if not self._metrics.exists():
+            return
+        kept = []
+        for line in self._metrics.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                row = json.loads(line)
+                if row["arm"] != arm or row["step"] <= step:
+                    kept.append(line + "\n")
+        write_atomically(self._metrics, "".join(kept))
+
+    def write_json(self, name: str, content: dict) -> None:
+        """Writes a JSON file atomically; numbers that are not finite become null."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(_finite(content), indent=1) + "\n")
+
+    def read_json(self, name: str) -> dict | None:
+        """A JSON file of this folder, or None where it is absent."""
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Writes an .npz file atomically."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp.npz")
+        np.savez_compressed(temporary, **arrays)
+        os.replace(temporary, path)
+
+
+def _difference(changed: list[str]) -> str:
+    shown = ", ".join(changed[:4])
+    return shown + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+class Checkpoints:
+    """Orbax checkpoints of a state, each with a checksum of its arrays.
+
+    Saving is asynchronous and takes a host copy first, since the step donates its buffers.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self.folder = folder.absolute()
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep)
+        self._manager = ocp.CheckpointManager(
+            self.folder, options=options, item_names=("state", "checksum")
+        )
+
+    def save(self, step: int, state) -> None:
+        """Saves a state under its step. Raises RunError where a parameter is not finite."""
+        state = jax.tree.map(np.array, jax.device_get(state))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if not np.isfinite(leaf).all():
+                name = jax.tree_util.keystr(path)
+                raise RunError(f"{name} is not finite at step {step}; the last checkpoint is kept")
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), checksum=ocp.args.JsonSave(_checksum(state))
+        )
+        self._manager.save(step, args=items)
+
+    def restore(self, like, say=print):
+        """(step, state) of the last whole checkpoint, or (0, None).
+
+        like: a state of the same structure. A checkpoint that cannot be read, or whose arrays do
+        not have the checksum that was saved with them, is named through `say`, set aside in
+        damaged/, and the one before it is taken.
+        """
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                target = jax.tree.map(np.asarray, like)
+                found = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(target), checksum=ocp.args.JsonRestore()
+                    ),
+                )
+                if found["checksum"] == _checksum(found["state"]):
+                    return step, found["state"]
+                reason = "its checksum differs"
+            # Orbax, tensorstore and zstd each raise their own types for a damaged file.
+            except Exception as error:
+                reason = _one_line(error)
+            source = self.folder / str(step)
+            aside = self.folder.parent / "damaged" / f"{self.folder.name}-{step}"
+            aside.parent.mkdir(exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(source, aside)
+            self._manager.reload()
+            say(f"checkpoint {source} is damaged ({reason}); falling back to the one before it")
+        return 0, None
+
+    def close(self) -> None:
+        """Waits for what is still being written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _checksum(state) -> dict[str, int]:
+    """CRC-32 of each array's bytes, by path."""
+    return {
+        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+def train(
+    run: Run,
+    name: str,
+    step: Callable,
+    init: Callable,
+    arrays: dict[str, np.ndarray],
+    *,
+    seeds: list[int],
+    steps: int,
+    batch_size: int,
+    log_every: int,
+    save_every: int,
+    how: parallel.Plan,
+    mode: str = "jit",
+    validate: Callable | None = None,
+):
+    """Trains all seeds of one thing in a run folder, or continues it; the state on the host.
+
+    init: key -> state of one seed. validate: state -> {metric: [seeds]}. The state's leaves are
+    [seeds, ...].
+    """
+    size = len(next(iter(arrays.values())))
+    compiled = parallel.compile_step(step, arrays, seeds, batch_size, mode=mode, how=how)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    state = jax.device_get(jax.jit(jax.vmap(init))(keys))
+    checkpoints = Checkpoints(run.folder / "checkpoints" / name)
+    start, found = checkpoints.restore(state, say)
+    run.forget_after(name, start)
+    progress = Progress(name, steps, start)
+    try:
+        state = loop.fit(
+            compiled,
+            compiled.place(found if start else state),
+            steps=steps,
+            seeds=seeds,
+            batches=lambda first, count: np.stack(
+                [data.batch_index(seed, size, batch_size, first, count) for seed in seeds], 1
+            ),
+            start=start,
+            log_every=log_every,
+            write=lambda rows: run.write(name, rows),
+            progress=progress,
+            save_every=save_every,
+            save=checkpoints.save,
+            validate_every=save_every,
+            validate=validate,
+        )
+    finally:
+        progress.close()
+        checkpoints.close()
+    return jax.device_get(state)
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line every few seconds: steps, rate, time left, loss."""
+
+    def __init__(self, label: str, steps: int, start: int = 0, every: float = 5.0):
+        self.label, self.steps, self.start, self.every = label, steps, start, every
+        self.begun = self.last = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=steps, initial=start, desc=label, unit="step", leave=True)
+
+    def __call__(self, step: int, metrics: dict[str, np.ndarray]) -> None:
+        loss = float(np.mean(metrics["loss"]))
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            self.bar.update(step - self.bar.n)
+            return
+        now = time.monotonic()
+        if now - self.last >= self.every or step == self.steps:
+            self.last = now
+            rate = (step - self.start) / max(now - self.begun, 1e-9)
+            left = (self.steps - step) / max(rate, 1e-9)
+            say(
+                f"{self.label}: step {step}/{self.steps}, {rate:.0f}/s, {left:.0f} s left, "
+                f"loss {loss:.4g}"
+            )
+
+    def close(self) -> None:
+        """Ends the bar's line."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def say(text: str) -> None:
+    """A line for the person who waits, on stderr, out of the way of a progress bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
+def environment() -> dict[str, dict | str]:
+    """What a figure depends on: device, versions of the libraries, commit of the code."""
+    devices = jax.devices()
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn")
+    return {
+        "device": {
+            "backend": jax.default_backend(),
+            "kind": _cpu_name() if devices[0].platform == "cpu" else devices[0].device_kind,
+            "count": str(len(devices)),
+            "cores": str(
+                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+            ),
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in names},
+        "commit": _commit(),
+    }
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    root = Path(__file__).parent.parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return "unknown"
