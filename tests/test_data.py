@@ -77,9 +77,11 @@ def test_valid_sets_the_size(folder):
     assert len(data.load(f"idx:{folder}", valid=39)["train"]["label"]) == 1
 
 
-def test_default_valid_of_a_folder_is_a_tenth(folder):
-    loaded = data.load(f"idx:{folder}")
-    assert [len(part["label"]) for part in loaded.values()] == [36, 4, 12]
+@pytest.mark.parametrize("size, valid", [(2, 1), (19, 1), (20, 2), (51000, 5000)])
+def test_default_valid_of_a_folder_is_a_tenth(tmp_path, size, valid):
+    write_folder(tmp_path, np.ones((size, 1, 1), np.uint8), np.ones((3, 1, 1), np.uint8))
+    loaded = data.load(f"idx:{tmp_path}")
+    assert [len(part["label"]) for part in loaded.values()] == [size - valid, valid, 3]
 
 
 def test_threshold_and_dynamic():
@@ -303,11 +305,12 @@ class GenjaxTiny(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     SHAPE, SPLITS, FEATURES = (4, 5, 1), {"train": 2100, "test": 7}, ("image", "label")
+    LABEL, DTYPE = tfds.features.ClassLabel(num_classes=10), np.uint8
 
     def _info(self):
         features = {
-            "image": tfds.features.Image(shape=self.SHAPE),
-            "label": tfds.features.ClassLabel(num_classes=10),
+            "image": tfds.features.Image(shape=self.SHAPE, dtype=self.DTYPE),
+            "label": self.LABEL,
         }
         features = {key: features[key] for key in self.FEATURES}
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
@@ -340,6 +343,18 @@ class GenjaxArrays(GenjaxTiny):
 
 class GenjaxNoLabel(GenjaxTiny):
     FEATURES = ("image",)
+
+
+class GenjaxTwoBytes(GenjaxTiny):
+    DTYPE = np.uint16
+
+
+class GenjaxTextLabel(GenjaxTiny):
+    LABEL = tfds.features.Text()
+
+
+class GenjaxTwoLabels(GenjaxTiny):
+    LABEL = tfds.features.Tensor(shape=(2,), dtype=np.int64)
 
 
 class GenjaxNoTest(GenjaxTiny):
@@ -412,6 +427,9 @@ def test_tfds_data_sets_that_do_not_fit(tmp_path):
     options = {"tfds_dir": str(tmp_path)}
     fails("features image and label .* it has image$", "tfds:genjax_no_label", **options)
     fails("of one size .*None, None, 1", "tfds:genjax_any_size", **options)
+    fails("images of bytes .*uint16", "tfds:genjax_two_bytes", **options)
+    fails("one whole number as label .*Text", "tfds:genjax_text_label", **options)
+    fails("one whole number as label .*Tensor", "tfds:genjax_two_labels", **options)
     fails("splits train and test .* it has train, other$", "tfds:genjax_no_test", **options)
     assert not any(tmp_path.glob("genjax_any_size/1.0.0")), "prepared before it was refused"
 

@@ -47,8 +47,7 @@ def read(
     with contextlib.redirect_stdout(io.StringIO()):
         builder = _builder(flag, name, data_dir)
         _check_features(flag, builder.info.features)
-        if not builder.is_prepared():
-            _prepare(flag, builder, manual_dir)
+        _prepare(flag, builder, manual_dir)
     if not {"train", "test"} <= set(builder.info.splits):
         splits = ", ".join(builder.info.splits)
         raise UsageError(f"{flag}: the splits train and test are needed, it has {splits}")
@@ -85,6 +84,7 @@ def _check_features(flag: str, features) -> None:
 
 
 def _prepare(flag: str, builder, manual_dir: str | None) -> None:
+    """Downloads and stores the data set, and does nothing where that has been done."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import downloader
 
