@@ -294,7 +294,7 @@ def build(
     def init(key, images: Float[Array, "b h w c"]):
         params = module.init(key, images)["params"]
         mean = jnp.clip(images.mean(0), 1e-3, 1 - 1e-3)
-        params["decoder"]["pixel_bias"] = jnp.log(mean) - jnp.log1p(-mean)
+        params["decoder"]["pixel_bias"] = (jnp.log(mean) - jnp.log1p(-mean)).ravel()
         if pseudo_inputs:
             # Near the data: the mean image plus noise, through the sigmoid's inverse.
             noise = jax.random.normal(jax.random.fold_in(key, 1), params["pseudo_inputs"].shape)
@@ -317,11 +317,13 @@ def build(
         return params["pixel_log_std"] if decoder_std is None else jnp.log(decoder_std)
 
     def log_prob(params, logits, images):
+        logits = logits.reshape(*logits.shape[:-3], -1)
+        images = images.reshape(*images.shape[:-3], -1)
         if likelihood == "bernoulli":
             pixels = losses.bernoulli_log_prob(logits, images)
         else:
             pixels = losses.gaussian_log_prob(images, nn.sigmoid(logits), log_std(params))
-        return pixels.sum((-3, -2, -1))
+        return pixels.sum(-1)
 
     return Model(
         init=init,

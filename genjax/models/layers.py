@@ -87,8 +87,9 @@ class PixelDecoder(nn.Module):
                 dtype=self.dtype,
                 kernel_init=nn.initializers.xavier_uniform(),
             )(h)
-        bias = self.param("pixel_bias", nn.initializers.zeros, self.image_shape)
-        return h.reshape(*lead, *self.image_shape).astype(jnp.float32) + bias
+        bias = self.param("pixel_bias", nn.initializers.zeros, (math.prod(self.image_shape),))
+        h = h.reshape(*lead, -1).astype(jnp.float32) + bias
+        return h.reshape(*lead, *self.image_shape)
 
     def _upsample(self, h):
         height, width, image_channels = self.image_shape
