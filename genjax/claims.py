@@ -1,0 +1,82 @@
+"""Claims: what is asserted, what was measured over seeds, and the verdict. No jax."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+def interval(per_seed: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95% Student t interval over seeds; the ends are nan with fewer than two seeds."""
+    values = np.asarray(per_seed, np.float64)
+    mean = float(values.mean())
+    if len(values) < 2 or not np.isfinite(values).all():
+        return mean, math.nan, math.nan
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
+    return mean, float(mean - half), float(mean + half)
+
+
+def summarize(per_seed: Sequence[float], unit: str) -> dict:
+    """A figure as summary.json holds it; what is not finite becomes None."""
+    mean, low, high = interval(per_seed)
+    return {
+        "mean": _finite(mean),
+        "low": _finite(low),
+        "high": _finite(high),
+        "per_seed": [_finite(value) for value in per_seed],
+        "unit": unit,
+    }
+
+
+def claim(
+    id: str,
+    statement: str,
+    left: Sequence[float],
+    right: Sequence[float],
+    *,
+    direction: str,
+    threshold: float = 0.0,
+) -> dict:
+    """Judges `left - right`, paired over seeds, against a threshold fixed before the run.
+
+    direction: `less` or `greater`, the side of the threshold that the statement claims. Supported
+    where the whole interval lies there, refuted where it lies wholly on the other side, otherwise
+    inconclusive, as is a single seed.
+    """
+    if direction not in ("less", "greater"):
+        raise ValueError(f"direction must be 'less' or 'greater', not {direction!r}")
+    if len(left) != len(right):
+        raise ValueError(f"claim {id} pairs {len(left)} seeds with {len(right)}")
+    estimate, low, high = interval(np.asarray(left, np.float64) - np.asarray(right, np.float64))
+    verdict = "inconclusive"
+    if high < threshold or low > threshold:
+        on_the_left = high < threshold
+        verdict = "supported" if on_the_left == (direction == "less") else "refuted"
+    return {
+        "id": id,
+        "statement": statement,
+        "estimate": _finite(estimate),
+        "low": _finite(low),
+        "high": _finite(high),
+        "threshold": threshold,
+        "direction": direction,
+        "seeds": len(left),
+        "interval": "95% t, paired over seeds",
+        "verdict": verdict,
+    }
+
+
+def both(id: str, statement: str, parts: list[dict]) -> dict:
+    """A claim that holds where all its parts do, and fails where one does; keeps the parts."""
+    verdicts = {part["verdict"] for part in parts}
+    verdict = "refuted" if "refuted" in verdicts else "inconclusive"
+    if verdicts == {"supported"}:
+        verdict = "supported"
+    return {"id": id, "statement": statement, "parts": parts, "verdict": verdict}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

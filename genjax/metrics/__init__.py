@@ -1,0 +1,1 @@
+"""Measures of trained models, each with its paper: NumPy in, numbers out."""

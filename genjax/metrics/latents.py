@@ -1,0 +1,162 @@
+"""Measures of a latent space: its units, its distribution, what can be read from it."""
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+LOG_2PI = np.log(2 * np.pi)
+CHUNK = 1000
+
+
+def unit_variances(means: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
+    """Variance over images of each unit's posterior mean, largest first."""
+    return np.sort(means.astype(np.float64).var(0))[::-1]
+
+
+def active_units(means: Float[np.ndarray, "n d"], threshold: float = 0.01) -> int:
+    """Number of units whose posterior mean varies over images (Burda et al. 2016, section 5.2)."""
+    return int((unit_variances(means) > threshold).sum())
+
+
+def collapsed_fraction(
+    kl_units: Float[np.ndarray, "n u"], epsilon: Float[np.ndarray, " e"], delta: float = 0.01
+) -> Float[np.ndarray, " e"]:
+    """Share of (epsilon, delta)-collapsed units, by epsilon in nats (Lucas et al. 2019, def. 1).
+
+    A unit is collapsed where KL < epsilon on at least 1 - delta of the images.
+    """
+    below = (kl_units[None] < np.asarray(epsilon)[:, None, None]).mean(1)
+    return (below >= 1 - delta).mean(1)
+
+
+def aggregated_posterior(
+    means: Float[np.ndarray, "n d"],
+    log_stds: Float[np.ndarray, "n d"],
+    draws: Float[np.ndarray, "n d"],
+) -> dict[str, float]:
+    """The rate against N(0, I) cut in two, in nats: rate = mutual_information + kl_to_prior.
+
+    Hoffman & Johnson 2016. draws: one z_i ~ q(z|x_i) an image; q(z) is the mixture of all n
+    posteriors, each term a mean over the same draws. The mixture holds z_i's own component, so
+    that the mutual information cannot exceed log n (and kl_to_prior is too large by what is cut).
+    """
+    means, log_stds, draws = (x.astype(np.float64) for x in (means, log_stds, draws))
+    n, d = means.shape
+    precision = np.exp(-2 * log_stds)
+    constant = -0.5 * (means**2 * precision).sum(1) - log_stds.sum(1) - 0.5 * d * LOG_2PI
+    log_q = np.empty(n)
+    for rows in np.array_split(np.arange(n), -(-n // CHUNK)):
+        z = draws[rows]
+        pairs = z @ (means * precision).T - 0.5 * (z**2) @ precision.T + constant
+        log_q[rows] = logsumexp(pairs, axis=1) - np.log(n)
+    own = -0.5 * ((draws - means) ** 2 * precision + LOG_2PI).sum(1) - log_stds.sum(1)
+    prior = -0.5 * (draws**2 + LOG_2PI).sum(1)
+    return {
+        "mutual_information": float((own - log_q).mean()),
+        "kl_to_prior": float((log_q - prior).mean()),
+    }
+
+
+def mmd_imq(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
+    """Unbiased squared MMD with inverse multiquadric kernels; about 0 for equal laws, may be < 0.
+
+    Kernel: sum over c in {.1, .2, .5, 1, 2, 5, 10} of C / (C + |x - y|^2) with C = 2 d c, fit for
+    the prior N(0, I) (Tolstikhin et al. 2018, section 4).
+    """
+    scales = 2 * x.shape[1] * np.array([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+
+    def kernel_sum(a, b):
+        total, squares = 0.0, (b**2).sum(1)
+        for part in np.array_split(a, -(-len(a) // CHUNK)):
+            squared = (part**2).sum(1)[:, None] + squares - 2 * part @ b.T
+            squared = np.maximum(squared, 0)
+            total += sum((c / (c + squared)).sum() for c in scales)
+        return total
+
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    n, m, own = len(x), len(y), len(scales)
+    within_x = (kernel_sum(x, x) - n * own) / (n * (n - 1))
+    within_y = (kernel_sum(y, y) - m * own) / (m * (m - 1))
+    return float(within_x + within_y - 2 * kernel_sum(x, y) / (n * m))
+
+
+def frechet_to_normal(codes: Float[np.ndarray, "n d"]) -> float:
+    """Squared 2-Wasserstein distance of the Gaussian fitted to codes from N(0, I); 0 is best.
+
+    |m|^2 + tr(C + I - 2 C^(1/2)) (Dowson & Landau 1982).
+    """
+    codes = codes.astype(np.float64)
+    values = np.linalg.eigvalsh(np.atleast_2d(np.cov(codes, rowvar=False)))
+    roots = np.sqrt(np.maximum(values, 0))
+    return float((codes.mean(0) ** 2).sum() + ((roots - 1) ** 2).sum())
+
+
+def probe_accuracy(
+    train: Float[np.ndarray, "n d"],
+    train_labels: Int[np.ndarray, " n"],
+    test: Float[np.ndarray, "m d"],
+    test_labels: Int[np.ndarray, " m"],
+    *,
+    labels: int | None,
+    seed: int,
+) -> float:
+    """Test accuracy of a logistic regression on standardised codes, the linear probe.
+
+    labels: how many training labels it sees, drawn evenly over classes by `seed`; None: all. At
+    most 200 iterations, which is short of convergence for tens of thousands of raw images.
+    """
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return _accuracy(probe, train, train_labels, test, test_labels, labels, seed)
+
+
+def knn_accuracy(
+    train: Float[np.ndarray, "n d"],
+    train_labels: Int[np.ndarray, " n"],
+    test: Float[np.ndarray, "m d"],
+    test_labels: Int[np.ndarray, " m"],
+    *,
+    labels: int | None,
+    seed: int,
+    k: int = 5,
+) -> float:
+    """Test accuracy of the k nearest neighbours' vote, Euclidean, codes as they are."""
+    vote = KNeighborsClassifier(k, algorithm="brute")
+    return _accuracy(vote, train, train_labels, test, test_labels, labels, seed)
+
+
+def _accuracy(classifier, train, train_labels, test, test_labels, labels, seed):
+    chosen = np.arange(len(train))
+    if labels is not None and labels < len(train):
+        chosen = _balanced(train_labels, labels, seed)
+    fitted = classifier.fit(train[chosen], train_labels[chosen])
+    return float(fitted.score(test, test_labels))
+
+
+def _balanced(labels, count, seed):
+    """`count` examples, round-robin over classes in a random order."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
+        turn[mine] = np.arange(len(mine))
+    return order[np.argsort(turn[order], kind="stable")][:count]
+
+
+def roughness(paths: Float[np.ndarray, "p t f"]) -> float:
+    """Mean over paths of the length travelled over the distance of the ends; 1 is straight.
+
+    paths: features of decoded interpolations. Paths whose ends coincide are left out.
+    """
+    steps = np.linalg.norm(np.diff(paths.astype(np.float64), axis=1), axis=2).sum(1)
+    ends = np.linalg.norm(paths[:, -1].astype(np.float64) - paths[:, 0], axis=1)
+    apart = ends > 1e-9
+    return float((steps[apart] / ends[apart]).mean())
