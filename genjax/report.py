@@ -55,24 +55,26 @@ def _mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     rows = -(-count // columns)
     grid = np.ones((rows, columns, height + 1, width + 1, channels), np.float32)
     grid.reshape(-1, height + 1, width + 1, channels)[:count, :height, :width] = images
-    return grid.swapaxes(1, 2).reshape(rows * (height + 1), columns * (width + 1), channels)
+    whole = grid.swapaxes(1, 2).reshape(rows * (height + 1), columns * (width + 1), channels)
+    return whole[:-1, :-1]
 
 
 def _show(axes, picture: np.ndarray):
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.spines[:].set_visible(False)
     shown = picture[..., 0] if picture.shape[-1] == 1 else picture
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
 def _label(axes, text):
-    axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=11)
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=11, labelpad=12)
 
 
 def _reconstructions(run):
     arrays = run["arrays"]
     first = next(iter(arrays.values()))["inputs"]
-    figure = Figure(figsize=(8, 1.0 * (len(arrays) + 1)), layout="constrained")
+    figure = Figure(figsize=(9, 1.0 * (len(arrays) + 1)), layout="constrained")
     panels = figure.subplots(len(arrays) + 1, 1)
     for axes, (name, images) in zip(
         panels,
@@ -163,17 +165,20 @@ def _rate_distortion(run):
         return None
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
-    for arm, colour in _colours(arms).items():
+    colours = _colours(summary["arms"])
+    for arm in arms:
         rate, distortion = (_seeds(summary, f"{arm}/{name}") for name in ("rate", "distortion"))
-        axes.scatter(rate, distortion, color=colour, label=arm, s=36, zorder=3)
+        axes.scatter(rate, distortion, color=colours[arm], label=arm, s=36, zorder=3)
     axes.margins(0.25)
     low, high = axes.get_xlim(), axes.get_ylim()
     axes.autoscale(False)
     corners = [r + d for r in low for d in high]
     for bound in np.linspace(min(corners), max(corners), 9)[1:-1]:
         axes.plot(low, [bound - low[0], bound - low[1]], color="#bbbbbb", lw=0.8, zorder=1)
-        x = np.clip(bound - high[0], *low)
-        axes.annotate(f"{bound:.1f}", (x, bound - x), color="#666666", fontsize=8)
+        # Named where the line enters the frame, on its left or upper edge.
+        x = max(low[0], bound - high[1])
+        place = {"xytext": (3, -9), "textcoords": "offset points"}
+        axes.annotate(f"{bound:.1f}", (x, bound - x), color="#666666", fontsize=8, **place)
     axes.set(xlabel="rate: KL(q(z|x) || p(z)) (nats)", ylabel="distortion: -log p(x|z) (nats)")
     axes.legend()
     return "Rate and distortion on test images, a point a seed; grey lines: equal -ELBO.", figure
