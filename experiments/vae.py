@@ -122,6 +122,7 @@ def main():
     size = len(splits["train"]["label"])
     if FLAGS.batch_size > size:
         raise UsageError(f"--batch_size={FLAGS.batch_size}: only {size} training images")
+    parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
     shape = splits["train"]["image"].shape[1:]
     models = {arm: build_model(arm, shape) for arm in arms}
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(models, shape))

@@ -51,6 +51,15 @@ def plan(*, convolutions: bool, steps_per_call: int = 0) -> Plan:
     return Plan(steps_per_call or (1 if unrolled else AUTO_STEPS_PER_CALL), unrolled)
 
 
+def check_batch(mode: str, batch_size: int, devices: int | None = None) -> None:
+    """Raises UsageError where pmap's devices (by default all) do not divide the batch."""
+    devices = devices or jax.local_device_count()
+    if mode == "pmap" and batch_size % devices:
+        raise UsageError(
+            f"--batch_size={batch_size}: --parallel=pmap needs a multiple of the {devices} devices"
+        )
+
+
 def identity(tree):
     """`total` and `gather` where one program sees the whole batch."""
     return tree
@@ -79,13 +88,9 @@ def compile_step(
     """
     how = how or plan(convolutions=False)
     devices = devices or jax.local_devices()
+    check_batch(mode, batch_size, len(devices))
     if mode == "pmap":
         batch_devices, replica_devices = len(devices), 1
-        if batch_size % batch_devices:
-            raise UsageError(
-                f"--batch_size={batch_size}: --parallel=pmap needs a multiple of the "
-                f"{batch_devices} devices"
-            )
     else:
         replica_devices = math.gcd(len(seeds), len(devices))
         batch_devices = math.gcd(batch_size, len(devices) // replica_devices)
@@ -123,7 +128,15 @@ def compile_step(
             shards = np.split(index, batch_devices, axis=-1)
             return program(state, arrays, np.stack(shards), keys, count)
 
-    return Compiled(run, lambda state: jax.device_put(state, by_replica), how)
+    def run_alone(state, index, count):
+        return jax.block_until_ready(run(state, index, count))
+
+    # XLA:CPU's devices share one pool of threads: the collectives of two programs in flight can
+    # each hold threads that the other waits for.
+    alone = used.flat[0].platform == "cpu" and used.size > 1
+    return Compiled(
+        run_alone if alone else run, lambda state: jax.device_put(state, by_replica), how
+    )
 
 
 def _replicas(step, unrolled, total, gather):

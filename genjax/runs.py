@@ -24,6 +24,9 @@ from tqdm import tqdm
 from genjax import data, loop, parallel
 from genjax.errors import RunError, UsageError
 
+# What `define_flags` defines counts as the calling script's own.
+flags.disclaim_key_flags()
+
 # These may differ between a run and its continuation.
 FREE_FLAGS = ("workdir", "resume", "compile_cache", "tensorboard", "tfds_dir", "tfds_manual_dir")
 
@@ -77,7 +80,6 @@ def define_flags(steps: int, batch_size: int) -> None:
         lower_bound=0,
     )
     flags.DEFINE_bool("tensorboard", False, "Write TensorBoard files too (needs tensorboardX).")
-    flags.disclaim_key_flags()
 
 
 def intervals(steps: int, log_every: int, checkpoint_every: int) -> tuple[int, int]:

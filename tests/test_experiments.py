@@ -179,6 +179,15 @@ def test_damaged_checkpoint_is_named_and_not_trained_on(uninterrupted, cache, tm
     assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
 
 
+def test_pmap_runs_the_whole_script(compared, cache, tmp_path):
+    folder = tmp_path / "pmap"
+    done = launch("--model=ae", *TINY, "--parallel=pmap", cache, f"--workdir={folder}", devices=4)
+    assert done.returncode == 0, done.stderr
+    alone, spread = checkpoint(compared, "ae", 40), checkpoint(folder, "ae", 40)
+    for name in alone:
+        np.testing.assert_allclose(alone[name], spread[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
 def test_loss_that_is_not_finite_names_step_and_seed(cache, tmp_path):
     done = launch(
         "--model=vae", *TINY, "--learning_rate=1e30", cache, f"--workdir={tmp_path / 'nan'}"
@@ -196,8 +205,8 @@ BAD = {
     "data": (["--data=digit"], ["--data=digit", "digits"]),
     "missing folder": (["--data=idx:nowhere"], ["--data=idx:nowhere"]),
     "sampler": (["--samplers=normal,gnn"], ["--samplers", "gnn", "gmm"]),
-    "latent": (["--latent=0"], ["--latent", "0", "1"]),
-    "seeds": (["--seeds=0"], ["--seeds", "0", "1"]),
+    "latent": (["--latent=0"], ["--latent=0", "positive"]),
+    "seeds": (["--seeds=0"], ["--seeds=0", "positive"]),
     "batch": (["--batch_size=2000"], ["--batch_size=2000", "1150"]),
     "hidden": (["--hidden=64,x"], ["--hidden=64,x"]),
     "decoder_std": (["--decoder_std=-1"], ["--decoder_std=-1", "learned"]),

@@ -298,7 +298,7 @@ def build(
         if pseudo_inputs:
             # Near the data: the mean image plus noise, through the sigmoid's inverse.
             noise = jax.random.normal(jax.random.fold_in(key, 1), params["pseudo_inputs"].shape)
-            params["pseudo_inputs"] = params["decoder"]["pixel_bias"] + noise
+            params["pseudo_inputs"] = params["decoder"]["pixel_bias"].reshape(image_shape) + noise
         if likelihood == "bernoulli" or decoder_std is not None:
             del params["pixel_log_std"]
         return params

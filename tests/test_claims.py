@@ -1,0 +1,78 @@
+"""Intervals against SciPy, verdicts by cases."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genjax import claims
+
+LEFT, RIGHT = [1.0, 1.2, 0.9, 1.1], [2.0, 2.3, 1.7, 2.2]
+
+
+def test_interval_is_scipys():
+    mean, low, high = claims.interval(LEFT)
+    expected = stats.ttest_1samp(LEFT, 0).confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((np.mean(LEFT), *expected))
+
+
+def test_claim_is_the_paired_t_test():
+    found = claims.claim("X", "left is less", LEFT, RIGHT, direction="less")
+    expected = stats.ttest_rel(LEFT, RIGHT).confidence_interval(0.95)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(expected))
+    assert found["estimate"] == pytest.approx(np.mean(LEFT) - np.mean(RIGHT))
+
+
+@pytest.mark.parametrize(
+    ("left", "direction", "threshold", "verdict"),
+    [
+        (LEFT, "less", 0.0, "supported"),
+        (LEFT, "greater", 0.0, "refuted"),
+        (LEFT, "less", -1.0, "inconclusive"),
+        (LEFT, "less", -5.0, "refuted"),
+        (LEFT, "greater", -5.0, "supported"),
+        ([1.0, math.nan, 1, 1], "less", 0.0, "inconclusive"),
+    ],
+)
+def test_verdicts(left, direction, threshold, verdict):
+    found = claims.claim("X", "", left, RIGHT, direction=direction, threshold=threshold)
+    assert found["verdict"] == verdict
+
+
+def test_one_seed_is_inconclusive():
+    found = claims.claim("X", "", [0.0], [100.0], direction="less")
+    assert found["verdict"] == "inconclusive" and found["low"] is None
+
+
+def test_equal_differences_have_an_interval_of_no_width():
+    found = claims.claim("X", "", [1.0, 2.0], [2.0, 3.0], direction="less")
+    assert found["verdict"] == "supported" and found["low"] == found["high"] == -1
+
+
+def test_both_takes_the_worst_verdict():
+    parts = {verdict: {"verdict": verdict} for verdict in ("supported", "refuted", "inconclusive")}
+    for names, expected in (
+        (["supported", "supported"], "supported"),
+        (["supported", "inconclusive"], "inconclusive"),
+        (["refuted", "inconclusive"], "refuted"),
+    ):
+        assert claims.both("X", "", [parts[n] for n in names])["verdict"] == expected
+
+
+def test_summary_is_json_without_nan():
+    assert claims.summarize([1.0], "nats") == {
+        "mean": 1.0,
+        "low": None,
+        "high": None,
+        "per_seed": [1.0],
+        "unit": "nats",
+    }
+    assert claims.summarize([1.0, math.inf], "")["mean"] is None
+
+
+def test_mistakes_of_the_caller_are_raised():
+    with pytest.raises(ValueError, match="pairs 4 seeds with 1"):
+        claims.claim("X", "", LEFT, [1.0], direction="less")
+    with pytest.raises(ValueError, match="direction"):
+        claims.claim("X", "", LEFT, RIGHT, direction="below")

@@ -1,0 +1,89 @@
+"""Formulas against SciPy and against sampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from genjax import losses
+
+RNG = np.random.default_rng(0)
+
+
+def test_bernoulli_is_scipys():
+    logits = RNG.normal(size=50).astype(np.float32) * 5
+    x = RNG.integers(0, 2, 50).astype(np.float32)
+    expected = stats.bernoulli.logpmf(x.astype(int), special.expit(logits.astype(np.float64)))
+    np.testing.assert_allclose(
+        losses.bernoulli_log_prob(jnp.asarray(logits), jnp.asarray(x)),
+        expected,
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("logit", [-1e4, -90.0, 90.0, 1e4])
+def test_bernoulli_stays_finite(logit):
+    for x in (0.0, 0.3, 1.0):
+        value, slope = jax.value_and_grad(losses.bernoulli_log_prob)(
+            jnp.float32(logit), jnp.float32(x)
+        )
+        assert np.isfinite(value) and np.isfinite(slope)
+        np.testing.assert_allclose(slope, x - special.expit(logit), atol=1e-6)
+
+
+def test_gaussian_is_scipys():
+    x, mean, log_std = RNG.normal(size=(3, 40)).astype(np.float32)
+    expected = stats.norm.logpdf(x, mean, np.exp(log_std))
+    np.testing.assert_allclose(losses.gaussian_log_prob(x, mean, log_std), expected, rtol=1e-4)
+
+
+def test_kl_is_the_integral():
+    mean, log_std, prior_mean, prior_log_std = 0.7, -0.4, -0.2, 0.3
+
+    def integrand(z):
+        q = stats.norm.logpdf(z, mean, np.exp(log_std))
+        return np.exp(q) * (q - stats.norm.logpdf(z, prior_mean, np.exp(prior_log_std)))
+
+    expected = integrate.quad(integrand, -12, 12)[0]
+    found = losses.gaussian_kl(mean, log_std, prior_mean, prior_log_std)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.kl_to_standard_normal(mean, log_std),
+        losses.gaussian_kl(mean, log_std, 0.0, 0.0),
+        rtol=1e-6,
+    )
+
+
+def test_gaussian_product_is_the_normalised_product():
+    a, b = (0.5, -0.3), (-1.0, 0.6)
+    grid = np.linspace(-10, 10, 20001)
+    density = np.exp(sum(stats.norm.logpdf(grid, m, np.exp(s)) for m, s in (a, b)))
+    density /= density.sum()
+    mean = (density * grid).sum()
+    std = np.sqrt((density * (grid - mean) ** 2).sum())
+    found_mean, found_log_std = losses.gaussian_product(*map(jnp.float32, (*a, *b)))
+    np.testing.assert_allclose([found_mean, np.exp(found_log_std)], [mean, std], rtol=1e-4)
+
+
+def test_mixture_is_scipys_logsumexp():
+    means, log_stds = RNG.normal(size=(2, 6, 3)).astype(np.float32)
+    z = RNG.normal(size=(4, 5, 3)).astype(np.float32)
+    parts = stats.norm.logpdf(z[:, :, None], means, np.exp(log_stds)).sum(-1)
+    expected = special.logsumexp(parts, -1) - np.log(6)
+    found = losses.mixture_log_prob(jnp.asarray(z), jnp.asarray(means), jnp.asarray(log_stds))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_iwae_bound_is_the_log_of_the_mean_weight():
+    log_weights = RNG.normal(size=(7, 3)).astype(np.float32)
+    expected = np.log(np.exp(log_weights).mean(0))
+    np.testing.assert_allclose(losses.iwae_bound(jnp.asarray(log_weights)), expected, rtol=1e-5)
+
+
+def test_imq_kernel_by_hand():
+    squared, latent = 3.0, 2
+    scales = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10]) * 2 * latent
+    expected = (scales / (scales + squared)).sum()
+    np.testing.assert_allclose(losses.imq_kernel(jnp.float32(squared), latent), expected, rtol=1e-6)

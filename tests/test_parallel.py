@@ -1,0 +1,139 @@
+"""One device, four devices by sharding, four by pmap, replicas and loops: the same numbers.
+
+With SGD, since Adam hides a gradient that is too large by a factor; with noise, and with an uneven
+last batch.
+"""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from genjax import parallel, steps
+from genjax.errors import UsageError
+from genjax.models import autoencoder
+
+IMAGES = np.asarray(jax.random.uniform(jax.random.key(3), (20, 4, 4, 1)))
+OPTIMIZER = optax.sgd(0.05)
+
+
+def model_of(**more):
+    return autoencoder.build(image_shape=(4, 4, 1), latent=3, hidden=(8,), channels=4, **more)
+
+
+OBJECTIVES = {
+    "elbo": (steps.elbo_loss, {}, {}),
+    "free_bits": (steps.elbo_loss, {"family": "ladder", "layers": 2}, {"free_bits": 0.3}),
+    "iwae": (steps.iwae_loss, {}, {"k": 4}),
+    "dreg": (steps.dreg_loss, {}, {"k": 4}),
+    "wae": (steps.reconstruction_loss, {"deterministic": True}, {"mmd_weight": 5.0}),
+}
+
+
+def indices(seeds, count=5, batch=8):
+    """Batches of 8 out of 20, each third with weight 4: uneven over four devices."""
+    out = np.full((count, len(seeds), batch), -1, np.int32)
+    for i in range(count):
+        for s, seed in enumerate(seeds):
+            size = 4 if i % 3 == 2 else batch
+            rng = np.random.default_rng([seed, i])
+            out[i, s, :size] = rng.permutation(20)[:size]
+    return out
+
+
+FIVE = parallel.Plan(5, False)
+
+
+def train(name="elbo", seeds=(0,), mode="jit", devices=1, how=FIVE, **more):
+    loss, shape, options = OBJECTIVES[name]
+    model = model_of(**shape | more)
+    step = steps.training_step(loss(model, **options), OPTIMIZER, dynamic=True)
+    seeds = list(seeds)
+    compiled = parallel.compile_step(
+        step, {"image": IMAGES}, seeds, 8, mode=mode, how=how, devices=jax.devices()[:devices]
+    )
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    init = jax.jit(jax.vmap(lambda key: steps.init_state(model.init(key, IMAGES), OPTIMIZER)))
+    state, index, losses = compiled.place(jax.device_get(init(keys))), indices(seeds), []
+    size = how.steps_per_call
+    for first in range(0, len(index), size):
+        part = index[first : first + size]
+        padding = np.full((size - len(part), *part.shape[1:]), -1, np.int32)
+        state, metrics = compiled.run(state, np.concatenate([part, padding]), len(part))
+        losses.append(np.asarray(metrics["loss"])[: len(part)])
+    return jax.device_get(state.params), np.concatenate(losses)
+
+
+def close(left, right, rtol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol), left, right)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_devices_do_not_matter(name):
+    alone = train(name)
+    assert not np.allclose(alone[1][0], alone[1][-1])
+    close(train(name, devices=4), alone, 1e-6)
+    close(train(name, devices=4, mode="pmap"), alone, 1e-6)
+
+
+def test_a_forgotten_reduction_would_be_seen(monkeypatch):
+    alone = train()
+    monkeypatch.setattr(jax.lax, "psum", lambda tree, axis: tree)
+    with pytest.raises(AssertionError):
+        close(train(devices=4, mode="pmap"), alone, 1e-6)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "conv"])
+def test_a_replica_is_that_seed_alone(arch):
+    unrolled = parallel.Plan(1, True) if arch == "conv" else parallel.Plan(5, False)
+    together = train(seeds=(0, 1, 2), how=unrolled, arch=arch)
+    alone = train(seeds=(1,), how=unrolled, arch=arch)
+    close(jax.tree.map(lambda leaf: leaf[1:2], together[0]), alone[0], 1e-5)
+    close(together[1][:, 1:2], alone[1], 1e-5)
+
+
+def test_replicas_over_devices():
+    close(train(seeds=(0, 1), devices=4), train(seeds=(0, 1)), 1e-6)
+
+
+def test_the_plan_changes_speed_alone():
+    plans = [parallel.Plan(5, False), parallel.Plan(1, True), parallel.Plan(3, True)]
+    found = [train(seeds=(0, 1), how=plan) for plan in plans]
+    for other in found[1:]:
+        close(other, found[0], 1e-5)
+
+
+def test_calls_of_any_length_end_in_the_same_bits():
+    whole, parts = train(how=parallel.Plan(5, False)), train(how=parallel.Plan(3, False))
+    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+
+
+def test_plan_is_decided_by_backend_and_layer():
+    assert parallel.plan(convolutions=True) == (1, True)
+    assert parallel.plan(convolutions=False) == (parallel.AUTO_STEPS_PER_CALL, False)
+    assert parallel.plan(convolutions=True, steps_per_call=7) == (7, True)
+
+
+def test_short_calls_compile_nothing():
+    traced = []
+
+    def step(state, batch, key, *, total, gather):
+        traced.append(1)
+        return state + batch["image"].sum(), {"loss": total(batch["weight"].sum())}
+
+    compiled = parallel.compile_step(
+        step, {"image": IMAGES}, [0], 4, how=parallel.Plan(5, False), devices=jax.devices()[:1]
+    )
+    state, index = compiled.place(np.zeros(1, np.float32)), np.zeros((5, 1, 4), np.int32)
+    state, _ = compiled.run(state, index, 5)
+    before = len(traced)
+    for count in (1, 3, 5):
+        state, _ = compiled.run(state, index, count)
+    assert len(traced) == before
+
+
+def test_pmap_refuses_a_batch_that_does_not_divide():
+    with pytest.raises(UsageError, match="--batch_size=6: --parallel=pmap .* 4 devices"):
+        parallel.compile_step(
+            lambda *a, **k: None, {"image": IMAGES}, [0], 6, mode="pmap", devices=jax.devices()
+        )
