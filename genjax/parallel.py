@@ -19,7 +19,8 @@ from jax.sharding import PartitionSpec as P
 from genjax.errors import UsageError
 
 MODES = ("jit", "pmap")
-AUTO_STEPS_PER_CALL = 100
+# Python costs about a millisecond a call; a step of a small model far less on an accelerator.
+CPU_STEPS_PER_CALL, ACCELERATOR_STEPS_PER_CALL = 100, 1000
 
 
 class Plan(NamedTuple):
@@ -47,8 +48,10 @@ def plan(*, convolutions: bool, steps_per_call: int = 0) -> Plan:
 
     steps_per_call: 0 decides here; anything else is taken.
     """
-    unrolled = convolutions and jax.default_backend() == "cpu"
-    return Plan(steps_per_call or (1 if unrolled else AUTO_STEPS_PER_CALL), unrolled)
+    on_cpu = jax.default_backend() == "cpu"
+    unrolled = convolutions and on_cpu
+    auto = 1 if unrolled else CPU_STEPS_PER_CALL if on_cpu else ACCELERATOR_STEPS_PER_CALL
+    return Plan(steps_per_call or auto, unrolled)
 
 
 def check_batch(mode: str, batch_size: int, devices: int | None = None) -> None:

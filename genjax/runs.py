@@ -49,7 +49,7 @@ def define_flags(steps: int, batch_size: int) -> None:
     flags.DEFINE_integer(
         "steps_per_call",
         0,
-        "Steps inside one compiled call. 0: 100, or 1 for convolutions on CPU.",
+        "Steps inside one compiled call. 0: 100 on CPU, 1 there with convolutions, else 1000.",
         lower_bound=0,
     )
     flags.DEFINE_enum(

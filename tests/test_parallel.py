@@ -110,7 +110,7 @@ def test_calls_of_any_length_end_in_the_same_bits():
 
 def test_plan_is_decided_by_backend_and_layer():
     assert parallel.plan(convolutions=True) == (1, True)
-    assert parallel.plan(convolutions=False) == (parallel.AUTO_STEPS_PER_CALL, False)
+    assert parallel.plan(convolutions=False) == (parallel.CPU_STEPS_PER_CALL, False)
     assert parallel.plan(convolutions=True, steps_per_call=7) == (7, True)
 
 

@@ -1,0 +1,296 @@
+"""Speed as ratios measured in one run: against this machine's own products, and against peers.
+
+    python experiments/benchmark.py --only=vae
+
+All rows are measured in rounds, in a random order each, so that a change of the machine's clock
+meets them alike. The peers run in a process of their own where they are installed
+(pip install torch pythae); it sleeps while JAX is measured, and the other way round.
+"""
+
+import json
+import multiprocessing
+import os
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+
+from genjax import parallel, runs, steps
+from genjax.metrics.likelihood import importance_bounds
+from genjax.models import autoencoder
+
+_ONLY = flags.DEFINE_enum("only", "vae", ("vae",), "The part to measure.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds over all rows.", lower_bound=2)
+_SECONDS = flags.DEFINE_float("seconds", 1.5, "Per row and round.", lower_bound=0.1)
+_JSON = flags.DEFINE_string("json", None, "Write the figures to this file too.")
+
+PIXELS, HIDDEN, LATENT, BATCH, IMAGES = 784, 400, 20, 128, 60_000
+LAYERS = ((PIXELS, HIDDEN), (HIDDEN, 2 * LATENT), (LATENT, HIDDEN), (HIDDEN, PIXELS))
+NLL_SAMPLES, NLL_IMAGES, SEEDS = 5000, 50, 10
+# Forward, gradient of the weights, gradient of the inputs; the images need none.
+TRAIN_FLOPS = sum(6 * a * b for a, b in LAYERS) - 2 * PIXELS * HIDDEN
+
+
+def main():
+    images = np.random.default_rng(0).random((IMAGES, PIXELS), np.float32)
+    cores = len(os.sched_getaffinity(0))
+    rows = {
+        "products": products(net_shapes()),
+        "square": products([(1024, 1024, 1024)]),
+        "train": training(images, [0]),
+        "nll": likelihood(images),
+        "small, one seed": digits(1),
+        "small, ten in turn": digits(1, repeat=SEEDS),
+        "small, ten at once": digits(SEEDS),
+        "ten in turn": training(images, [0], repeat=SEEDS),
+        "ten at once": training(images, list(range(SEEDS))),
+    }
+    peers = start_peers(images)
+    for name in peers.names if peers else ():
+        rows[name] = partial(peers.measure, name)
+    rates = {name: [] for name in rows}
+    order = np.random.default_rng(0)
+    for measure in rows.values():
+        measure(0.1)
+    for round_ in range(_ROUNDS.value):
+        for name in order.permutation(list(rows)):
+            rates[name].append(rows[name](_SECONDS.value))
+        runs.say(f"round {round_ + 1} of {_ROUNDS.value}")
+    if peers:
+        peers.stop()
+    report(rates, cores)
+
+
+def timed(run, per_call: float):
+    """seconds -> rate: calls `run` for that long, `per_call` units each."""
+
+    def measure(seconds: float) -> float:
+        calls, begun = 0, time.perf_counter()
+        while calls == 0 or time.perf_counter() - begun < seconds:
+            run()
+            calls += 1
+        return calls * per_call / (time.perf_counter() - begun)
+
+    return measure
+
+
+def net_shapes():
+    """The matrix products (m, k, n) of one training step: what no implementation can leave out."""
+    shapes = []
+    for i, (inputs, outputs) in enumerate(LAYERS):
+        shapes += [(BATCH, inputs, outputs), (inputs, BATCH, outputs)]
+        if i:
+            shapes.append((BATCH, outputs, inputs))
+    return shapes
+
+
+def products(shapes, loops: int = 20):
+    """The rate in FLOP/s of float32 products alone, in one compiled loop."""
+    pairs = [(jnp.ones((m, k)) / k, jnp.ones((k, n))) for m, k, n in shapes]
+
+    @jax.jit
+    def run(pairs):
+        def body(_, carry):
+            pairs, outs = carry
+            # Each product waits for its last result, and the whole result is kept: nothing is
+            # hoisted out of the loop, shared or cut.
+            pairs = [
+                (a.at[0, 0].add(1e-30 * o[0, 0]), b) for (a, b), o in zip(pairs, outs, strict=True)
+            ]
+            return pairs, [a @ b for a, b in pairs]
+
+        outs = [jnp.zeros((a.shape[0], b.shape[1])) for a, b in pairs]
+        return jax.lax.fori_loop(0, loops, body, (pairs, outs))[1]
+
+    flops = loops * sum(2 * m * k * n for m, k, n in shapes)
+    return timed(lambda: jax.block_until_ready(run(pairs)), flops)
+
+
+def training(images, seeds, repeat: int = 1, hidden=(HIDDEN,), latent=LATENT, side=28):
+    """Images a second through the real step: build, elbo_loss, training_step, compile_step."""
+    model = autoencoder.build(image_shape=(side, side, 1), latent=latent, hidden=hidden)
+    optimizer = optax.adam(1e-3)
+    arrays = {"image": images.reshape(-1, side, side, 1)}
+    compiled = parallel.compile_step(
+        steps.training_step(steps.elbo_loss(model), optimizer), arrays, seeds, BATCH
+    )
+    init = jax.vmap(lambda key: steps.init_state(model.init(key, arrays["image"][:9]), optimizer))
+    state = compiled.place(init(jax.vmap(jax.random.key)(np.asarray(seeds))))
+    held = [state]
+    size = compiled.plan.steps_per_call
+    index = np.random.default_rng(1).integers(0, len(images), (size, len(seeds), BATCH), np.int32)
+
+    def run():
+        for _ in range(repeat):
+            held[0], _ = compiled.run(held[0], index, size)
+        jax.block_until_ready(held[0])
+
+    return timed(run, repeat * len(seeds) * size * BATCH)
+
+
+def digits(seeds: int, repeat: int = 1):
+    """The same for the main job's small net."""
+    images = np.random.default_rng(0).random((1150, 64), np.float32)
+    return training(images, list(range(seeds)), repeat, hidden=(128, 128), latent=8, side=8)
+
+
+def likelihood(images):
+    """Images a second of the 5,000-sample bound."""
+    model = autoencoder.build(image_shape=(28, 28, 1), latent=LATENT, hidden=(HIDDEN,))
+    shown = jnp.asarray(images[:NLL_IMAGES].reshape(-1, 28, 28, 1))
+    params = model.init(jax.random.key(0), shown)
+    bounds = importance_bounds(model, samples=NLL_SAMPLES)
+    arguments = params, shown, jnp.arange(NLL_IMAGES), jax.random.key(0)
+    return timed(lambda: jax.block_until_ready(bounds(*arguments)), NLL_IMAGES)
+
+
+class Peers:
+    """The other process: sends (row, seconds), receives its rate."""
+
+    def __init__(self, connection, process, names):
+        self.connection, self.process, self.names = connection, process, names
+
+    def measure(self, name: str, seconds: float) -> float:
+        self.connection.send((name, seconds))
+        return self.connection.recv()
+
+    def stop(self) -> None:
+        self.connection.send(None)
+        self.process.join()
+
+
+def start_peers(images) -> Peers | None:
+    """Starts the process of the peers, or says why there is none."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve_peers, args=(there, images), daemon=True)
+    process.start()
+    names = here.recv()
+    if isinstance(names, str):
+        runs.say(f"no peers: {names}; pip install torch pythae")
+        return None
+    return Peers(here, process, names)
+
+
+def serve_peers(connection, images):
+    """The process of the peers: a plain PyTorch loop, and pythae's get_nll, of the same net."""
+    try:
+        import torch
+        from pythae.models import VAE, VAEConfig
+        from pythae.models.base.base_utils import ModelOutput
+        from pythae.models.nn import BaseDecoder, BaseEncoder
+    except ImportError as error:
+        connection.send(str(error))
+        return
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    data = torch.from_numpy(images)
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.hidden = torch.nn.Linear(PIXELS, HIDDEN)
+            self.mean = torch.nn.Linear(HIDDEN, LATENT)
+            self.log_var = torch.nn.Linear(HIDDEN, LATENT)
+
+        def forward(self, x):
+            h = torch.relu(self.hidden(x.reshape(len(x), -1)))
+            return ModelOutput(embedding=self.mean(h), log_covariance=self.log_var(h))
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.hidden = torch.nn.Linear(LATENT, HIDDEN)
+            self.pixels = torch.nn.Linear(HIDDEN, PIXELS)
+
+        def logits(self, z):
+            return self.pixels(torch.relu(self.hidden(z)))
+
+        def forward(self, z):
+            pixels = torch.sigmoid(self.logits(z)).reshape(len(z), 1, 28, 28)
+            return ModelOutput(reconstruction=pixels)
+
+    encoder, decoder = Encoder(), Decoder()
+    optimizer = torch.optim.Adam(
+        [*encoder.parameters(), *decoder.parameters()], lr=1e-3, fused=True
+    )
+    index = torch.from_numpy(np.random.default_rng(1).integers(0, len(images), (100, BATCH)))
+
+    def train():
+        for rows in index:
+            x = data[rows]
+            code = encoder(x)
+            mean, log_var = code.embedding, code.log_covariance
+            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+            bce = torch.nn.functional.binary_cross_entropy_with_logits(
+                decoder.logits(z), x, reduction="sum"
+            )
+            kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+            optimizer.zero_grad(set_to_none=True)
+            ((bce + kl) / BATCH).backward()
+            optimizer.step()
+
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce")
+    vae = VAE(config, encoder=Encoder(), decoder=Decoder())
+    shown = data[:2].reshape(-1, 1, 28, 28)
+
+    def nll():
+        with torch.no_grad():
+            vae.get_nll(shown, n_samples=NLL_SAMPLES, batch_size=100)
+
+    measures = {
+        "PyTorch loop": timed(train, index.numel()),
+        "pythae get_nll": timed(nll, len(shown)),
+    }
+    connection.send(list(measures))
+    while request := connection.recv():
+        name, seconds = request
+        connection.send(measures[name](seconds))
+
+
+def report(rates, cores):
+    """Prints each row's median and range, and the ratios by round with theirs."""
+    units = {"products": ("GFLOP/s", 1e9), "square": ("GFLOP/s", 1e9)}
+    print(f"{runs.environment()['device']}")
+    print(f"{'row':22} {'median':>10} {'least':>10} {'most':>10}")
+    for name, values in rates.items():
+        unit, scale = units.get(name, ("images/s", 1))
+        figures = " ".join(f"{f(values) / scale:10.1f}" for f in (np.median, np.min, np.max))
+        print(f"{name:22} {figures} {unit}")
+    flops = [TRAIN_FLOPS * rate for rate in rates["train"]]
+    machine = np.maximum(rates["products"], rates["square"])
+    ratios = {
+        "training / the net's products alone": np.divide(flops, rates["products"]),
+        "training / the machine's best products": np.divide(flops, machine),
+        "small: ten seeds at once / in turn": ratio(
+            rates, "small, ten at once", "small, ten in turn"
+        ),
+        "ten seeds at once / in turn": ratio(rates, "ten at once", "ten in turn"),
+        "small: time of ten seeds / of one": SEEDS
+        * ratio(rates, "small, one seed", "small, ten at once"),
+        "time of ten seeds / of one": SEEDS * ratio(rates, "train", "ten at once"),
+    }
+    if "PyTorch loop" in rates:
+        ratios["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
+        ratios["NLL / pythae get_nll"] = ratio(rates, "nll", "pythae get_nll")
+    print(f"\n{'ratio':42} {'median':>8} {'least':>8} {'most':>8}")
+    for name, values in ratios.items():
+        print(f"{name:42} {np.median(values):8.2f} {np.min(values):8.2f} {np.max(values):8.2f}")
+    print(f"\nNLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")
+    if _JSON.value:
+        content = {"rates": rates, "ratios": {k: list(v) for k, v in ratios.items()}}
+        with open(_JSON.value, "w") as file:
+            json.dump(content | runs.environment(), file, indent=1)
+
+
+def ratio(rates, above, below):
+    """Round by round."""
+    return np.divide(rates[above], rates[below])
+
+
+if __name__ == "__main__":
+    runs.launch(main)
