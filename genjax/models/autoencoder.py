@@ -320,10 +320,8 @@ def build(
         logits = logits.reshape(*logits.shape[:-3], -1)
         images = images.reshape(*images.shape[:-3], -1)
         if likelihood == "bernoulli":
-            pixels = losses.bernoulli_log_prob(logits, images)
-        else:
-            pixels = losses.gaussian_log_prob(images, nn.sigmoid(logits), log_std(params))
-        return pixels.sum(-1)
+            return losses.bernoulli_log_prob(logits, images)
+        return losses.gaussian_log_prob(images, nn.sigmoid(logits), log_std(params)).sum(-1)
 
     return Model(
         init=init,
