@@ -126,6 +126,10 @@ def main():
     shape = splits["train"]["image"].shape[1:]
     models = {arm: build_model(arm, shape) for arm in arms}
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(models, shape))
+    if finished := run.read_json("summary.json"):
+        runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
+        conclude(run, finished)
+        return
     if FLAGS.tensorboard:
         run.open_tensorboard()
 
@@ -134,7 +138,10 @@ def main():
     classify, record = train_classifier(run, shown)
     ref = evaluate.reference(shown, classify)
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
-    found = baselines(ref)
+    found = run.read_json("evaluation/baselines.json")
+    if found is None:
+        found = baselines(ref)
+        run.write_json("evaluation/baselines.json", found)
     for arm, model in models.items():
         cached = run.read_json(f"evaluation/{arm}.json")
         if cached is None:
@@ -164,10 +171,15 @@ def main():
         },
         "claims": judge(found, arms, len(seeds)) if _COMPARE.value else [],
         "classifier": record,
-        "notes": notes(models),
+        "notes": notes(models, found),
         "timing": timing,
     } | runs.environment()
     run.write_json("summary.json", summary)
+    conclude(run, summary)
+
+
+def conclude(run, summary):
+    """Draws the report, and says the verdicts."""
     page = report.write(run.folder)
     for claim in summary["claims"]:
         runs.say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
@@ -188,6 +200,12 @@ def parse_arms() -> list[str]:
     for std in stds:
         if std != "learned" and not _is_positive(std):
             raise UsageError(f"--decoder_std={std}: a positive number or 'learned'")
+    if len(set(stds)) < len(stds):
+        raise UsageError(f"--decoder_std={','.join(stds)}: a value is named twice")
+    if _LIKELIHOOD.value == "bernoulli" and _DECODER_STD.value != ["learned"]:
+        raise UsageError(
+            f"--decoder_std={','.join(_DECODER_STD.value)}: needs --likelihood=gaussian"
+        )
     if not all(width.isdigit() and int(width) for width in _HIDDEN.value):
         raise UsageError(f"--hidden={','.join(_HIDDEN.value)}: positive whole numbers")
     return names if len(stds) == 1 else [f"{name}@{std}" for name in names for std in stds]
@@ -472,7 +490,7 @@ def judge(found, arms, seeds):
     return sorted(made, key=lambda claim: claim["id"])
 
 
-def notes(models):
+def notes(models, found):
     """What a reader must know beside the figures."""
     lines = [
         "Samples are decoder means, without pixel noise; sampler fits see training images only.",
@@ -486,6 +504,14 @@ def notes(models):
             "Gaussian decoder: NLL is a density over grey levels in [0, 1], and may be negative; "
             "the decoder's standard deviation is a column of the table."
         )
+    for arm in models:
+        dead = [i for i, units in enumerate(found[f"{arm}/active_units"]) if not units]
+        if dead:
+            seeds = ", ".join(str(FLAGS.seed + i) for i in dead)
+            lines.append(
+                f"{arm}, seed {seeds}: no active unit. The posterior collapsed onto the prior; "
+                "this is a model of the mean image, not a trained one."
+            )
     return lines
 
 

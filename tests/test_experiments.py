@@ -124,6 +124,7 @@ def test_finished_run_is_not_trained_again(compared, cache):
     assert done.returncode == 0, done.stderr
     assert (compared / "metrics.jsonl").read_text() == before
     assert (compared / "checkpoints" / "vae" / "40").stat().st_mtime_ns == stamp
+    assert "finished" in done.stderr and "V1" in done.stderr
 
 
 KILLED = ["--model=vae", *TINY[1:], "--steps=4000", "--checkpoint_every=100", "--log_every=50"]
@@ -210,6 +211,11 @@ BAD = {
     "batch": (["--batch_size=2000"], ["--batch_size=2000", "1150"]),
     "hidden": (["--hidden=64,x"], ["--hidden=64,x"]),
     "decoder_std": (["--decoder_std=-1"], ["--decoder_std=-1", "learned"]),
+    "decoder_std twice": (["--decoder_std=0.1,0.1"], ["--decoder_std=0.1,0.1", "twice"]),
+    "scale of no Gaussian": (
+        ["--likelihood=bernoulli", "--decoder_std=0.1"],
+        ["--decoder_std=0.1", "--likelihood=gaussian"],
+    ),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
     "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),

@@ -21,12 +21,10 @@ def importance_bounds(model: Model, *, samples: int = 5000, chunk: int = 50) -> 
     rate, distortion: [b], mean over the draws; nll[1] is their sum up to the Monte Carlo error of
         a closed-form rate. kl: [b, units].
 
-    The image is encoded once. Draws come in chunks of `chunk` inside one scan, so that memory
-    holds chunk x b decoded images and samples x b weights.
+    The image is encoded once. Draws come in chunks inside one scan, of the largest divisor of
+    `samples` up to `chunk`, so that memory holds chunk x b decoded images and samples x b weights.
     """
-    chunk = min(chunk, samples)
-    if samples % chunk:
-        raise ValueError(f"samples ({samples}) must be a multiple of chunk ({chunk})")
+    chunk = max(size for size in range(1, chunk + 1) if samples % size == 0)
 
     @jax.jit
     def bounds(params, images, index, key) -> dict:
