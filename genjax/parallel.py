@@ -7,6 +7,7 @@ convolutions on XLA:CPU (3 to 13 times slower inside a loop or under vmap); `pla
 """
 
 import math
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -41,6 +42,17 @@ class Compiled(NamedTuple):
     run: Callable
     place: Callable
     plan: Plan
+
+
+def tune_cpu() -> None:
+    """Leaves float32 products on CPU to Eigen; call it before the first computation.
+
+    jax 0.10 hands them to YNNPACK, which trains the nets of this project 5 to 20% slower
+    (BUILD_NOTES.md). Other versions may not know the option, and XLA dies of an unknown one.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    if jax.__version_info__[:2] == (0, 10) and "ynn_fusion" not in given:
+        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_experimental_ynn_fusion_type=".strip()
 
 
 def plan(*, convolutions: bool, steps_per_call: int = 0) -> Plan:

@@ -104,6 +104,7 @@ def launch(main) -> None:
     def guarded(argv):
         del argv
         logging.set_verbosity(logging.ERROR)
+        parallel.tune_cpu()
         try:
             main()
         except UsageError as error:
