@@ -75,6 +75,8 @@ def _reconstructions(run):
     arrays = run["arrays"]
     first = next(iter(arrays.values()))["inputs"]
     figure = Figure(figsize=(9, 1.0 * (len(arrays) + 1)), layout="constrained")
+    # Rows keep their shape and shrink; without the margin their names would leave the page.
+    figure.get_layout_engine().set(rect=(0.05, 0, 0.95, 1))
     panels = figure.subplots(len(arrays) + 1, 1)
     for axes, (name, images) in zip(
         panels,

@@ -89,7 +89,7 @@ class _Base(nn.Module):
         common = (self.channels, self.activation, self.dtype)
         self.encoder = PixelEncoder(self.arch, self.hidden, *common)
         self.decoder = PixelDecoder(self.arch, self.hidden[::-1], *common, self.image_shape)
-        self.pixel_log_std = self.param("pixel_log_std", nn.initializers.constant(-1.0), ())
+        self.pixel_log_std = self.param("pixel_log_std", nn.initializers.constant(-2.0), ())
 
     def _upper_stack(self, layer: int) -> Stack:
         # Each further layer has half the width of the one below: Burda's 200-200 / 100-100.
