@@ -103,7 +103,7 @@ def launch(main) -> None:
 
     def guarded(argv):
         del argv
-        logging.set_verbosity(logging.ERROR)
+        logging.set_verbosity(logging.FATAL)  # What matters is raised, and said in one line.
         parallel.tune_cpu()
         try:
             main()
