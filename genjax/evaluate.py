@@ -18,6 +18,7 @@ LABELS = (100, 1000, None)
 MOST = 10_000
 CHUNK = 500
 PATHS, POINTS = 200, 11
+COLLAPSE = (0.001, 0.01, 0.1, 1.0)
 SHOWN = 8
 
 UNITS = {
@@ -267,11 +268,12 @@ def measure_posterior(
     measures = {f"nll/k={k}": float(v.mean()) for k, v in found["nll"].items()}
     rate, distortion = (float(found[name].mean()) for name in ("rate", "distortion"))
     measures |= {"rate": rate, "distortion": distortion, "elbo": -rate - distortion}
-    arrays = {"kl_units": found["kl"].mean(0)}
-    if arrays["kl_units"].size > 1:
-        measures["collapsed_units"] = float(
-            latents.collapsed_fraction(found["kl"], np.array([0.01]))[0]
-        )
+    arrays = {}
+    # A learned mixture does not factorise over units.
+    if model.mixture is None:
+        arrays["kl_units"] = found["kl"].mean(0)
+        shares = latents.collapsed_fraction(found["kl"], np.array(COLLAPSE))
+        measures |= {f"collapsed/eps={e}": float(v) for e, v in zip(COLLAPSE, shares, strict=True)}
     if len(model.layers) == 1:
         train = ref.splits["train"]["image"][:MOST]
         mean, draws, log_std, _ = represent(functions, params, train, seed)

@@ -232,7 +232,27 @@ def _zoom(axes, rows, arm, floor):
 
 
 def _active_units(run):
-    arms = {arm: a["variances"] for arm, a in run["arrays"].items() if "variances" in a}
+    caption = "Active units: variance over test images of each unit's mean; whiskers: seeds."
+    made = _unit_bars(run, "variances", "variance of the unit's mean", 1e-6)
+    if made is None:
+        return None
+    figure, panels = made
+    for axes in panels:
+        axes.axhline(0.01, color=COLOURS[1], ls="--", label="active above 0.01")
+    panels[0].legend(fontsize=8)
+    return caption, figure
+
+
+def _kl_units(run):
+    caption = "KL by unit, mean over test images, against the unit's own prior; whiskers: seeds."
+    made = _unit_bars(run, "kl_units", "KL (nats)", 1e-4)
+    return made and (caption, made[0])
+
+
+def _unit_bars(run, name, label, floor):
+    """Sorted bars of an array [seeds, units] by arm, on a log scale that starts at `floor`."""
+    arms = {arm: a[name] for arm, a in run["arrays"].items() if name in a}
+    arms = {arm: values for arm, values in arms.items() if values.shape[1]}
     if not arms:
         return None
     columns = min(4, len(arms))
@@ -241,16 +261,15 @@ def _active_units(run):
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(arms) :]:
         axes.set_axis_off()
-    for axes, (arm, variances) in zip(panels, arms.items(), strict=False):
-        variances = np.maximum(variances, 1e-6)
-        mean = variances.mean(0)
-        spread = [mean - variances.min(0), variances.max(0) - mean]
+    for axes, (arm, values) in zip(panels, arms.items(), strict=False):
+        values = np.maximum(np.sort(values, 1)[:, ::-1], floor)
+        mean = values.mean(0)
+        spread = [mean - values.min(0), values.max(0) - mean]
         axes.bar(np.arange(1, len(mean) + 1), mean, yerr=spread, color=COLOURS[0], capsize=2)
-        axes.axhline(0.01, color=COLOURS[1], ls="--", label="active above 0.01")
         axes.set(title=arm, yscale="log", xlabel="unit, sorted")
-    panels[0].set_ylabel("variance of the unit's mean")
-    panels[0].legend(fontsize=8)
-    return "Active units: variance over test images of each unit's mean; bars: seeds.", figure
+    for row in range(rows):
+        panels[row * columns].set_ylabel(label)
+    return figure, panels[: len(arms)]
 
 
 def _nll_curve(run):
@@ -281,6 +300,7 @@ FIGURES = {
     "rate_distortion": _rate_distortion,
     "nll_curve": _nll_curve,
     "active_units": _active_units,
+    "kl_units": _kl_units,
     "training_curves": _training_curves,
 }
 

@@ -73,6 +73,7 @@ def folder(tmp_path):
             "label": np.arange(60) % 10,
             "samples_gmm": images[:64],
             "variances": rng.random((2, 3)),
+            "kl_units": rng.random((2, 3)),
         }
         np.savez(tmp_path / "arrays" / f"{arm}.npz", **arrays)
     return tmp_path
