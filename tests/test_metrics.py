@@ -126,6 +126,12 @@ def test_a_collapsed_sampler_keeps_precision_and_loses_recall():
     assert found["precision"] == 1 and found["recall"] < 0.02 and found["coverage"] < 0.2
 
 
+def test_balls_of_radius_zero_hold_their_own_point():
+    point = np.zeros((20, 3))
+    found = samples.precision_recall_density_coverage(point, point)
+    assert found["precision"] == found["recall"] == found["coverage"] == 1
+
+
 def test_memorisation_ratio():
     train, test, new = RNG.normal(size=(3, 400, 5))
     assert samples.memorisation_ratio(train, test, train[:50]) < 1e-6

@@ -86,6 +86,15 @@ def test_closed_form_rate_is_the_mean_of_the_ratio(name):
     assert (draw.kl.mean(0).sum(-1) > 0).all()
 
 
+def test_ladder_falls_back_on_its_prior_where_the_image_says_nothing():
+    model, params = make("ladder", latent=4, layers=2)
+    noise = jax.random.normal(jax.random.key(1), (6, model.noise_size))
+    draw = jax.jit(lambda p: model.draw(p, model.encode(p, IMAGES), noise))
+    assert (draw(params).kl[:, :4].sum(-1) > 1e-3).all()
+    params["up_heads_0"]["log_std"]["bias"] += 12.0
+    np.testing.assert_allclose(draw(params).kl[:, :4], 0, atol=1e-5)
+
+
 def test_ancestral_draws_follow_the_prior_that_draw_scores():
     # E_p[q / p] = 1 for any q: a wrong prior in `descend` or in `draw` breaks it.
     model, params = make("hierarchical", latent=2, hidden=(8,))

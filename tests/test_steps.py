@@ -69,8 +69,14 @@ def test_free_bits_gate_a_layer_by_its_batch_mean():
     heads = grads(above, params)["down_heads_0"]
     no_rate = grads(steps.elbo_loss(model, beta=0.0), params)["down_heads_0"]
     close(heads, no_rate)
-    close(mean_loss(steps.elbo_loss(model, free_bits=1e-9))(params),
-          metrics["distortion"].mean() + rate)  # fmt: skip
+    # Just below a layer's batch mean the gate is open, though some examples lie below it.
+    draw = jax.jit(lambda p: model.draw(p, model.encode(p, IMAGES), noise(1, model=model)))(params)
+    layers = jnp.stack([part.sum(-1).mean() for part in jnp.split(draw.kl, [3], -1)])
+    low = 0.999 * float(layers.min())
+    close(
+        mean_loss(steps.elbo_loss(model, free_bits=low))(params),
+        metrics["distortion"].mean() + rate,
+    )
 
 
 def test_iwae_with_one_sample_is_the_sampled_elbo():
