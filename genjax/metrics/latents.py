@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 LOG_2PI = np.log(2 * np.pi)
-CHUNK = 1000
+CHUNK = 200
 
 
 def unit_variances(means: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
@@ -46,17 +46,20 @@ def aggregated_posterior(
     Hoffman & Johnson 2016. draws: one z_i ~ q(z|x_i) an image; q(z) is the mixture of all n
     posteriors, each term a mean over the same draws. The mixture holds z_i's own component, so
     that the mutual information cannot exceed log n (and kl_to_prior is too large by what is cut).
+    Both are 0 where every posterior is the prior.
     """
     means, log_stds, draws = (x.astype(np.float64) for x in (means, log_stds, draws))
     n, d = means.shape
     precision = np.exp(-2 * log_stds)
     constant = -0.5 * (means**2 * precision).sum(1) - log_stds.sum(1) - 0.5 * d * LOG_2PI
+    own = -0.5 * ((draws - means) ** 2 * precision + LOG_2PI).sum(1) - log_stds.sum(1)
     log_q = np.empty(n)
     for rows in np.array_split(np.arange(n), -(-n // CHUNK)):
         z = draws[rows]
         pairs = z @ (means * precision).T - 0.5 * (z**2) @ precision.T + constant
+        # The expanded square cancels where posteriors are narrow, and would break the cap.
+        pairs[np.arange(len(rows)), rows] = own[rows]
         log_q[rows] = logsumexp(pairs, axis=1) - np.log(n)
-    own = -0.5 * ((draws - means) ** 2 * precision + LOG_2PI).sum(1) - log_stds.sum(1)
     prior = -0.5 * (draws**2 + LOG_2PI).sum(1)
     return {
         "mutual_information": float((own - log_q).mean()),
@@ -154,9 +157,11 @@ def _balanced(labels, count, seed):
 def roughness(paths: Float[np.ndarray, "p t f"]) -> float:
     """Mean over paths of the length travelled over the distance of the ends; 1 is straight.
 
-    paths: features of decoded interpolations. Paths whose ends coincide are left out.
+    paths: features of decoded interpolations. Paths whose ends coincide, closer than 1e-5 of the
+    features' mean norm, are left out: their ratio is rounding. nan where no path is left.
     """
-    steps = np.linalg.norm(np.diff(paths.astype(np.float64), axis=1), axis=2).sum(1)
-    ends = np.linalg.norm(paths[:, -1].astype(np.float64) - paths[:, 0], axis=1)
-    apart = ends > 1e-9
-    return float((steps[apart] / ends[apart]).mean())
+    paths = paths.astype(np.float64)
+    steps = np.linalg.norm(np.diff(paths, axis=1), axis=2).sum(1)
+    ends = np.linalg.norm(paths[:, -1] - paths[:, 0], axis=1)
+    apart = ends > 1e-5 * np.linalg.norm(paths, axis=2).mean()
+    return float((steps[apart] / ends[apart]).mean()) if apart.any() else float("nan")
