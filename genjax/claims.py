@@ -51,10 +51,6 @@ def claim(
     if len(left) != len(right):
         raise ValueError(f"claim {id} pairs {len(left)} seeds with {len(right)}")
     estimate, low, high = interval(np.asarray(left, np.float64) - np.asarray(right, np.float64))
-    verdict = "inconclusive"
-    if high < threshold or low > threshold:
-        on_the_left = high < threshold
-        verdict = "supported" if on_the_left == (direction == "less") else "refuted"
     return {
         "id": id,
         "statement": statement,
@@ -65,8 +61,36 @@ def claim(
         "direction": direction,
         "seeds": len(left),
         "interval": "95% t, paired over seeds",
-        "verdict": verdict,
+        "verdict": _verdict(low, high, threshold, direction),
     }
+
+
+def share(
+    id: str, statement: str, hits: Sequence[bool], *, direction: str, threshold: float
+) -> dict:
+    """Judges the share of seeds for which something holds, by its 95% Wilson interval."""
+    found = stats.binomtest(int(np.sum(hits)), len(hits))
+    low, high = found.proportion_ci(CONFIDENCE, method="wilson")
+    many = len(hits) > 1
+    return {
+        "id": id,
+        "statement": statement,
+        "estimate": found.statistic,
+        "low": float(low) if many else None,
+        "high": float(high) if many else None,
+        "threshold": threshold,
+        "direction": direction,
+        "seeds": len(hits),
+        "interval": "95% Wilson over seeds",
+        "verdict": _verdict(low, high, threshold, direction) if many else "inconclusive",
+    }
+
+
+def _verdict(low, high, threshold, direction):
+    if high < threshold or low > threshold:
+        on_the_left = high < threshold
+        return "supported" if on_the_left == (direction == "less") else "refuted"
+    return "inconclusive"
 
 
 def both(id: str, statement: str, parts: list[dict]) -> dict:

@@ -96,9 +96,11 @@ def compile_step(
     mode: str = "jit",
     how: Plan | None = None,
     devices: list | None = None,
+    take: Callable = take,
 ) -> Compiled:
     """Compiles a step of the contract for all seeds, and puts the data on the devices.
 
+    take: (arrays, index [b]) -> batch, how a batch is read; by default rows of every array.
     Raises UsageError where pmap's devices do not divide the batch.
     """
     how = how or plan(convolutions=False)
@@ -118,7 +120,7 @@ def compile_step(
     keys = jax.device_put(jax.vmap(jax.random.key)(np.asarray(seeds)), by_replica)
 
     def many(total, gather):
-        return _loop(_replicas(step, how.unrolled, total, gather), how.steps_per_call)
+        return _loop(_replicas(step, take, how.unrolled, total, gather), how.steps_per_call)
 
     if mode == "jit":
         program = jax.jit(many(identity, identity), donate_argnums=0)
@@ -154,7 +156,7 @@ def compile_step(
     )
 
 
-def _replicas(step, unrolled, total, gather):
+def _replicas(step, take, unrolled, total, gather):
     """One step of every seed: leaves and keys [seeds, ...], index [seeds, batch]."""
 
     def one(state, arrays, index, key):

@@ -185,7 +185,8 @@ def flag_values() -> dict:
 
 def flag_lines() -> list[str]:
     """The same as lines of a flagfile."""
-    return sorted(line for f in _script_flags() if (line := f.serialize()))
+    # A flag that may be repeated serialises to a line each.
+    return sorted(line for f in _script_flags() for line in f.serialize().splitlines())
 
 
 def default_workdir(experiment: str) -> str:
@@ -395,20 +396,26 @@ def train(
     how: parallel.Plan,
     mode: str = "jit",
     validate: Callable | None = None,
+    validate_every: int = 0,
+    status: Callable[[], str] = str,
+    size: int = 0,
+    take: Callable = parallel.take,
 ):
     """Trains all seeds of one thing in a run folder, or continues it; the state on the host.
 
-    init: key -> state of one seed. validate: state -> {metric: [seeds]}. The state's leaves are
+    init: key -> state of one seed. validate: state -> {metric: [seeds]}, every `validate_every`
+    steps (0: with each checkpoint). status: what the line of progress adds. size: examples, by
+    default the rows of the first array; take: how a batch is read. The state's leaves are
     [seeds, ...].
     """
-    size = len(next(iter(arrays.values())))
-    compiled = parallel.compile_step(step, arrays, seeds, batch_size, mode=mode, how=how)
+    size = size or len(next(iter(arrays.values())))
+    compiled = parallel.compile_step(step, arrays, seeds, batch_size, mode=mode, how=how, take=take)
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     state = jax.device_get(jax.jit(jax.vmap(init))(keys))
     checkpoints = Checkpoints(run.folder / "checkpoints" / name)
     start, found = checkpoints.restore(state, say)
     run.forget_after(name, start)
-    progress = Progress(name, steps, start)
+    progress = Progress(name, steps, start, status=status)
     try:
         state = loop.fit(
             compiled,
@@ -424,7 +431,7 @@ def train(
             progress=progress,
             save_every=save_every,
             save=checkpoints.save,
-            validate_every=save_every,
+            validate_every=validate_every or save_every,
             validate=validate,
         )
     finally:
@@ -436,8 +443,16 @@ def train(
 class Progress:
     """A bar on a terminal; elsewhere a line every few seconds: steps, rate, time left, loss."""
 
-    def __init__(self, label: str, steps: int, start: int = 0, every: float = 5.0):
+    def __init__(
+        self,
+        label: str,
+        steps: int,
+        start: int = 0,
+        every: float = 5.0,
+        status: Callable[[], str] = str,
+    ):
         self.label, self.steps, self.start, self.every = label, steps, start, every
+        self.status = status
         self.begun = self.last = time.monotonic()
         self.bar = None
         if sys.stderr.isatty():
@@ -446,7 +461,7 @@ class Progress:
     def __call__(self, step: int, metrics: dict[str, np.ndarray]) -> None:
         loss = float(np.mean(metrics["loss"]))
         if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            self.bar.set_postfix_str(f"loss={loss:.4g}{self._more()}", refresh=False)
             self.bar.update(step - self.bar.n)
             return
         now = time.monotonic()
@@ -456,8 +471,12 @@ class Progress:
             left = (self.steps - step) / max(rate, 1e-9)
             say(
                 f"{self.label}: step {step}/{self.steps}, {rate:.0f}/s, {left:.0f} s left, "
-                f"loss {loss:.4g}"
+                f"loss {loss:.4g}{self._more()}"
             )
+
+    def _more(self):
+        text = self.status()
+        return f", {text}" if text else ""
 
     def close(self) -> None:
         """Ends the bar's line."""

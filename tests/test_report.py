@@ -81,7 +81,7 @@ def folder(tmp_path):
 
 def test_every_figure_is_drawn_and_none_is_blank(folder):
     drawn = report.figures(report.read(folder))
-    assert {path.stem for _, path in drawn} == set(report.FIGURES)
+    assert {path.stem for _, path in drawn} == set(report.FIGURES["vae"])
     for caption, path in drawn:
         pixels = imread(path)
         assert caption and min(pixels.shape[:2]) > 150 and pixels[..., :3].std() > 0.02, path
@@ -93,7 +93,7 @@ def test_figures_without_their_arrays_are_left_out(folder):
             arrays = {name: file[name] for name in file.files if name != "variances"}
         np.savez(path, **arrays)
     names = {path.stem for _, path in report.figures(report.read(folder))}
-    assert names == set(report.FIGURES) - {"active_units"}
+    assert names == set(report.FIGURES["vae"]) - {"active_units"}
 
 
 def test_page_is_whole_and_stands_alone(folder):
@@ -101,7 +101,7 @@ def test_page_is_whole_and_stands_alone(folder):
     assert "A &lt;b&gt;title&lt;/b&gt;" in page and "<b>title" not in page
     for verdict in ("supported", "refuted", "inconclusive"):
         assert f'<td class="{verdict}">{verdict}</td>' in page
-    assert page.count("data:image/png;base64,") == len(report.FIGURES)
+    assert page.count("data:image/png;base64,") == len(report.FIGURES["vae"])
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "one seed" in page and "kFID is not FID" in page
 

@@ -1,0 +1,761 @@
+"""Which modes does a GAN lose, and which remedy keeps them?
+
+Trains one or several recipes ("arms") that differ in the switches named, all seeds of an arm as one
+program, watches the modes of a known distribution along training, and ends in one table beside the
+floor (perfect samples through the same measures) and in claims, whose thresholds are fixed below:
+
+    python experiments/gan.py --flagfile=experiments/flags/gan_ring.flags
+"""
+
+import json
+import math
+import os
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+
+from genjax import adversarial, claims, coverage, data, losses, parallel, report, runs, steps
+from genjax.data import gaussians
+from genjax.errors import UsageError
+from genjax.models import classifier, gan
+
+CLASSIFIER_STEPS, CLASSIFIER_SEED = 1000, 0
+# Snapshots for the pictures, spread evenly over training; samples in each.
+SNAPSHOTS, SHOWN = 24, 512
+
+_ARM = flags.DEFINE_multi_string(
+    "arm",
+    [],
+    "A recipe to compare, 'name' or 'name:flag=value,flag=value': the flags that differ from the "
+    "common ones. Repeat it; without it the one arm is what the flags say.",
+)
+_DATA = flags.DEFINE_string(
+    "data",
+    "ring8",
+    "ring<k>, grid<k> or modes (mixtures of Gaussians); stacked (three 8x8 digits in the channels "
+    "of one image: 1000 modes), stacked:idx:<folder> or stacked:tfds:<name>.",
+)
+_MODES = flags.DEFINE_string("modes", None, "The means of --data=modes: 'x,y;x,y;...'.")
+_SIGMA = flags.DEFINE_float("sigma", None, "Standard deviation of a mode.", lower_bound=1e-6)
+_IMBALANCE = flags.DEFINE_float(
+    "imbalance", 1.0, "Heaviest mode over lightest, geometric in between.", lower_bound=1.0
+)
+_POINTS = flags.DEFINE_integer("points", 100_000, "Training examples, drawn once.", lower_bound=2)
+_DATA_SEED = flags.DEFINE_integer("data_seed", 0, "Draws the training examples.", lower_bound=0)
+_INIT_SEED = flags.DEFINE_integer(
+    "init_seed", None, "The same initial weights for all replicas.", lower_bound=0
+)
+_NOISE_SEED = flags.DEFINE_integer(
+    "noise_seed", None, "The same latents for all replicas.", lower_bound=0
+)
+_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "stacked: fixes train and test.", lower_bound=0)
+_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps prepared data sets.")
+_TFDS_MANUAL_DIR = flags.DEFINE_string(
+    "tfds_manual_dir", None, "Folder with the archives of a tfds data set, in place of a download."
+)
+_EVAL_SAMPLES = flags.DEFINE_integer("eval_samples", 2500, "Samples measured.", lower_bound=1)
+_EVALUATIONS = flags.DEFINE_integer("evaluations", 50, "Along training.", lower_bound=1)
+_EARLY = flags.DEFINE_float(
+    "early", 0.2, "Share of the steps that claim G5 calls early.", lower_bound=0.01, upper_bound=0.9
+)
+
+# The recipe: what --arm may change.
+flags.DEFINE_enum("loss", "ns", sorted(losses.ADVERSARIAL), "Of both players; see losses.py.")
+flags.DEFINE_float("r1", 0.0, "Gamma of the gradient penalty on real samples.", lower_bound=0.0)
+flags.DEFINE_float("r2", 0.0, "The same on generated samples.", lower_bound=0.0)
+flags.DEFINE_float("gp", 0.0, "Weight of WGAN-GP's penalty.", lower_bound=0.0)
+flags.DEFINE_float(
+    "penalty_scale",
+    1.0,
+    "Length in which penalties take gradients, in units of the data's spread.",
+    lower_bound=1e-6,
+)
+flags.DEFINE_integer("pack", 1, "Samples the discriminator judges together.", lower_bound=1)
+flags.DEFINE_integer("unroll", 0, "Discriminator steps looked ahead.", lower_bound=0)
+flags.DEFINE_integer("n_critic", 1, "Discriminator steps a generator step.", lower_bound=1)
+flags.DEFINE_enum(
+    "updates",
+    "simultaneous",
+    ("simultaneous", "alternating"),
+    "Both players from the same point, or the discriminator first.",
+)
+flags.DEFINE_float("ema", 0.0, "Decay of the generator's average.", lower_bound=0, upper_bound=1)
+flags.DEFINE_float("reconstruction", 0.0, "VEEGAN: latent error's weight.", lower_bound=0.0)
+flags.DEFINE_integer("generators", 1, "MGAN: generators in the mixture.", lower_bound=1)
+flags.DEFINE_float("diversity", 1.0, "MGAN: weight of the classifier.", lower_bound=0.0)
+flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm 1.")
+flags.DEFINE_enum("minibatch", "none", gan.MINIBATCH, "Batch features in the discriminator.")
+flags.DEFINE_enum("arch", "mlp", gan.ARCHITECTURES, "dcgan, metz: convolutions, images only.")
+flags.DEFINE_integer("latent", 2, "Size of the latent, N(0, I).", lower_bound=1)
+flags.DEFINE_integer("g_width", 128, "Generator's hidden units.", lower_bound=1)
+flags.DEFINE_integer("g_depth", 2, "Generator's hidden layers.", lower_bound=1)
+flags.DEFINE_enum("g_layer", "relu", gan.LAYERS, "Generator's layers.")
+flags.DEFINE_bool("g_norm", False, "Batch norm in the generator.")
+flags.DEFINE_integer("d_width", 128, "Discriminator's hidden units.", lower_bound=1)
+flags.DEFINE_integer("d_depth", 2, "Discriminator's hidden layers.", lower_bound=1)
+flags.DEFINE_enum("d_layer", "leaky_relu", gan.LAYERS, "Discriminator's layers.")
+flags.DEFINE_bool("d_norm", False, "Batch norm in the discriminator.")
+flags.DEFINE_float("d_fraction", 1.0, "Channels of a convolutional one.", lower_bound=0.01)
+flags.DEFINE_float(
+    "d_fourier", 0.0, "Finest wavelength of its input waves, in spreads; 0: none.", lower_bound=0.0
+)
+flags.DEFINE_float("init_std", 0.0, "Of all kernels; 0: 1/sqrt(fan_in).", lower_bound=0.0)
+flags.DEFINE_float("learning_rate", 1e-3, "Generator's, Adam.", lower_bound=0.0)
+flags.DEFINE_float("d_learning_rate", 0.0, "Discriminator's; 0: the same.", lower_bound=0.0)
+flags.DEFINE_enum("schedule", "constant", ("constant", "cosine"), "Of both rates over --steps.")
+flags.DEFINE_float("beta1", 0.5, "Adam's.", lower_bound=0.0, upper_bound=0.9999)
+flags.DEFINE_float("beta2", 0.999, "Adam's.", lower_bound=0.0, upper_bound=0.99999)
+RECIPE = (
+    "loss", "r1", "r2", "gp", "penalty_scale", "pack", "unroll", "n_critic", "updates", "ema",
+    "reconstruction", "generators", "diversity", "spectral_norm", "minibatch", "arch", "latent",
+    "g_width", "g_depth", "g_layer", "g_norm", "d_width", "d_depth", "d_layer", "d_norm",
+    "d_fraction", "d_fourier", "init_std", "learning_rate", "d_learning_rate", "schedule",
+    "beta1", "beta2",
+)  # fmt: skip
+runs.define_flags(steps=10_000, batch_size=128)
+FLAGS = flags.FLAGS
+
+
+def main():
+    begun = time.monotonic()
+    clock = runs.CompileClock()
+    images = None if gaussians.is_mixture(_DATA.value) else _DATA.value
+    arms = parse_arms(images is not None)
+    FLAGS.workdir = FLAGS.workdir or runs.default_workdir("gan")
+    runs.enable_compile_cache(FLAGS.compile_cache)
+    seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
+    check_sizes(arms)
+    mixture = None if images else read_mixture()
+    splits = read_images() if images else None
+    run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, splits))
+    if finished := run.read_json("summary.json"):
+        runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
+        conclude(run, finished)
+        return
+    if FLAGS.tensorboard:
+        run.open_tensorboard()
+
+    timing = dict.fromkeys(("train_s", "train_cpu_s", "evaluate_s"), 0.0)
+    record, tasks = None, {}
+    if images:
+        classify, record = train_classifier(run, splits)
+    for recipe in arms.values():
+        if recipe["pack"] not in tasks:
+            options = FLAGS.points, recipe["pack"], _DATA_SEED.value
+            tasks[recipe["pack"]] = (
+                coverage.stacked_task(splits["train"], splits["test"], classify, *options)
+                if images
+                else coverage.mixture_task(mixture, *options)
+            )
+    task = next(iter(tasks.values()))
+    coverage.check_count(_EVAL_SAMPLES.value, 0 if images else task.modes)
+    truth = run.read_json("evaluation/truth.json")
+    if truth is None:
+        truth = coverage.floor(task, _EVAL_SAMPLES.value, _DATA_SEED.value)
+        run.write_json("evaluation/truth.json", truth)
+    found = {}
+    for arm, recipe in arms.items():
+        cached = run.read_json(f"evaluation/{arm}.json")
+        if cached is None:
+            started, cpu = time.monotonic(), time.process_time()
+            networks = build(recipe, task.shape, task.spread)
+            state = train(run, arm, recipe, networks, tasks[recipe["pack"]], seeds)
+            timing["train_s"] += time.monotonic() - started
+            timing["train_cpu_s"] += time.process_time() - cpu
+            started = time.monotonic()
+            cached, arrays = measure(recipe, networks, state, task, seeds, mixture)
+            run.write_arrays(f"arrays/{arm}.npz", arrays | snapshots(run, arm))
+            run.write_json(f"evaluation/{arm}.json", cached)
+            timing["evaluate_s"] += time.monotonic() - started
+        found |= {f"{arm}/{path}": values for path, values in cached.items()}
+    summary = {
+        "experiment": "gan",
+        "title": "GAN mode coverage: the collapse, and its remedies",
+        "data": _DATA.value,
+        "flags": runs.flag_values(),
+        "seeds": seeds,
+        "arms": list(arms),
+        "modes": task.modes,
+        "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
+        "metrics": {path: claims.summarize(v, unit(path)) for path, v in found.items()}
+        | {f"truth/{path}": coverage.band(v, unit(path)) for path, v in truth.items()},
+        "claims": judge(run, arms, found, truth, task),
+        "classifier": record,
+        "notes": notes(arms, task),
+        "timing": timing
+        | {"compile_s": clock.seconds, "total_s": time.monotonic() - begun}
+        | {"cache_hits": clock.hits, "cache_misses": clock.misses},
+    } | runs.environment()
+    run.write_json("summary.json", summary)
+    conclude(run, summary)
+
+
+def conclude(run, summary):
+    """Draws the report, and says the verdicts."""
+    page = report.write(run.folder)
+    for claim in summary["claims"]:
+        runs.say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+    runs.say(f"report: {page}")
+
+
+# --- What is asked for ---------------------------------------------------------------------------
+
+
+def parse_arms(images: bool) -> dict[str, dict]:
+    """{name: recipe}: the common flags, and what each --arm changes."""
+    common = {name: FLAGS[name].value for name in RECIPE}
+    arms = {}
+    for text in _ARM.value or ["gan"]:
+        name, _, changes = text.partition(":")
+        if not name or not all(c.isalnum() or c in "_-+." for c in name):
+            raise UsageError(f"--arm={text}: a name of letters, digits, '_', '-', '+' or '.'")
+        if name in arms or name == "truth":
+            raise UsageError(f"--arm={text}: the name {name} is taken")
+        recipe = dict(common)
+        for change in filter(None, changes.split(",")):
+            key, equals, value = change.partition("=")
+            if key not in RECIPE or not equals:
+                raise UsageError(
+                    f"--arm={text}: '{change}' is no flag=value of a recipe; "
+                    f"choices: {', '.join(RECIPE)}"
+                )
+            try:
+                recipe[key] = FLAGS[key].parser.parse(value)
+            except ValueError as error:
+                raise UsageError(f"--arm={text}: {key}={value}: {error}") from error
+        check_recipe(f"--arm={text}" if _ARM.value else "the flags", recipe, images)
+        arms[name] = recipe
+    return arms
+
+
+def check_recipe(where: str, recipe: dict, images: bool):
+    """Raises UsageError where switches contradict each other."""
+    mlp = recipe["arch"] == "mlp"
+    for wrong, text in (
+        (
+            recipe["loss"] == "wgan" and not (recipe["gp"] or recipe["spectral_norm"]),
+            "--loss=wgan needs a Lipschitz critic, --gp=10 or --spectral_norm; without, its loss "
+            "has no bound",
+        ),
+        (
+            recipe["gp"] and (recipe["r1"] or recipe["r2"]),
+            "--gp asks for slopes of norm 1, --r1 and --r2 for slopes of 0; choose one",
+        ),
+        (
+            (recipe["gp"] or recipe["r1"] or recipe["r2"])
+            and (recipe["d_norm"] or recipe["minibatch"] != "none"),
+            "a gradient penalty needs a logit that depends on its own sample alone; drop --d_norm "
+            "and --minibatch, or the penalty",
+        ),
+        (
+            recipe["n_critic"] > 1 and recipe["updates"] == "simultaneous",
+            f"--n_critic={recipe['n_critic']} needs --updates=alternating",
+        ),
+        (recipe["ema"] >= 1, f"--ema={recipe['ema']}: a decay below 1"),
+        (
+            recipe["reconstruction"] and (images or not mlp or recipe["generators"] > 1),
+            "--reconstruction is built for one generator of points in the plane",
+        ),
+        (not mlp and not images, f"--arch={recipe['arch']} makes images; use --data=stacked"),
+    ):
+        if wrong:
+            raise UsageError(f"{where}: {text}")
+
+
+def check_sizes(arms):
+    """Raises UsageError where batch, points or memory do not fit."""
+    parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
+    for arm, recipe in arms.items():
+        rows = FLAGS.batch_size * recipe["n_critic"]
+        if rows > FLAGS.points:
+            raise UsageError(
+                f"--points={FLAGS.points}: fewer than the {rows} packs a step of {arm} takes"
+            )
+        if recipe["unroll"] and recipe["arch"] == "mlp":
+            width, depth = recipe["d_width"], recipe["d_depth"]
+            pieces = gan.PIECES if recipe["d_layer"] == "maxout" else 1
+            weights = depth * pieces * width**2
+            activations = 2 * FLAGS.batch_size * depth * (pieces + 1) * width
+            # A look-ahead keeps weights, moments, gradients and activations for the way back.
+            needed = 4.0 * FLAGS.seeds * recipe["unroll"] * (6 * weights + 3 * activations)
+            free = memory_free()
+            if needed > free:
+                raise UsageError(
+                    f"--unroll={recipe['unroll']} with --seeds={FLAGS.seeds} needs about "
+                    f"{needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: fewer seeds or steps"
+                )
+
+
+def memory_free() -> float:
+    """Bytes that the device (on CPU the machine) has free."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"] - stats["bytes_in_use"])
+    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def read_mixture() -> gaussians.Mixture:
+    return gaussians.mixture(
+        _DATA.value, modes=_MODES.value, sigma=_SIGMA.value, imbalance=_IMBALANCE.value
+    )
+
+
+def read_images() -> dict:
+    source, _, rest = _DATA.value.partition(":")
+    if source != "stacked":
+        raise UsageError(
+            f"--data={_DATA.value}: no such task, choose {gaussians.EXAMPLES}, stacked, "
+            "stacked:idx:<folder> or stacked:tfds:<name>"
+        )
+    for flag in (_MODES, _SIGMA):
+        if flag.value is not None:
+            raise UsageError(f"--{flag.name}={flag.value}: needs a mixture, not --data=stacked")
+    splits = data.load(
+        rest or "digits",
+        seed=_SPLIT_SEED.value,
+        tfds_dir=_TFDS_DIR.value,
+        tfds_manual_dir=_TFDS_MANUAL_DIR.value,
+    )
+    channels = splits["train"]["image"].shape[-1]
+    if channels != 1:
+        raise UsageError(
+            f"--data={_DATA.value}: stacks grey images, these have {channels} channels"
+        )
+    if not (splits["train"]["label"] > 0).any():
+        raise UsageError(f"--data={_DATA.value}: without labels no mode has a name")
+    return splits
+
+
+# --- Training ------------------------------------------------------------------------------------
+
+
+def build(recipe: dict, shape, spread: float = 1.0) -> gan.Networks:
+    """The networks of a recipe, for samples of a shape and a spread."""
+    names = (
+        "latent", "pack", "generators", "arch", "g_width", "g_depth", "g_layer", "g_norm",
+        "d_width", "d_depth", "d_layer", "d_norm", "d_fraction", "init_std", "spectral_norm",
+        "minibatch",
+    )  # fmt: skip
+    return gan.build(
+        shape=shape,
+        reconstructor=recipe["reconstruction"] > 0,
+        squash="none" if len(shape) == 1 else "tanh",
+        dtype=jnp.dtype(FLAGS.precision),
+        d_fourier=recipe["d_fourier"] * spread,
+        **{name: recipe[name] for name in names},
+    )
+
+
+def step_recipe(recipe: dict, task) -> adversarial.Recipe:
+    """The switches that the step itself takes."""
+    names = (
+        "loss", "r1", "r2", "gp", "pack", "unroll", "n_critic", "ema", "reconstruction",
+        "generators", "diversity",
+    )  # fmt: skip
+    return adversarial.Recipe(
+        scale=recipe["penalty_scale"] * task.spread,
+        simultaneous=recipe["updates"] == "simultaneous",
+        **{name: recipe[name] for name in names},
+    )
+
+
+def train(run, arm, recipe, networks, task, seeds):
+    """Trains all seeds of an arm, or continues; the state with leaves [seeds, ...]."""
+    how_to = step_recipe(recipe, task)
+    rates = {
+        "generator": recipe["learning_rate"],
+        "discriminator": recipe["d_learning_rate"] or recipe["learning_rate"],
+    }
+    optimizers = {
+        name: optax.adam(
+            steps.schedule(recipe["schedule"], rate, FLAGS.steps), recipe["beta1"], recipe["beta2"]
+        )
+        for name, rate in rates.items()
+    }
+
+    def init(key):
+        if _INIT_SEED.value is not None:
+            key = jax.random.key(_INIT_SEED.value)
+        return adversarial.init_state(key, networks, how_to, optimizers)
+
+    step = adversarial.adversarial_step(networks, how_to, optimizers)
+    if _NOISE_SEED.value is not None:
+        inner = step
+
+        def step(state, batch, key, **reductions):
+            del key
+            return inner(state, batch, jax.random.key(_NOISE_SEED.value), **reductions)
+
+    evaluate_every = max(1, FLAGS.steps // _EVALUATIONS.value)
+    log_every = math.gcd(evaluate_every, FLAGS.log_every) if FLAGS.log_every else evaluate_every
+    log_every, save_every = runs.intervals(FLAGS.steps, log_every, FLAGS.checkpoint_every)
+    watch = Watch(run, arm, recipe, networks, task, seeds, evaluate_every)
+    rows = FLAGS.batch_size * recipe["n_critic"]
+    return runs.train(
+        run,
+        arm,
+        step,
+        init,
+        task.arrays,
+        seeds=seeds,
+        steps=FLAGS.steps,
+        batch_size=rows,
+        # Whole batches only: those left over sit out, in another order every epoch.
+        size=task.size // rows * rows,
+        take=task.take,
+        log_every=log_every,
+        save_every=save_every,
+        how=parallel.plan(
+            convolutions=recipe["arch"] != "mlp", steps_per_call=FLAGS.steps_per_call
+        ),
+        mode=FLAGS.parallel,
+        validate=watch,
+        validate_every=evaluate_every,
+        status=watch.status,
+    )
+
+
+def sampler(recipe, networks, count: int):
+    """params -> samples [count, *shape] with running statistics, the same latents for all."""
+    how_to = adversarial.Recipe(generators=recipe["generators"])
+
+    def sample(params):
+        z = adversarial.latents(jax.random.key(2**31), networks, how_to, jnp.arange(count), 1)
+        generator = params.get("average", params["generator"])
+        return networks.generate(generator, params["statistics"], z[None, :, 0], None)[0][0]
+
+    return jax.jit(sample)
+
+
+def one_seed(tree, i: int):
+    """The i-th replica of a tree with leaves [seeds, ...]."""
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+class Watch:
+    """Measures every seed along training, keeps snapshots, and sounds the alarm."""
+
+    def __init__(self, run, arm, recipe, networks, task, seeds, every):
+        self.run, self.arm, self.task, self.seeds = run, arm, task, seeds
+        self.sample = sampler(recipe, networks, _EVAL_SAMPLES.value)
+        self.every_snapshot = every * max(1, FLAGS.steps // every // SNAPSHOTS)
+        self.most = np.zeros(len(seeds))
+        self.now = None
+
+    def __call__(self, state):
+        found = [np.asarray(self.sample(one_seed(state.params, i))) for i in range(len(self.seeds))]
+        measures = [self.task.quick(x) for x in found]
+        step = int(state.step[0])
+        if step % self.every_snapshot == 0 or step == FLAGS.steps:
+            shown = SHOWN if len(self.task.shape) == 1 else 36
+            self.run.write_arrays(
+                f"snapshots/{self.arm}/{step:09d}.npz",
+                {"samples": np.stack([x[:shown] for x in found])},
+            )
+        self.now = np.array([m["modes"] for m in measures])
+        self.most = np.maximum(self.most, self.now)
+        return {name: [m[name] for m in measures] for name in measures[0]}
+
+    def status(self) -> str:
+        """Modes over seeds, and which seeds have lost some they had."""
+        if self.now is None:
+            return ""
+        text = f"modes {self.now.mean():.1f} of {self.task.modes}"
+        # A mode of small share comes and goes with the samples: a tenth of all is a collapse.
+        fallen = self.most - self.now >= max(1, 0.1 * self.task.modes)
+        lost = [str(seed) for seed, gone in zip(self.seeds, fallen, strict=True) if gone]
+        return text + (f", COLLAPSE: seed {', '.join(lost)} lost modes" if lost else "")
+
+
+def snapshots(run, arm) -> dict[str, np.ndarray]:
+    """{"snapshot_steps" [t], "snapshots" [t, seeds, shown, *shape]} of a trained arm."""
+    paths = sorted((run.folder / "snapshots" / arm).glob("*.npz"))
+    return {
+        "snapshot_steps": np.array([int(path.stem) for path in paths]),
+        "snapshots": np.stack([np.load(path)["samples"] for path in paths]),
+    }
+
+
+def train_classifier(run, splits):
+    """The classifier that names the modes, trained on the train labels, and the record of it."""
+    init, apply = classifier.build(int(splits["train"]["label"].max()) + 1)
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, CLASSIFIER_STEPS))
+    state = runs.train(
+        run,
+        "classifier",
+        steps.training_step(steps.classification_loss(apply), optimizer),
+        lambda key: steps.init_state(init(key, splits["train"]["image"][:2]), optimizer),
+        splits["train"],
+        seeds=[CLASSIFIER_SEED],
+        steps=CLASSIFIER_STEPS,
+        batch_size=min(128, len(splits["train"]["label"])),
+        log_every=CLASSIFIER_STEPS // 10,
+        save_every=CLASSIFIER_STEPS,
+        how=parallel.plan(convolutions=True),
+    )
+    classify, digest = coverage.classifier_of(apply, one_seed(state.params, 0))
+    test = splits["test"]
+    hits = classify(test["image"])[0].argmax(-1) == test["label"]
+    return classify, {
+        "seed": CLASSIFIER_SEED,
+        "steps": CLASSIFIER_STEPS,
+        "test_accuracy": float(hits.mean()),
+        "weights_crc32": digest,
+    }
+
+
+# --- Measuring -----------------------------------------------------------------------------------
+
+
+def measure(recipe, networks, state, task, seeds, mixture):
+    """({measure: [seeds]}, arrays of the pictures) of a trained arm."""
+    sample = sampler(recipe, networks, _EVAL_SAMPLES.value)
+    rows, arrays, singular_values = [], {}, []
+    for i, seed in enumerate(seeds):
+        params = one_seed(state.params, i)
+        found = np.asarray(sample(params))
+        row = task.quick(found) | task.slow(found, seed)
+        row["contrast"] = coverage.contrast(task, found)
+        row["log_jacobian"], singular = jacobian(recipe, networks, params, task)
+        rows.append(row)
+        singular_values.append(singular)
+        arrays.setdefault("samples", []).append(found[:SHOWN])
+        if mixture is None:
+            arrays.setdefault("mode", []).append(task.names(found))
+    arrays = {name: np.stack(values) for name, values in arrays.items()}
+    arrays["singular_values"] = np.stack(singular_values)
+    if mixture is not None:
+        arrays |= landscape(recipe, networks, one_seed(state.params, 0), task, mixture)
+    return {name: [row[name] for row in rows] for name in rows[0]}, arrays
+
+
+def jacobian(recipe, networks, params, task, count: int = 300):
+    """coverage.sensitivity of the generator's continuous latent at `count` latents."""
+    how_to = adversarial.Recipe(generators=recipe["generators"])
+    z = adversarial.latents(jax.random.key(2**31 + 1), networks, how_to, jnp.arange(count), 1)[:, 0]
+    generator = params.get("average", params["generator"])
+
+    def generate(row):
+        return networks.generate(generator, params["statistics"], row[None, None], None)[0][0, 0]
+
+    return coverage.sensitivity(generate, np.asarray(z), task.spread)
+
+
+def landscape(recipe, networks, params, task, mixture, side: int = 101):
+    """The discriminator's mean logit of each point of a square, packed with real points."""
+    reach = 1.25 * np.abs(mixture.means).max() + 3 * mixture.sigma
+    axis = np.linspace(-reach, reach, side, dtype=np.float32)
+    points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    rng = np.random.default_rng(0)
+
+    @jax.jit
+    def logits(points, others):
+        members = jnp.concatenate([points[:, None], others], 1)
+        if recipe["reconstruction"]:
+            codes = networks.reconstruct(params["reconstructor"], members)
+            members = jnp.concatenate([members, codes], -1)
+        outputs = networks.discriminate(
+            params["discriminator"], gan.pack(members[None]), parallel.identity, parallel.identity
+        )
+        return outputs[0, :, 0]
+
+    draws = [
+        logits(points, task.perfect(len(points) * (recipe["pack"] - 1), rng).reshape(
+            len(points), recipe["pack"] - 1, 2)
+        )
+        for _ in range(8 if recipe["pack"] > 1 else 1)
+    ]  # fmt: skip
+    return {"landscape": np.mean(draws, 0).reshape(side, side), "landscape_axis": axis}
+
+
+def unit(path: str) -> str:
+    return coverage.UNITS.get(path.split("/")[-1], "")
+
+
+# --- Claims --------------------------------------------------------------------------------------
+
+
+def judge(run, arms, found, truth, task) -> list[dict]:
+    """The claims that these arms can bear; every threshold stands here, before the run.
+
+    G1 counts seeds with a Wilson interval, the others are paired over seeds. The vanilla arm is the
+    first that has the loss ns and no remedy; `packed` and `regularised` (rpgan, r1 and r2) are the
+    last of their kind.
+    """
+    made = []
+    plain = [name for name, recipe in arms.items() if is_vanilla(recipe)]
+    packed = [name for name, recipe in arms.items() if recipe["pack"] > 1]
+    strong = [n for n, r in arms.items() if r["loss"] == "rpgan" and r["r1"] and r["r2"]]
+    middle = {name: float(np.mean([v for v in values if np.isfinite(v)] or [np.nan]))
+              for name, values in truth.items()}  # fmt: skip
+    seeds = FLAGS.seeds
+
+    def of(arm, name):
+        return np.asarray(found[f"{arm}/{name}"], float)
+
+    def same(value):
+        return np.full(seeds, value)
+
+    # Where a sample cannot show all modes, so cannot the truth: half of what it misses is left.
+    bar = 0.99 * middle["modes"]
+    if plain:
+        v = plain[0]
+        made.append(
+            claims.share(
+                "G1",
+                f"{v} loses modes: the share of seeds below the truth's modes is above 1/2",
+                of(v, "modes") < bar,
+                direction="greater",
+                threshold=0.5,
+            )
+        )
+        made.append(
+            claims.both(
+                "G2",
+                f"{v}'s samples look fine all the same: precision near the truth, recall far below",
+                [
+                    claims.claim(
+                        "G2a",
+                        "precision(truth) - precision(vanilla)",
+                        same(middle["precision"]),
+                        of(v, "precision"),
+                        direction="less",
+                        threshold=0.05,
+                    ),
+                    claims.claim(
+                        "G2b",
+                        "recall(truth) - recall(vanilla)",
+                        same(middle["recall"]),
+                        of(v, "recall"),
+                        direction="greater",
+                        threshold=0.05,
+                    ),
+                ],
+            )
+        )
+    remedies = packed or strong
+    if plain and remedies:
+        v, w = plain[0], remedies[-1]
+        made.append(
+            claims.claim(
+                "G3",
+                f"Different inputs give more nearly the same output in {v}: mean log slope of G, "
+                f"{v} - {w}",
+                of(v, "log_jacobian"),
+                of(w, "log_jacobian"),
+                direction="less",
+            )
+        )
+    if plain and packed:
+        v, w = plain[0], packed[-1]
+        made.append(
+            claims.both(
+                "G4",
+                f"Packing restores coverage: {w} against {v}",
+                [
+                    claims.claim("G4a", f"modes({w}) - modes({v})", of(w, "modes"), of(v, "modes"),
+                                 direction="greater"),
+                    claims.claim("G4b", f"mode TV({w}) - mode TV({v})", of(w, "mode_tv"),
+                                 of(v, "mode_tv"), direction="less"),
+                ],
+            )
+        )  # fmt: skip
+        early = {arm: along(run, arm, "mode_tv", _EARLY.value * FLAGS.steps) for arm in (v, w)}
+        made.append(
+            claims.claim(
+                "G5",
+                f"Packing's benefit appears only with length: mode TV({v}) - mode TV({w}) at the "
+                f"end, less the same after {_EARLY.value:.0%} of the steps",
+                of(v, "mode_tv") - of(w, "mode_tv"),
+                np.subtract(early[v], early[w]),
+                direction="greater",
+            )
+        )
+    if strong:
+        s = strong[-1]
+        parts = [
+            claims.share("G6a", "share of seeds with all the truth's modes", of(s, "modes") >= bar,
+                         direction="greater", threshold=0.8),
+        ]  # fmt: skip
+        if "spread" in middle:
+            gap = np.abs(of(s, "high_quality") - middle["high_quality"])
+            parts += [
+                claims.claim("G6b", "|high quality - truth's|", gap, same(0.0),
+                             direction="less", threshold=0.004),
+                claims.claim("G6c", "|spread - 1|", np.abs(of(s, "spread") - 1), same(0.0),
+                             direction="less", threshold=0.05),
+            ]  # fmt: skip
+        made.append(claims.both("G6", f"{s} covers all modes at the floor's quality", parts))
+    if "kl" in middle and plain and (packed or strong):
+        order = [*packed[-1:], *strong[-1:]]
+        worse, parts = plain[0], []
+        for i, better in enumerate(order):
+            parts.append(
+                claims.claim(f"G7{'ab'[i]}", f"KL({better}) - KL({worse}), nats", of(better, "kl"),
+                             of(worse, "kl"), direction="less")
+            )  # fmt: skip
+            worse = better
+        made.append(
+            claims.both("G7", f"The remedies order as published: {', '.join([plain[0], *order])}",
+                        parts)
+        )  # fmt: skip
+    return made
+
+
+def is_vanilla(recipe: dict) -> bool:
+    """The non-saturating GAN without any remedy."""
+    off = ("r1", "r2", "gp", "unroll", "ema", "reconstruction", "spectral_norm", "d_fourier")
+    return (
+        recipe["loss"] == "ns"
+        and recipe["pack"] == recipe["n_critic"] == recipe["generators"] == 1
+        and recipe["minibatch"] == "none"
+        and not any(recipe[name] for name in off)
+    )
+
+
+def along(run, arm, name, step):
+    """A measure [seeds] of an arm at the first evaluation from `step` on."""
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row["arm"] == arm and name in row and row["step"] >= step]
+    first = min(row["step"] for row in rows)
+    return [row[name] for row in sorted(rows, key=lambda r: r["seed"]) if row["step"] == first]
+
+
+def notes(arms, task) -> list[str]:
+    """What a reader could take for a claim."""
+    lines = [
+        f"The row 'truth' is {_EVAL_SAMPLES.value} perfect samples through the same measures: the "
+        "mean and the range of 95% of draws. A figure beyond it is no merit: a high quality above "
+        "the truth's means modes that are too thin.",
+        "Measured at the last step, whose number was fixed before; no best step was looked for.",
+        "The same latents are measured at every evaluation; slopes of G are in units of the data's "
+        "spread.",
+        f"Penalties are in units of the data's spread, {task.spread:.4g} a coordinate here.",
+    ]
+    if "image" in task.arrays:
+        lines.append(
+            f"A KL hangs on the number of samples: about {(task.modes - 1) / 2:.0f}/N for perfect "
+            "ones. Modes are named by a classifier trained on this data's training labels."
+        )
+    if FLAGS.seeds < 2:
+        lines.append("One seed: no intervals, and every claim is inconclusive.")
+    return lines
+
+
+def disk_needed(arms, splits) -> float:
+    """Bytes for checkpoints (three of params and two moments for all seeds) and 100 MB."""
+    shape = (2,) if splits is None else (*splits["train"]["image"].shape[1:3], 3)
+    total = 0
+    for recipe in arms.values():
+        params = jax.eval_shape(build(recipe, shape).init, jax.random.key(0))
+        total += sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    return 1e8 + 4.0 * 9 * FLAGS.seeds * total
+
+
+if __name__ == "__main__":
+    runs.launch(main)

@@ -1,0 +1,220 @@
+"""What a generator covers: a task's data, its measures, and the floor, perfect samples' own."""
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax import evaluate, parallel
+from genjax.data import gaussians, stacked
+from genjax.errors import UsageError
+from genjax.metrics import modes, samples
+
+# Measures that compare all pairs look at no more samples than this.
+PAIRS = 2500
+FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
+UNITS = {
+    "modes": "modes", "high_quality": "share", "reverse_kl": "nats", "reverse_kl_hq": "nats",
+    "kl": "nats", "js": "nats", "mode_tv": "share", "precision": "share", "recall": "share",
+    "coverage": "share", "full": "share of seeds", "ndb": "share of bins", "vendi": "samples",
+    "birthday_support": "samples", "log_jacobian": "log", "contrast": "of truth",
+}  # fmt: skip
+
+
+class Task(NamedTuple):
+    """A data set whose modes are known.
+
+    arrays, take, size: what training reads, and how many examples there are. shape: of a sample.
+    spread: root mean variance of a coordinate, the unit of gradient penalties. modes: how many.
+    quick: samples -> measures taken along training. slow: (samples, seed) -> those taken once.
+    perfect: (count, rng) -> samples as good as any. names: samples -> the modes' names.
+    """
+
+    arrays: dict
+    take: Callable
+    size: int
+    shape: tuple[int, ...]
+    spread: float
+    modes: int
+    quick: Callable
+    slow: Callable
+    perfect: Callable
+    names: Callable
+
+
+def mixture_task(mixture: gaussians.Mixture, points: int, pack: int, seed: int) -> Task:
+    """A mixture of Gaussians: `points` drawn once, and as many packs of them."""
+    rng = np.random.default_rng([seed, 0])
+    data = gaussians.draw(mixture, points, rng)
+    reference = gaussians.draw(mixture, PAIRS, rng)
+    threshold = modes.duplicate_threshold(reference)
+    bins = modes.Bins(data[:50_000], min(100, 4 * len(mixture.means)))
+
+    def slow(found, seed):
+        some = found[:PAIRS]
+        return {
+            **neighbours(reference, some),
+            "vendi": modes.gaussian_vendi_score(some[:1000], 5 * mixture.sigma),
+            "birthday_support": modes.birthday_support(some, threshold, seed=seed),
+            **bins.measure(found),
+        }
+
+    return Task(
+        arrays={"real": gaussians.packs(data, pack, np.random.default_rng([seed, 1, pack]))},
+        take=parallel.take,
+        size=points,
+        shape=(2,),
+        spread=mixture.spread,
+        modes=len(mixture.means),
+        quick=lambda found: modes.mixture_measures(found, mixture),
+        slow=slow,
+        perfect=lambda count, rng: gaussians.draw(mixture, count, rng),
+        names=lambda found: None,
+    )
+
+
+def stacked_task(
+    train: dict, test: dict, classify: Callable, points: int, pack: int, seed: int
+) -> Task:
+    """Stacked images: triples of training images; perfect samples are triples of test images.
+
+    classify: images [n, h, w, 1] in [0, 1] -> (probabilities, features).
+    """
+    classes = int(train["label"].max()) + 1
+    weights = stacked.mode_weights(train["label"], classes)
+    triples = stacked.triples(len(train["label"]), points, pack, np.random.default_rng([seed, 0]))
+    stack = jax.jit(stacked.stack)
+
+    def perfect(count, rng):
+        chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
+        return np.asarray(stack(test["image"], chosen))
+
+    def layers(found):
+        """(probabilities, features) of each layer: [n, 3, ...]."""
+        images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
+        flat = images.reshape(-1, *images.shape[2:], 1)
+        return [part.reshape(len(found), 3, -1) for part in classify(flat)]
+
+    def names(found):
+        return stacked.mode_of(layers(found)[0].argmax(-1), classes)
+
+    reference = perfect(PAIRS, np.random.default_rng([seed, 2]))
+    real_features = layers(reference)[1].reshape(PAIRS, -1)
+    flat_reference = reference.reshape(PAIRS, -1)
+    threshold = modes.duplicate_threshold(flat_reference)
+    more = perfect(20 * PAIRS, np.random.default_rng([seed, 3]))[: 10 * PAIRS]
+    bins = modes.Bins(more.reshape(len(more), -1))
+
+    def slow(found, seed):
+        probabilities, features = layers(found)
+        root = np.sqrt(probabilities)
+        joint = np.einsum("ni,nj,nk->nijk", root[:, 0], root[:, 1], root[:, 2])
+        flat = found.reshape(len(found), -1)
+        return {
+            **neighbours(real_features, features.reshape(len(found), -1)[:PAIRS]),
+            "vendi": modes.vendi_score(joint.reshape(len(found), -1)),
+            "birthday_support": modes.birthday_support(flat[:PAIRS], threshold, seed=seed),
+            **bins.measure(flat),
+        }
+
+    return Task(
+        arrays={"triple": triples, "image": train["image"]},
+        take=stacked.take,
+        size=points,
+        shape=(*train["image"].shape[1:3], 3),
+        spread=float(np.sqrt((2 * train["image"]).var(0).mean())),
+        modes=classes**3,
+        quick=lambda found: modes.label_measures(names(found), weights),
+        slow=slow,
+        perfect=perfect,
+        names=names,
+    )
+
+
+def neighbours(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """Precision and recall of 3 neighbours, density and coverage of 5, as in their papers."""
+    three = samples.precision_recall_density_coverage(real, fake, k=3)
+    five = samples.precision_recall_density_coverage(real, fake, k=5)
+    return {name: three[name] for name in ("precision", "recall")} | {
+        name: five[name] for name in ("density", "coverage")
+    }
+
+
+def floor(task: Task, count: int, seed: int) -> dict[str, list[float]]:
+    """Every measure of `count` perfect samples, by draw: what no generator can be asked to beat."""
+    found = {}
+    for draw in range(FLOOR_DRAWS):
+        perfect = task.perfect(count, np.random.default_rng([seed, 4, draw]))
+        measures = task.quick(perfect)
+        if draw < SLOW_FLOOR_DRAWS:
+            measures |= task.slow(perfect, draw) | {"contrast": contrast(task, perfect)}
+        for name, value in measures.items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def band(values: list[float], unit: str) -> dict:
+    """A floor as summary.json holds a figure: the mean, and the range of 95% of the draws."""
+    finite = [v for v in values if np.isfinite(v)]
+    low, high = np.quantile(finite, [0.025, 0.975]) if finite else (np.nan, np.nan)
+    mean = np.mean(finite) if finite else np.nan
+    ends = [float(v) if np.isfinite(v) else None for v in (mean, low, high)]
+    return dict(zip(("mean", "low", "high"), ends, strict=True)) | {
+        "per_seed": [v if np.isfinite(v) else None for v in values],
+        "unit": unit,
+    }
+
+
+def contrast(task: Task, found: np.ndarray, pairs: int = 2000) -> float:
+    """Mean distance of two samples over that of two perfect ones: 0 when all outputs are one."""
+    rng = np.random.default_rng(5)
+
+    def mean_distance(x):
+        x = x.reshape(len(x), -1)
+        left, right = rng.integers(len(x), size=(2, pairs))
+        return np.linalg.norm(x[left] - x[right], axis=1).mean()
+
+    return float(mean_distance(found) / mean_distance(task.perfect(PAIRS, rng)))
+
+
+def sensitivity(generate: Callable, z: np.ndarray, spread: float) -> tuple[float, np.ndarray]:
+    """(mean log Frobenius norm, singular values [n, d]) of the generator's Jacobian at z [n, d].
+
+    In units of the data's spread. Low values are the symptom "different inputs, same output".
+    """
+
+    @jax.jit
+    def values(rows):
+        slopes = jax.vmap(jax.jacfwd(lambda v: generate(v).ravel()))(rows) / spread
+        return jnp.linalg.svd(slopes, compute_uv=False)
+
+    singular = evaluate.batched(values, z, size=50)
+    norm = np.sqrt((singular**2).sum(1))
+    return float(np.log(np.maximum(norm, 1e-12)).mean()), singular
+
+
+def check_count(count: int, task_modes: int) -> None:
+    """Raises UsageError where there are too few samples for the measures."""
+    needed = max(100, 2 * task_modes)
+    if count < needed:
+        raise UsageError(
+            f"--eval_samples={count}: {task_modes} modes need {needed} samples or more"
+        )
+
+
+def classifier_of(apply: Callable, params) -> tuple[Callable, str]:
+    """images -> (probabilities, features) in batches, and the CRC-32 of the weights."""
+
+    @jax.jit
+    def forward(images):
+        logits, features = apply(params, images)
+        return jax.nn.softmax(logits), features
+
+    digest = 0
+    for leaf in jax.tree.leaves(params):
+        digest = zlib.crc32(np.asarray(leaf).tobytes(), digest)
+    return partial(evaluate.batched, forward), f"{digest:08x}"

@@ -1,0 +1,41 @@
+"""Three images of one set stacked into the channels of one: every triple of classes is a mode.
+
+Metz et al. 2017, section 3.3.1, as Stacked-MNIST. The triples are drawn from the training images;
+on the device lie the single images and the triples' indices, and a batch is put together as it is
+read.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+STACK = 3
+
+
+def triples(size: int, count: int, pack: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` packs of triples of image numbers below `size`: int32 [count, pack, 3]."""
+    return rng.integers(size, size=(count, pack, STACK), dtype=np.int32)
+
+
+def mode_of(labels: Int[np.ndarray, "... 3"], classes: int) -> Int[np.ndarray, "..."]:
+    """The mode's number of a triple of classes, its classes read as digits."""
+    return labels @ (classes ** np.arange(STACK)[::-1])
+
+
+def mode_weights(labels: Int[np.ndarray, " n"], classes: int) -> np.ndarray:
+    """The share of every mode among triples of images with these labels: [classes^3]."""
+    share = np.bincount(labels, minlength=classes) / len(labels)
+    return np.einsum("i,j,k->ijk", share, share, share).ravel()
+
+
+def stack(images: Array, triple: Array) -> Array:
+    """Images [n, h, w, 1] in [0, 1] and triples [..., 3] -> [..., h, w, 3] in [-1, 1]."""
+    chosen = jnp.moveaxis(images[triple][..., 0], -3, -1)
+    return 2 * chosen - 1
+
+
+def take(arrays: dict, index: Array) -> dict:
+    """The batch of an index [b] of {"triple", "image"}: `real`, `index`, `weight`."""
+    rows = jnp.maximum(index, 0)
+    real = stack(arrays["image"], arrays["triple"][rows])
+    return {"real": real, "index": rows, "weight": (index >= 0).astype(jnp.float32)}

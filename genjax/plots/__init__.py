@@ -1,0 +1,1 @@
+"""Figures by experiment, drawn from the files of a run: no jax."""

@@ -1,0 +1,39 @@
+"""What the figures of all experiments share."""
+
+import math
+
+import numpy as np
+
+# Okabe & Ito's colours, told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+
+
+def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images [n, h, w, c] side by side with a thin border: [rows * (h + 1), ..., c]."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    grid = np.ones((rows, columns, height + 1, width + 1, channels), np.float32)
+    grid.reshape(-1, height + 1, width + 1, channels)[:count, :height, :width] = images
+    whole = grid.swapaxes(1, 2).reshape(rows * (height + 1), columns * (width + 1), channels)
+    return whole[:-1, :-1]
+
+
+def show(axes, picture: np.ndarray):
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    shown = picture[..., 0] if picture.shape[-1] == 1 else picture
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def label(axes, text):
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=11, labelpad=12)
+
+
+def colours(names) -> dict:
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def seeds(summary, path):
+    values = summary["metrics"].get(path, {}).get("per_seed", [])
+    return np.array([math.nan if value is None else value for value in values])

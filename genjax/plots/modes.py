@@ -1,0 +1,225 @@
+"""Figures of the GANs: functions of a run that return (caption, figure or GIF), or None."""
+
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from PIL import Image
+
+from genjax.plots.common import COLOURS, colours, label, mosaic, show
+
+COLUMNS, MOST_SEEDS = 6, 5
+
+
+def _is_plane(run):
+    return run["summary"]["mixture"] is not None
+
+
+def _reach(run):
+    mixture = run["summary"]["mixture"]
+    return 1.2 * np.abs(mixture["means"]).max() + 6 * mixture["sigma"]
+
+
+def _plane(axes, run, points, size):
+    """Samples over the true modes, each a circle of 3 sigma (drawn no smaller than visible)."""
+    mixture, reach = run["summary"]["mixture"], _reach(run)
+    radius = max(3 * mixture["sigma"], 0.03 * reach)
+    for mean in mixture["means"]:
+        axes.add_patch(Circle(mean, radius, fill=False, ec="#D55E00", lw=0.7, alpha=0.8))
+    axes.scatter(points[:, 0], points[:, 1], s=size, color="#0072B2", alpha=0.5, lw=0)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+
+
+def _samples(run):
+    """The last samples of every seed."""
+    arms = run["arrays"]
+    count = min(MOST_SEEDS, len(run["summary"]["seeds"]))
+    side = 2.0 if _is_plane(run) else 2.6
+    figure = Figure(figsize=(side * count + 1.2, side * len(arms) + 0.4), layout="constrained")
+    panels = figure.subplots(len(arms), count, squeeze=False)
+    for row, (arm, arrays) in zip(panels, arms.items(), strict=True):
+        for i, axes in enumerate(row):
+            if _is_plane(run):
+                _plane(axes, run, arrays["samples"][i], 4)
+            else:
+                _named(axes, arrays["samples"][i][:25], arrays["mode"][i][:25], run)
+        label(row[0], arm)
+    for axes, seed in zip(panels[0], run["summary"]["seeds"], strict=False):
+        axes.set_title(f"seed {seed}", fontsize=10)
+    text = "The last samples of each seed"
+    if _is_plane(run):
+        return text + "; circles: the true modes (3 sigma, or what can be seen).", figure
+    return text + ", each with the mode that the classifier names.", figure
+
+
+def _named(axes, images, names, run):
+    side = images.shape[1] + 1
+    show(axes, mosaic((images + 1) / 2, 5))
+    digits = len(str(run["summary"]["modes"] - 1))
+    for i, name in enumerate(names):
+        place = (i % 5 + 0.5) * side - 1, (i // 5) * side
+        box = {"fc": "black", "alpha": 0.55, "lw": 0, "pad": 0.6}
+        text = f"{name:0{digits}d}"
+        axes.text(*place, text, color="white", size=6, ha="center", va="top", bbox=box)
+
+
+def _over_training(run):
+    """Small multiples over training, first seed of every arm."""
+    arms = run["arrays"]
+    figure = Figure(figsize=(2.0 * COLUMNS + 1.2, 2.0 * len(arms) + 0.4), layout="constrained")
+    panels = figure.subplots(len(arms), COLUMNS, squeeze=False)
+    for row, (arm, arrays) in zip(panels, arms.items(), strict=True):
+        steps = arrays["snapshot_steps"]
+        chosen = np.unique(np.linspace(0, len(steps) - 1, COLUMNS).round().astype(int))
+        for axes in row[len(chosen) :]:
+            axes.set_axis_off()
+        for axes, i in zip(row, chosen, strict=False):
+            shown = arrays["snapshots"][i, 0]
+            if _is_plane(run):
+                _plane(axes, run, shown, 4)
+            else:
+                show(axes, mosaic((shown[:25] + 1) / 2, 5))
+            axes.set_title(f"step {steps[i]:,}", fontsize=9)
+        label(row[0], arm)
+    return "Samples over training, first seed; each column is a moment.", figure
+
+
+def _film(run):
+    """An animated GIF of the training, first seed, the arms side by side."""
+    arms = run["arrays"]
+    if not _is_plane(run):
+        return None
+    frames = []
+    count = min(len(a["snapshot_steps"]) for a in arms.values())
+    for i in range(count):
+        figure = Figure(figsize=(2.6 * len(arms), 2.9), dpi=70, layout="constrained")
+        panels = figure.subplots(1, len(arms), squeeze=False)[0]
+        for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
+            _plane(axes, run, arrays["snapshots"][i, 0], 5)
+            axes.set_title(f"{arm}, step {arrays['snapshot_steps'][i]:,}", fontsize=9)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        frame = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        frames.append(frame.quantize(32))
+    buffer = io.BytesIO()
+    times = [250] * (count - 1) + [2500]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    return "The training of the first seed, from the first snapshot to the last.", buffer.getvalue()
+
+
+CURVES = (
+    ("modes", "modes reached"),
+    ("mode_tv", "mode TV"),
+    ("high_quality", "high quality (share)"),
+    ("spread", "spread"),
+    ("kl", "KL to uniform (nats)"),
+)
+
+
+def _along(run):
+    """Measures along training: mean over seeds, range, and the floor."""
+    summary, rows = run["summary"], run["rows"]
+    names = [(n, text) for n, text in CURVES if f"truth/{n}" in summary["metrics"]]
+    figure = Figure(figsize=(4.2 * len(names), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, (name, text) in zip(panels, names, strict=True):
+        for arm, colour in colours(summary["arms"]).items():
+            by_step = {}
+            for row in rows:
+                if row["arm"] == arm and row.get(name) is not None:
+                    by_step.setdefault(row["step"], []).append(row[name])
+            steps = sorted(by_step)
+            values = [by_step[step] for step in steps]
+            if steps:
+                axes.plot(steps, [np.mean(v) for v in values], color=colour, label=arm, lw=1.5)
+                low, high = [min(v) for v in values], [max(v) for v in values]
+                axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+        truth = summary["metrics"][f"truth/{name}"]
+        axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
+        axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
+        axes.set(xlabel="step", ylabel=text)
+        if name == "spread":
+            axes.set_ylim(0, 2)
+    panels[0].legend(fontsize=8)
+    caption = (
+        "Along training: mean over seeds, band from least to greatest; dashed: perfect samples."
+    )
+    return caption, figure
+
+
+def _landscape(run):
+    """The discriminator's logit over the plane, first seed."""
+    arms = {name: a for name, a in run["arrays"].items() if "landscape" in a}
+    if not arms:
+        return None
+    figure = Figure(figsize=(3.4 * len(arms), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(arms), squeeze=False)[0]
+    for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
+        axis, values = arrays["landscape_axis"], arrays["landscape"]
+        most = np.quantile(np.abs(values), 0.99) or 1.0
+        mesh = axes.pcolormesh(
+            axis, axis, values, cmap="RdBu_r", vmin=-most, vmax=most, rasterized=True
+        )
+        means = np.asarray(run["summary"]["mixture"]["means"])
+        axes.scatter(*means.T, s=14, fc="none", ec="black", lw=0.8)
+        axes.set(title=arm, xticks=[], yticks=[], aspect="equal")
+        figure.colorbar(mesh, ax=axes, shrink=0.8)
+    return "The discriminator's logit, first seed: red is judged real; circles: true modes.", figure
+
+
+def _histogram(run):
+    """How often each mode was generated, sorted, against the floor of uniform draws."""
+    arms = {name: a for name, a in run["arrays"].items() if "mode" in a}
+    if not arms:
+        return None
+    summary = run["summary"]
+    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
+    axes = figure.subplots()
+    count = next(iter(arms.values()))["mode"].shape[1]
+    for arm, colour in colours(summary["arms"]).items():
+        shares = [
+            np.sort(np.bincount(seed, minlength=summary["modes"]))[::-1]
+            for seed in arms[arm]["mode"]
+        ]
+        mean = np.mean(shares, 0)
+        axes.plot(np.arange(1, len(mean) + 1), mean, color=colour, label=arm)
+    draws = np.random.default_rng(0).multinomial(
+        count, np.full(summary["modes"], 1 / summary["modes"]), 20
+    )
+    perfect = np.sort(draws, 1)[:, ::-1].mean(0)
+    axes.plot(np.arange(1, len(perfect) + 1), perfect, "k--", lw=1, label="uniform draws")
+    axes.set(xlabel="mode, sorted by count", ylabel="samples", yscale="symlog")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    caption = f"Samples a mode out of {count:,}, sorted by each seed, mean over seeds."
+    return caption, figure
+
+
+def _slopes(run):
+    """Singular values of the generator's Jacobian."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    arms = run["arrays"]
+    for i, (arm, arrays) in enumerate(arms.items()):
+        norm = np.sqrt((arrays["singular_values"] ** 2).sum(-1)).reshape(-1)
+        bins = np.logspace(-4, 2, 61)
+        shares = np.histogram(np.clip(norm, 1e-4, 1e2), bins)[0] / len(norm)
+        axes.stairs(shares, bins, color=COLOURS[i % len(COLOURS)], label=arm, lw=1.5)
+    axes.set(
+        xscale="log", xlabel="norm of dG/dz (data's spread a unit of z)", ylabel="share of latents"
+    )
+    axes.legend()
+    return "How strongly the output moves with the latent, all seeds.", figure
+
+
+FIGURES = {
+    "samples": _samples,
+    "over_training": _over_training,
+    "training": _film,
+    "curves": _along,
+    "landscape": _landscape,
+    "mode_histogram": _histogram,
+    "slopes": _slopes,
+}

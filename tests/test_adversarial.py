@@ -1,0 +1,365 @@
+"""The adversarial step against what its papers say, by hand and by finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genjax import adversarial, losses, parallel, steps
+from genjax.adversarial import Recipe
+from genjax.data import stacked
+from genjax.models import gan
+
+RNG = np.random.default_rng(0)
+SMALL = {"shape": (2,), "latent": 3, "g_width": 8, "d_width": 8}
+SGD = {name: optax.sgd(0.05) for name in ("generator", "discriminator")}
+
+
+def trained(recipe, nets=None, *, count=3, batch=8, seeds=(0,), optimizers=SGD, **how):
+    """State and metrics after a few steps on 2-D points."""
+    networks = gan.build(
+        **{**SMALL, "pack": recipe.pack, "generators": recipe.generators, **(nets or {})},
+        reconstructor=recipe.reconstruction > 0,
+    )
+    rows = batch * recipe.n_critic
+    points = np.random.default_rng(1).normal(size=(3 * rows, recipe.pack, 2)).astype(np.float32)
+    step = adversarial.adversarial_step(networks, recipe, optimizers)
+    how = {"how": parallel.Plan(count, False), **how}
+    compiled = parallel.compile_step(step, {"real": points}, list(seeds), rows, **how)
+    init = jax.jit(jax.vmap(lambda key: adversarial.init_state(key, networks, recipe, optimizers)))
+    state = compiled.place(init(jax.vmap(jax.random.key)(np.asarray(seeds))))
+    index = np.stack([np.arange(3 * rows, dtype=np.int32)] * len(seeds))
+    index = index.reshape(len(seeds), 3, rows).swapaxes(0, 1)[np.arange(count) % 3]
+    state, metrics = compiled.run(state, index, count)
+    return jax.device_get(state), jax.device_get(metrics)
+
+
+def assert_close(left, right, atol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol, rtol=1e-4), left, right)
+
+
+@pytest.mark.parametrize("name", sorted(losses.ADVERSARIAL))
+def test_losses_pull_the_logits_apart_and_the_generator_back(name):
+    of_discriminator, of_generator = losses.ADVERSARIAL[name]
+    real, fake = jnp.float32(0.3), jnp.float32(0.2)
+    up, down = jax.grad(of_discriminator, (0, 1))(real, fake)
+    assert up < 0 < down and jax.grad(of_generator, 1)(real, fake) < 0
+
+
+def test_logistic_losses_by_hand():
+    real, fake = jnp.float32(1.2), jnp.float32(-0.7)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    for name, d, g in (
+        ("ns", -np.log(sigmoid(1.2)) - np.log(1 - sigmoid(-0.7)), -np.log(sigmoid(-0.7))),
+        ("minimax", -np.log(sigmoid(1.2)) - np.log(1 - sigmoid(-0.7)), np.log(1 - sigmoid(-0.7))),
+        ("rpgan", -np.log(sigmoid(1.9)), -np.log(sigmoid(-1.9))),
+        ("hinge", 0.0 + 0.3, 0.7),
+        ("lsgan", 0.5 * 0.04 + 0.5 * 0.49, 0.5 * 1.7**2),
+        ("wgan", -1.9, 0.7),
+    ):
+        of_d, of_g = losses.ADVERSARIAL[name]
+        assert float(of_d(real, fake)) == pytest.approx(d, rel=1e-5), name
+        assert float(of_g(real, fake)) == pytest.approx(g, rel=1e-5), name
+
+
+def test_parameters_of_pacgan():
+    """PacGAN's code: 484,802 and 405,201 parameters, 2,000 more a further member of the pack."""
+    for pack in (1, 2, 4):
+        networks = gan.build(
+            shape=(2,), latent=2, pack=pack, g_width=400, g_depth=4, g_norm=True, d_width=200,
+            d_depth=3, d_layer="maxout", init_std=0.02,
+        )  # fmt: skip
+        params = jax.eval_shape(networks.init, jax.random.key(0))
+        count = {
+            name: sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params[name]))
+            for name in ("generator", "discriminator")
+        }
+        assert count == {"generator": 484_802, "discriminator": 405_201 + 2000 * (pack - 1)}
+
+
+# Every switch in one of them, so that few programs are compiled.
+RECIPES = {
+    "norm": (Recipe(ema=0.9, pack=2), {"g_norm": True}),
+    "alternating": (
+        Recipe(loss="hinge", simultaneous=False, n_critic=2),
+        {"minibatch": "discrimination", "spectral_norm": True},
+    ),
+    "penalties": (
+        Recipe(loss="rpgan", r1=0.3, r2=0.2, scale=1.7, generators=3, diversity=0.5),
+        {"d_fourier": 0.5},
+    ),
+    "unrolled": (Recipe(unroll=2), {"minibatch": "stddev"}),
+    "veegan": (Recipe(loss="wgan", gp=3.0, reconstruction=0.5, pack=2), {"d_layer": "maxout"}),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_four_devices_equal_one(name):
+    recipe, nets = RECIPES[name]
+    alone, metrics = trained(recipe, nets, devices=jax.devices()[:1])
+    for mode in ("jit", "pmap"):
+        spread, more = trained(recipe, nets, mode=mode)
+        assert_close(alone, spread, 2e-6)
+        assert_close(metrics, more, 2e-5)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(alone))
+
+
+def test_a_replica_equals_its_seed_alone():
+    recipe, nets = RECIPES["penalties"]
+    together, _ = trained(recipe, nets, seeds=(0, 1, 2))
+    alone, _ = trained(recipe, nets, seeds=(2,))
+    assert_close(jax.tree.map(lambda leaf: leaf[2:], together), alone, 1e-5)
+
+
+def one_update(recipe, nets=None):
+    """(networks, state before, batch, latents) for updates by hand; SGD of rate 1."""
+    networks = gan.build(**{**SMALL, "pack": recipe.pack, **(nets or {})})
+    optimizers = {name: optax.sgd(1.0) for name in SGD}
+    state = jax.jit(lambda key: adversarial.init_state(key, networks, recipe, optimizers))(
+        jax.random.key(0)
+    )
+    rows = 6 * recipe.n_critic
+    batch = {
+        "real": jnp.asarray(RNG.normal(size=(rows, recipe.pack, 2)), jnp.float32),
+        "index": jnp.arange(rows),
+        "weight": jnp.ones(rows),
+    }
+    key = jax.random.fold_in(jax.random.key(3), 0)
+    z = adversarial.latents(key, networks, recipe, batch["index"], recipe.pack)
+    step = jax.jit(
+        lambda state: adversarial.adversarial_step(networks, recipe, optimizers)(
+            state, batch, jax.random.key(3), total=parallel.identity, gather=parallel.identity
+        )
+    )
+    return networks, state, batch, z, step
+
+
+def logits(networks, discriminator, x):
+    return networks.discriminate(
+        discriminator, gan.pack(x[None]), parallel.identity, parallel.identity
+    )[0, :, 0]
+
+
+def make(networks, generator, z):
+    x, _ = networks.generate(generator, {}, jnp.swapaxes(z, 0, 1), parallel.identity)
+    return jnp.swapaxes(x, 0, 1)
+
+
+@pytest.mark.parametrize("simultaneous", [True, False])
+def test_players_move_from_where_the_recipe_says(simultaneous):
+    recipe = Recipe(simultaneous=simultaneous, pack=2)
+    networks, state, batch, z, step = one_update(recipe)
+    params = state.params
+    after, _ = step(state)
+
+    @jax.jit
+    def by_hand(params):
+        fake = make(networks, params["generator"], z)
+        d_grads = jax.grad(
+            lambda d: (
+                jax.nn.softplus(-logits(networks, d, batch["real"])).mean()
+                + jax.nn.softplus(logits(networks, d, fake)).mean()
+            )
+        )(params["discriminator"])
+        moved = jax.tree.map(lambda p, g: p - g, params["discriminator"], d_grads)
+        facing = params["discriminator"] if simultaneous else moved
+        g_grads = jax.grad(
+            lambda g: jax.nn.softplus(-logits(networks, facing, make(networks, g, z))).mean()
+        )(params["generator"])
+        return moved, jax.tree.map(lambda p, g: p - g, params["generator"], g_grads)
+
+    moved, generator = by_hand(params)
+    assert_close(after.params["discriminator"], moved, 1e-6)
+    assert_close(after.params["generator"], generator, 1e-6)
+
+
+def test_unrolling_differentiates_through_the_discriminators_steps():
+    recipe = Recipe(unroll=2)
+    networks, state, batch, z, step = one_update(recipe)
+
+    @jax.jit
+    def by_hand(params):
+        def loss(generator):
+            fake = make(networks, generator, z)
+            d = params["discriminator"]
+            for _ in range(2):
+                grads = jax.grad(
+                    lambda d: (
+                        jax.nn.softplus(-logits(networks, d, batch["real"])).mean()
+                        + jax.nn.softplus(logits(networks, d, jax.lax.stop_gradient(fake))).mean()
+                    )
+                )(d)
+                d = jax.tree.map(lambda p, g: p - g, d, grads)
+            return jax.nn.softplus(-logits(networks, d, fake)).mean()
+
+        def through(generator):
+            fake = make(networks, generator, z)
+            d = params["discriminator"]
+            for _ in range(2):
+                grads = jax.grad(
+                    lambda d: (
+                        jax.nn.softplus(-logits(networks, d, batch["real"])).mean()
+                        + jax.nn.softplus(logits(networks, d, fake)).mean()
+                    )
+                )(d)
+                d = jax.tree.map(lambda p, g: p - g, d, grads)
+            return jax.nn.softplus(-logits(networks, d, fake)).mean()
+
+        return tuple(
+            jax.tree.map(lambda p, g: p - g, params["generator"], jax.grad(f)(params["generator"]))
+            for f in (loss, through)
+        )
+
+    cut, through = by_hand(state.params)
+    after, _ = step(state)
+    assert_close(after.params["generator"], through, 1e-6)
+    # The way through the discriminator's own steps is what unrolling adds.
+    gap = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), cut, through)
+    assert max(jax.tree.leaves(gap)) > 1e-5
+
+
+def test_penalties_by_finite_differences():
+    recipe = Recipe(loss="rpgan", r1=0.7, r2=0.4, scale=2.0, pack=2)
+    networks, state, batch, z, step = one_update(recipe, {"d_layer": "silu"})
+    _, metrics = step(state)
+    fake = make(networks, state.params["generator"], z)
+    expected = 0.0
+    value = jax.jit(lambda x: logits(networks, state.params["discriminator"], x))
+    for weight, x in ((0.7, batch["real"]), (0.4, fake)):
+        squared = np.zeros(len(x))
+        for member in range(2):
+            for axis in range(2):
+                nudge = np.zeros(x.shape, np.float32)
+                nudge[:, member, axis] = 1e-2
+                slope = (value(x + nudge) - value(x - nudge)) / 2e-2
+                squared += np.asarray(slope, np.float64) ** 2
+        expected += 0.5 * weight * 4 * squared.mean()
+    assert float(metrics["penalty"]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_batch_norm_keeps_members_of_a_pack_apart():
+    networks = gan.build(**SMALL, g_norm=True, pack=2)
+    params = networks.init(jax.random.key(0))
+    z = jnp.asarray(RNG.normal(size=(2, 16, 3)), jnp.float32)
+    z = z.at[1].mul(5.0)
+    generate = jax.jit(
+        lambda z: networks.generate(params["generator"], params["statistics"], z, parallel.identity)
+    )
+    together, statistics = generate(z)
+    for i in range(2):
+        np.testing.assert_allclose(together[i], generate(z[i : i + 1])[0][0], atol=1e-5)
+    # PacGAN's running statistics: 0.95 of the old and 0.05 of the mean over the passes.
+    each = [jax.tree.leaves(generate(z[i : i + 1])[1]) for i in range(2)]
+    for leaf, a, b in zip(jax.tree.leaves(statistics), *each, strict=True):
+        np.testing.assert_allclose(leaf, (a + b) / 2, atol=1e-5)
+
+
+def test_running_statistics_arrive_at_the_batchs():
+    networks = gan.build(**SMALL, g_norm=True)
+    params = networks.init(jax.random.key(0))
+    z = jnp.asarray(RNG.normal(size=(1, 64, 3)), jnp.float32)
+    generate = jax.jit(lambda s: networks.generate(params["generator"], s, z, parallel.identity))
+    statistics = params["statistics"]
+    for _ in range(200):
+        now, statistics = generate(statistics)
+    frozen, _ = networks.generate(params["generator"], statistics, z, None)
+    np.testing.assert_allclose(frozen, now, atol=1e-3)
+
+
+def test_minibatch_features_see_the_batch_and_real_and_fake_apart():
+    for kind in ("stddev", "discrimination"):
+        networks = gan.build(**SMALL, minibatch=kind)
+        params = networks.init(jax.random.key(0))["discriminator"]
+        x = jnp.asarray(RNG.normal(size=(2, 6, 2)), jnp.float32)
+        judge = jax.jit(
+            lambda x, networks=networks, params=params: networks.discriminate(
+                params, x, parallel.identity, parallel.identity
+            )[..., 0]
+        )
+        before, after = judge(x), judge(x.at[0, 0].add(3.0))
+        assert np.abs(after[0, 1:] - before[0, 1:]).max() > 1e-5, kind
+        np.testing.assert_array_equal(after[1], before[1])
+
+
+def test_a_mixture_shares_all_but_its_first_layer():
+    networks = gan.build(**SMALL, generators=4)
+    params = networks.init(jax.random.key(0))["generator"]
+    shapes = sorted(leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2)
+    assert shapes == sorted([(4 * 3 + 4, 8), (8, 8), (8, 2)])
+    recipe = Recipe(generators=4)
+    z = adversarial.latents(jax.random.key(0), networks, recipe, jnp.arange(4000), 1)[:, 0]
+    codes = np.asarray(z[:, 3:])
+    assert (codes.sum(1) == 1).all() and abs(codes.mean(0) - 0.25).max() < 0.03
+
+
+def test_the_average_follows_the_generator_and_forgets_its_start():
+    """After step t the decay is at most (1 + t) / (10 + t), however long --ema's memory is."""
+    recipe = Recipe(ema=0.999)
+    _, state, _, _, step = one_update(recipe)
+    expected = state.params["generator"]
+    for t in range(3):
+        state, _ = step(state)
+        decay = (1 + t) / (10 + t)
+        expected = jax.tree.map(
+            lambda a, g, d=decay: d * a + (1 - d) * g, expected, state.params["generator"]
+        )
+    assert_close(state.params["average"], expected, 1e-6)
+
+
+def test_a_spectral_norm_bounds_the_slope():
+    networks = gan.build(**SMALL, spectral_norm=True, d_layer="relu", init_std=3.0)
+    params = networks.init(jax.random.key(0))["discriminator"]
+    x = jnp.asarray(RNG.normal(size=(200, 1, 2)), jnp.float32)
+    slope = jax.jit(jax.grad(lambda x: logits(networks, params, x).sum()))(x)
+    assert float(jnp.linalg.norm(slope[:, 0], axis=1).max()) <= 1.01
+
+
+@pytest.mark.parametrize("arch", ["dcgan", "metz"])
+@pytest.mark.parametrize("side", [8, 28])
+def test_convolutional_nets_have_the_shapes_of_their_images(arch, side):
+    networks = gan.build(
+        shape=(side, side, 3), latent=16, arch=arch, pack=2, squash="tanh", d_norm=True,
+        d_fraction=0.25,
+    )  # fmt: skip
+    params = jax.eval_shape(networks.init, jax.random.key(0))
+
+    def both(params, z):
+        x, _ = networks.generate(params["generator"], params["statistics"], z, parallel.identity)
+        packed = gan.pack(jnp.swapaxes(x, 0, 1)[None])
+        return x, networks.discriminate(
+            params["discriminator"], packed, parallel.identity, parallel.identity
+        )
+
+    x, outputs = jax.eval_shape(both, params, jnp.zeros((2, 5, 16)))
+    assert x.shape == (2, 5, side, side, 3) and outputs.shape == (1, 5, 1)
+
+
+def test_stacks_are_the_images_of_their_triple():
+    images = RNG.random((10, 4, 4, 1)).astype(np.float32)
+    arrays = {"triple": stacked.triples(10, 7, 2, np.random.default_rng(0)), "image": images}
+    batch = jax.jit(stacked.take)(arrays, np.array([3, -1], np.int32))
+    assert batch["real"].shape == (2, 2, 4, 4, 3)
+    for member in range(2):
+        for channel in range(3):
+            expected = 2 * images[arrays["triple"][3, member, channel], ..., 0] - 1
+            np.testing.assert_allclose(batch["real"][0, member, ..., channel], expected)
+    np.testing.assert_array_equal(batch["weight"], [1, 0])
+    assert stacked.mode_of(np.array([[1, 2, 3]]), 10) == 123
+    weights = stacked.mode_weights(np.array([0, 0, 1]), 2)
+    np.testing.assert_allclose(weights[[0, 7]], [8 / 27, 1 / 27])
+
+
+def test_steps_share_no_noise():
+    key = jax.random.key(0)
+    networks = gan.build(**SMALL)
+    draws = [
+        adversarial.latents(jax.random.fold_in(key, step), networks, Recipe(), jnp.arange(4), 2)
+        for step in range(2)
+    ]
+    flat = np.concatenate([np.asarray(d).ravel() for d in draws])
+    assert len(np.unique(flat)) == flat.size
+    assert steps.POSTERIOR != adversarial.LATENT
