@@ -130,6 +130,7 @@ def main():
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
     check_sizes(arms)
     mixture = None if images else read_mixture()
+    coverage.check_count(_EVAL_SAMPLES.value, 0 if images else len(mixture.means))
     splits = read_images() if images else None
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, splits))
     if finished := run.read_json("summary.json"):
@@ -152,7 +153,6 @@ def main():
                 else coverage.mixture_task(mixture, *options)
             )
     task = next(iter(tasks.values()))
-    coverage.check_count(_EVAL_SAMPLES.value, 0 if images else task.modes)
     truth = run.read_json("evaluation/truth.json")
     if truth is None:
         truth = coverage.floor(task, _EVAL_SAMPLES.value, _DATA_SEED.value)
@@ -547,14 +547,15 @@ def jacobian(recipe, networks, params, task, count: int = 300):
 
 
 def landscape(recipe, networks, params, task, mixture, side: int = 101):
-    """The discriminator's mean logit of each point of a square, packed with real points."""
+    """The discriminator's logit over a square, a mean over 16 packs with real points."""
     reach = 1.25 * np.abs(mixture.means).max() + 3 * mixture.sigma
     axis = np.linspace(-reach, reach, side, dtype=np.float32)
     points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    rng = np.random.default_rng(0)
+    companions = task.perfect(16 * (recipe["pack"] - 1), np.random.default_rng(0))
 
     @jax.jit
     def logits(points, others):
+        others = jnp.broadcast_to(others, (len(points), *others.shape))
         members = jnp.concatenate([points[:, None], others], 1)
         if recipe["reconstruction"]:
             codes = networks.reconstruct(params["reconstructor"], members)
@@ -564,12 +565,7 @@ def landscape(recipe, networks, params, task, mixture, side: int = 101):
         )
         return outputs[0, :, 0]
 
-    draws = [
-        logits(points, task.perfect(len(points) * (recipe["pack"] - 1), rng).reshape(
-            len(points), recipe["pack"] - 1, 2)
-        )
-        for _ in range(8 if recipe["pack"] > 1 else 1)
-    ]  # fmt: skip
+    draws = [logits(points, others) for others in companions.reshape(16, -1, 2)]
     return {"landscape": np.mean(draws, 0).reshape(side, side), "landscape_axis": axis}
 
 
@@ -591,8 +587,7 @@ def judge(run, arms, found, truth, task) -> list[dict]:
     plain = [name for name, recipe in arms.items() if is_vanilla(recipe)]
     packed = [name for name, recipe in arms.items() if recipe["pack"] > 1]
     strong = [n for n, r in arms.items() if r["loss"] == "rpgan" and r["r1"] and r["r2"]]
-    middle = {name: float(np.mean([v for v in values if np.isfinite(v)] or [np.nan]))
-              for name, values in truth.items()}  # fmt: skip
+    middle = {name: coverage.band(values, "")["mean"] for name, values in truth.items()}
     seeds = FLAGS.seeds
 
     def of(arm, name):

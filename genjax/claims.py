@@ -20,7 +20,8 @@ def interval(per_seed: Sequence[float]) -> tuple[float, float, float]:
 
 
 def summarize(per_seed: Sequence[float], unit: str) -> dict:
-    """A figure as summary.json holds it; what is not finite becomes None."""
+    """A figure as summary.json holds it; what is not finite, or None, becomes None."""
+    per_seed = np.asarray(per_seed, np.float64)
     mean, low, high = interval(per_seed)
     return {
         "mean": _finite(mean),

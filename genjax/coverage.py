@@ -159,12 +159,13 @@ def floor(task: Task, count: int, seed: int) -> dict[str, list[float]]:
 
 def band(values: list[float], unit: str) -> dict:
     """A floor as summary.json holds a figure: the mean, and the range of 95% of the draws."""
-    finite = [v for v in values if np.isfinite(v)]
-    low, high = np.quantile(finite, [0.025, 0.975]) if finite else (np.nan, np.nan)
-    mean = np.mean(finite) if finite else np.nan
+    values = np.asarray(values, np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
+    mean = finite.mean() if len(finite) else np.nan
     ends = [float(v) if np.isfinite(v) else None for v in (mean, low, high)]
     return dict(zip(("mean", "low", "high"), ends, strict=True)) | {
-        "per_seed": [v if np.isfinite(v) else None for v in values],
+        "per_seed": [float(v) if np.isfinite(v) else None for v in values],
         "unit": unit,
     }
 

@@ -1,0 +1,183 @@
+"""experiments/gan.py as a user meets it: whole processes, their files, their exit codes."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_experiments import ROOT, assert_identical, checkpoint, launch, rows
+
+SCRIPT = ROOT / "experiments" / "gan.py"
+SMOKE = f"--flagfile={ROOT / 'experiments' / 'flags' / 'gan_smoke.flags'}"
+
+
+def gan(*args, **how):
+    return launch(*args, script=SCRIPT, **how)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    """The smoke run: three arms, two seeds."""
+    folder = tmp_path_factory.mktemp("gan") / "run"
+    done = gan(SMOKE, cache, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert "modes" in done.stderr and "G1" in done.stderr
+    return folder
+
+
+def test_run_folder_holds_table_claims_and_pictures(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["arms"] == ["gan", "pacgan2", "rpgan_r1r2"]
+    for measure in ("modes", "mode_tv", "recall", "vendi", "ndb", "log_jacobian", "spread"):
+        for arm in summary["arms"]:
+            assert len(summary["metrics"][f"{arm}/{measure}"]["per_seed"]) == 2
+    # Perfect samples are the last row, by the measure that needs no trained model.
+    assert list(summary["metrics"])[-1].startswith("truth/")
+    assert summary["metrics"]["truth/high_quality"]["mean"] == pytest.approx(0.989, abs=0.01)
+    assert [c["id"] for c in summary["claims"]] == ["G1", "G2", "G3", "G4", "G5", "G6"]
+    names = {path.name for path in (finished / "plots").iterdir()}
+    assert names == {
+        "samples.png", "over_training.png", "training.gif", "curves.png", "landscape.png",
+        "slopes.png",
+    }  # fmt: skip
+    with Image.open(finished / "plots" / "training.gif") as film:
+        assert film.n_frames > 2
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/gif;base64") == 1 and ">truth<" in page
+
+
+def test_every_measure_is_taken_along_training(finished):
+    found = [row for row in rows(finished) if "modes" in row]
+    steps = {row["step"] for row in found}
+    assert steps == set(range(10, 70, 10))
+    assert {(row["arm"], row["seed"]) for row in found} == {
+        (arm, seed) for arm in ("gan", "pacgan2", "rpgan_r1r2") for seed in (0, 1)
+    }
+
+
+def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_path):
+    """A run cut after its first arm, in the midst of the second's files."""
+    folder = tmp_path / "cut"
+    args = [SMOKE, cache, f"--workdir={folder}"]
+    assert gan(*args).returncode == 0
+    for name in ("summary.json", "evaluation/pacgan2.json", "evaluation/rpgan_r1r2.json"):
+        (folder / name).unlink()
+    saved = sorted((folder / "checkpoints" / "rpgan_r1r2").iterdir(), key=lambda p: p.name)
+    last = max(int(p.name) for p in saved if p.name.isdigit())
+    shutil.rmtree(folder / "checkpoints" / "rpgan_r1r2" / str(last))
+    shutil.rmtree(folder / "checkpoints" / "pacgan2")
+    done = gan(*args)
+    assert done.returncode == 0, done.stderr
+    for arm in ("gan", "pacgan2", "rpgan_r1r2"):
+        assert_identical(checkpoint(finished, arm, 60), checkpoint(folder, arm, 60))
+    left, right = (
+        json.loads((f / "summary.json").read_text())["metrics"] for f in (finished, folder)
+    )
+    assert left == right
+
+    def in_order(folder):
+        return sorted(json.dumps(row, sort_keys=True) for row in rows(folder))
+
+    assert in_order(finished) == in_order(folder)
+
+
+def test_streams_are_seeded_apart(cache, tmp_path):
+    """With one --init_seed and one --noise_seed replicas differ by the order of the data alone."""
+    folder = tmp_path / "same"
+    tiny = [SMOKE, "--steps=1", "--evaluations=1", "--log_every=1", cache]
+    done = gan(*tiny, "--init_seed=5", "--noise_seed=5", f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    found = checkpoint(folder, "gan", 1)
+    # One Adam step moves a weight by at most the learning rate, 1e-3.
+    for name, leaf in found.items():
+        if name.startswith("['params']['generator']"):
+            assert np.abs(leaf[0] - leaf[1]).max() <= 2.1e-3, name
+    kernels = [v for n, v in found.items() if "discriminator" in n and "params" in n]
+    assert any(np.abs(v[0] - v[1]).max() > 0 for v in kernels)
+
+
+def test_stacked_digits_name_their_modes(cache, tmp_path):
+    folder = tmp_path / "stacked"
+    done = gan(
+        SMOKE, "--data=stacked", "--latent=8", "--steps=4", "--evaluations=2", cache,
+        f"--workdir={folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["modes"] == 1000 and summary["classifier"]["test_accuracy"] > 0.95
+    truth = summary["metrics"]["truth/kl"]
+    # 999 / (2 * 200) nats, less what so few samples of 1000 modes can show.
+    assert 1.0 < truth["low"] <= truth["mean"] <= truth["high"] < 2.5
+    assert {"gan/modes", "gan/kl", "gan/vendi"} <= summary["metrics"].keys()
+    assert "G7" in [c["id"] for c in summary["claims"]]
+    names = {path.name for path in (folder / "plots").iterdir()}
+    assert {"samples.png", "mode_histogram.png", "over_training.png"} <= names
+
+
+BAD = {
+    "pack": (["--pack=0"], ["--pack=0", "positive"]),
+    "arm's pack": (["--arm=pac:pack=0"], ["--arm=pac:pack=0", "positive"]),
+    "arm's flag": (["--arm=pac:packs=2"], ["--arm=pac:packs=2", "packs=2", "pack,"]),
+    "arm's name": (["--arm=a", "--arm=a"], ["--arm=a", "taken"]),
+    "loss": (["--loss=wgan"], ["--loss=wgan", "--gp"]),
+    "penalties": (["--gp=10", "--r1=1"], ["--gp", "--r1"]),
+    "penalty and batch": (["--r1=1", "--minibatch=stddev"], ["penalty", "--minibatch"]),
+    "critic": (["--n_critic=5"], ["--n_critic=5", "--updates=alternating"]),
+    "images of points": (["--arch=dcgan"], ["--arch=dcgan", "--data=stacked"]),
+    "data": (["--data=rings"], ["--data=rings", "ring8", "stacked"]),
+    "grid": (["--data=grid24"], ["--data=grid24", "grid16"]),
+    "modes": (["--data=modes"], ["--modes is missing"]),
+    "sigma": (["--data=stacked", "--sigma=1"], ["--sigma=1", "mixture"]),
+    "few samples": (["--eval_samples=50"], ["--eval_samples=50", "100"]),
+    "few points": (["--points=60", "--batch_size=64"], ["--points=60", "64"]),
+    "unroll": (
+        ["--unroll=2000", "--seeds=500", "--d_width=512"],
+        ["--unroll=2000", "--seeds=500", "GB"],
+    ),
+    "veegan of images": (
+        ["--data=stacked", "--reconstruction=1"],
+        ["--reconstruction", "points in the plane"],
+    ),
+    "missing folder": (["--data=stacked:idx:nowhere"], ["nowhere"]),
+    "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refusals")
+
+    def attempt(item):
+        name, (args, _) = item
+        place = folder / name.replace(" ", "_")
+        base = [f"--workdir={place}", "--compile_cache=off"]
+        return name, (gan(*base, *args, devices=4 if name == "pmap" else 1), place)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(pool.map(attempt, BAD.items()))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_one_line(refusals, name):
+    done, place = refusals[name]
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert all(part in lines[0] for part in BAD[name][1]), lines[0]
+    assert not place.exists() or not any(place.iterdir())
+
+
+def test_pmap_runs_the_whole_script(finished, cache, tmp_path):
+    folder = tmp_path / "pmap"
+    done = gan(SMOKE, "--parallel=pmap", cache, f"--workdir={folder}", devices=4)
+    assert done.returncode == 0, done.stderr
+    alone, spread = checkpoint(finished, "gan", 60), checkpoint(folder, "gan", 60)
+    for name in alone:
+        np.testing.assert_allclose(alone[name], spread[name], rtol=1e-2, atol=2e-3, err_msg=name)
