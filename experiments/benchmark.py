@@ -1,6 +1,6 @@
 """Speed as ratios measured in one run: against this machine's own products, and against peers.
 
-    python experiments/benchmark.py --only=vae
+    python experiments/benchmark.py --only=vae     or --only=gan
 
 All rows are measured in rounds, in a random order each, so that a change of the machine's clock
 meets them alike. The peers run in a process of their own where they are installed
@@ -19,11 +19,12 @@ import numpy as np
 import optax
 from absl import flags
 
-from genjax import parallel, runs, steps
+from genjax import adversarial, parallel, runs, steps
+from genjax.data import gaussians
 from genjax.metrics.likelihood import importance_bounds
-from genjax.models import autoencoder
+from genjax.models import autoencoder, gan
 
-_ONLY = flags.DEFINE_enum("only", "vae", ("vae",), "The part to measure.")
+_ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan"), "The part to measure.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds over all rows.", lower_bound=2)
 _SECONDS = flags.DEFINE_float("seconds", 1.5, "Per row and round.", lower_bound=0.1)
 _JSON = flags.DEFINE_string("json", None, "Write the figures to this file too.")
@@ -35,21 +36,13 @@ NLL_SAMPLES, NLL_IMAGES, SEEDS = 5000, 50, 10
 TRAIN_FLOPS = sum(6 * a * b for a, b in LAYERS) - 2 * PIXELS * HIDDEN
 
 
+# PacGAN's 2-D protocol: width of G's four layers, D's three of maxout units in five pieces, packs.
+G_WIDTH, G_DEPTH, D_WIDTH, D_DEPTH, PACKS, GAN_SEEDS = 400, 4, 200, 3, 100, 20
+
+
 def main():
-    images = np.random.default_rng(0).random((IMAGES, PIXELS), np.float32)
-    cores = len(os.sched_getaffinity(0))
-    rows = {
-        "products": products(net_shapes()),
-        "square": products([(1024, 1024, 1024)]),
-        "train": training(images, [0]),
-        "nll": likelihood(images),
-        "small, one seed": digits(1),
-        "small, ten in turn": digits(1, repeat=SEEDS),
-        "small, ten at once": digits(SEEDS),
-        "ten in turn": training(images, [0], repeat=SEEDS),
-        "ten at once": training(images, list(range(SEEDS))),
-    }
-    peers = start_peers(images)
+    rows, serve, ratios = {"vae": vae_part, "gan": gan_part}[_ONLY.value]()
+    peers = start_peers(serve)
     for name in peers.names if peers else ():
         rows[name] = partial(peers.measure, name)
     rates = {name: [] for name in rows}
@@ -62,7 +55,75 @@ def main():
         runs.say(f"round {round_ + 1} of {_ROUNDS.value}")
     if peers:
         peers.stop()
-    report(rates, cores)
+    report(rates, ratios(rates))
+
+
+def vae_part():
+    """(rows, server of the peers, ratios of rates) of the autoencoders."""
+    images = np.random.default_rng(0).random((IMAGES, PIXELS), np.float32)
+    rows = {
+        "products": products(net_shapes()),
+        "square": products([(1024, 1024, 1024)]),
+        "train": training(images, [0]),
+        "nll": likelihood(images),
+        "small, one seed": digits(1),
+        "small, ten in turn": digits(1, repeat=SEEDS),
+        "small, ten at once": digits(SEEDS),
+        "ten in turn": training(images, [0], repeat=SEEDS),
+        "ten at once": training(images, list(range(SEEDS))),
+    }
+
+    def ratios(rates):
+        flops = [TRAIN_FLOPS * rate for rate in rates["train"]]
+        machine = np.maximum(rates["products"], rates["square"])
+        found = {
+            "training / the net's products alone": np.divide(flops, rates["products"]),
+            "training / the machine's best products": np.divide(flops, machine),
+            "small: ten seeds at once / in turn": ratio(
+                rates, "small, ten at once", "small, ten in turn"
+            ),
+            "ten seeds at once / in turn": ratio(rates, "ten at once", "ten in turn"),
+            "small: time of ten seeds / of one": SEEDS
+            * ratio(rates, "small, one seed", "small, ten at once"),
+            "time of ten seeds / of one": SEEDS * ratio(rates, "train", "ten at once"),
+        }
+        if "PyTorch loop" in rates:
+            found["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
+            found["NLL / pythae get_nll"] = ratio(rates, "nll", "pythae get_nll")
+        return found
+
+    return rows, partial(serve_vae, images=images), ratios
+
+
+def gan_part():
+    """The same for PacGAN's 2-D protocol; rates are steps a second and seed."""
+    rows = {
+        "products": products(gan_shapes()),
+        "square": products([(1024, 1024, 1024)]),
+        "train": adversary([0]),
+        "pack of 2": adversary([0], pack=2),
+        "RpGAN": adversary([0], loss="rpgan"),
+        "RpGAN with R1 and R2": adversary([0], loss="rpgan", r1=0.1, r2=0.1),
+        "seeds at once": adversary(list(range(GAN_SEEDS))),
+    }
+    flops = sum(2 * m * k * n for m, k, n in gan_shapes())
+
+    def ratios(rates):
+        machine = np.maximum(rates["products"], rates["square"])
+        trained = flops * np.asarray(rates["train"])
+        found = {
+            "training / the net's products alone": trained / rates["products"],
+            "training / the machine's best products": trained / machine,
+            "time of R1 and R2 / without": ratio(rates, "RpGAN", "RpGAN with R1 and R2"),
+            "time of a pack of 2 / of 1": ratio(rates, "train", "pack of 2"),
+            f"time of {GAN_SEEDS} seeds / of one": GAN_SEEDS
+            * ratio(rates, "train", "seeds at once"),
+        }
+        if "PyTorch loop" in rates:
+            found["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
+        return found
+
+    return rows, serve_gan, ratios
 
 
 def timed(run, per_call: float):
@@ -148,6 +209,57 @@ def likelihood(images):
     return timed(lambda: jax.block_until_ready(bounds(*arguments)), NLL_IMAGES)
 
 
+def gan_shapes():
+    """The matrix products (m, k, n) of one step of PacGAN's protocol, 932 MFLOP in all.
+
+    The generator forward once; the discriminator on real and generated samples, and on generated
+    ones again for the generator, as a plain loop has it; all gradients but those of the inputs
+    that nobody asks for.
+    """
+    maker = [(2, G_WIDTH), *[(G_WIDTH, G_WIDTH)] * (G_DEPTH - 1), (G_WIDTH, 2)]
+    units = D_WIDTH * gan.PIECES
+    judge = [(2, units), *[(D_WIDTH, units)] * (D_DEPTH - 1), (D_WIDTH, 1)]
+    shapes = []
+    for i, (inputs, outputs) in enumerate(maker):
+        shapes += [(PACKS, inputs, outputs), (inputs, PACKS, outputs)]
+        shapes += [(PACKS, outputs, inputs)] if i else []
+    for i, (inputs, outputs) in enumerate(judge):
+        shapes += [(2 * PACKS, inputs, outputs), (inputs, 2 * PACKS, outputs)]
+        shapes += [(2 * PACKS, outputs, inputs)] if i else []
+        shapes += [(PACKS, inputs, outputs), (PACKS, outputs, inputs)]
+    return shapes
+
+
+def adversary(seeds, *, pack: int = 1, **recipe):
+    """Steps a second (times seeds) through the real adversarial step of PacGAN's protocol."""
+    mixture = gaussians.mixture("ring8")
+    rng = np.random.default_rng(0)
+    packs = gaussians.packs(gaussians.draw(mixture, 100_000, rng), pack, rng)
+    how_to = adversarial.Recipe(pack=pack, scale=mixture.spread, **recipe)
+    networks = gan.build(
+        shape=(2,), latent=2, pack=pack, g_width=G_WIDTH, g_depth=G_DEPTH, g_norm=True,
+        d_width=D_WIDTH, d_depth=D_DEPTH, d_layer="maxout", init_std=0.02,
+    )  # fmt: skip
+    optimizers = {name: optax.adam(1e-4, 0.8) for name in ("generator", "discriminator")}
+    size = 20
+    compiled = parallel.compile_step(
+        adversarial.adversarial_step(networks, how_to, optimizers),
+        {"real": packs},
+        seeds,
+        PACKS,
+        how=parallel.plan(convolutions=False, steps_per_call=size),
+    )
+    init = jax.vmap(lambda key: adversarial.init_state(key, networks, how_to, optimizers))
+    held = [compiled.place(jax.jit(init)(jax.vmap(jax.random.key)(np.asarray(seeds))))]
+    index = rng.integers(0, len(packs), (size, len(seeds), PACKS), np.int32)
+
+    def run():
+        held[0], _ = compiled.run(held[0], index, size)
+        jax.block_until_ready(held[0])
+
+    return timed(run, len(seeds) * size)
+
+
 class Peers:
     """The other process: sends (row, seconds), receives its rate."""
 
@@ -163,11 +275,11 @@ class Peers:
         self.process.join()
 
 
-def start_peers(images) -> Peers | None:
+def start_peers(serve) -> Peers | None:
     """Starts the process of the peers, or says why there is none."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=serve_peers, args=(there, images), daemon=True)
+    process = context.Process(target=serve, args=(there,), daemon=True)
     process.start()
     names = here.recv()
     if isinstance(names, str):
@@ -176,7 +288,61 @@ def start_peers(images) -> Peers | None:
     return Peers(here, process, names)
 
 
-def serve_peers(connection, images):
+def serve_gan(connection):
+    """The process of the peer: a plain PyTorch loop of PacGAN's protocol, fused Adam."""
+    try:
+        import torch
+    except ImportError as error:
+        connection.send(str(error))
+        return
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    nn, soft = torch.nn, torch.nn.functional.softplus
+
+    class Maxout(nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.linear = nn.Linear(inputs, D_WIDTH * gan.PIECES)
+
+        def forward(self, x):
+            return self.linear(x).view(len(x), gan.PIECES, D_WIDTH).amax(1)
+
+    layers, width = [], 2
+    for _ in range(G_DEPTH):
+        layers += [nn.Linear(width, G_WIDTH, bias=False), nn.BatchNorm1d(G_WIDTH), nn.ReLU()]
+        width = G_WIDTH
+    maker = nn.Sequential(*layers, nn.Linear(width, 2))
+    judge = nn.Sequential(
+        Maxout(2), *[Maxout(D_WIDTH) for _ in range(D_DEPTH - 1)], nn.Linear(D_WIDTH, 1)
+    )
+    adam = [
+        torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.8, 0.999), fused=True)
+        for net in (maker, judge)
+    ]
+    points = torch.randn(100_000, 2)
+    index = torch.randint(len(points), (20, PACKS))
+
+    def train():
+        for rows in index:
+            fake = maker(torch.randn(PACKS, 2))
+            logits = judge(torch.cat([points[rows], fake.detach()]))
+            d_loss = (soft(-logits[:PACKS]) + soft(logits[PACKS:])).mean()
+            # Both gradients from the same point; the discriminator's own stays clean of G's.
+            d_grads = torch.autograd.grad(d_loss, list(judge.parameters()))
+            g_grads = torch.autograd.grad(soft(-judge(fake)).mean(), list(maker.parameters()))
+            for net, grads in ((maker, g_grads), (judge, d_grads)):
+                for parameter, grad in zip(net.parameters(), grads, strict=True):
+                    parameter.grad = grad
+            for optimizer in adam:
+                optimizer.step()
+
+    measure = timed(train, len(index))
+    connection.send(["PyTorch loop"])
+    while request := connection.recv():
+        connection.send(measure(request[1]))
+
+
+def serve_vae(connection, images):
     """The process of the peers: a plain PyTorch loop, and pythae's get_nll, of the same net."""
     try:
         import torch
@@ -252,35 +418,22 @@ def serve_peers(connection, images):
         connection.send(measures[name](seconds))
 
 
-def report(rates, cores):
+def report(rates, ratios):
     """Prints each row's median and range, and the ratios by round with theirs."""
+    rows = {"vae": "images/s", "gan": "steps/s"}[_ONLY.value]
     units = {"products": ("GFLOP/s", 1e9), "square": ("GFLOP/s", 1e9)}
     print(f"{runs.environment()['device']}")
     print(f"{'row':22} {'median':>10} {'least':>10} {'most':>10}")
     for name, values in rates.items():
-        unit, scale = units.get(name, ("images/s", 1))
+        unit, scale = units.get(name, (rows, 1))
         figures = " ".join(f"{f(values) / scale:10.1f}" for f in (np.median, np.min, np.max))
         print(f"{name:22} {figures} {unit}")
-    flops = [TRAIN_FLOPS * rate for rate in rates["train"]]
-    machine = np.maximum(rates["products"], rates["square"])
-    ratios = {
-        "training / the net's products alone": np.divide(flops, rates["products"]),
-        "training / the machine's best products": np.divide(flops, machine),
-        "small: ten seeds at once / in turn": ratio(
-            rates, "small, ten at once", "small, ten in turn"
-        ),
-        "ten seeds at once / in turn": ratio(rates, "ten at once", "ten in turn"),
-        "small: time of ten seeds / of one": SEEDS
-        * ratio(rates, "small, one seed", "small, ten at once"),
-        "time of ten seeds / of one": SEEDS * ratio(rates, "train", "ten at once"),
-    }
-    if "PyTorch loop" in rates:
-        ratios["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
-        ratios["NLL / pythae get_nll"] = ratio(rates, "nll", "pythae get_nll")
     print(f"\n{'ratio':42} {'median':>8} {'least':>8} {'most':>8}")
     for name, values in ratios.items():
         print(f"{name:42} {np.median(values):8.2f} {np.min(values):8.2f} {np.max(values):8.2f}")
-    print(f"\nNLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")
+    if "nll" in rates:
+        cores = len(os.sched_getaffinity(0))
+        print(f"\nNLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")
     if _JSON.value:
         content = {"rates": rates, "ratios": {k: list(v) for k, v in ratios.items()}}
         with open(_JSON.value, "w") as file:

@@ -18,12 +18,22 @@ import numpy as np
 import optax
 from absl import flags
 
-from genjax import adversarial, claims, coverage, data, losses, parallel, report, runs, steps
+from genjax import (
+    adversarial,
+    claims,
+    classify,
+    coverage,
+    data,
+    losses,
+    parallel,
+    report,
+    runs,
+    steps,
+)
 from genjax.data import gaussians
 from genjax.errors import UsageError
-from genjax.models import classifier, gan
+from genjax.models import gan
 
-CLASSIFIER_STEPS, CLASSIFIER_SEED = 1000, 0
 # Snapshots for the pictures, spread evenly over training; samples in each.
 SNAPSHOTS, SHOWN = 24, 512
 
@@ -143,12 +153,12 @@ def main():
     timing = dict.fromkeys(("train_s", "train_cpu_s", "evaluate_s"), 0.0)
     record, tasks = None, {}
     if images:
-        classify, record = train_classifier(run, splits)
+        classifier, record = classify.trained(run, splits)
     for recipe in arms.values():
         if recipe["pack"] not in tasks:
             options = FLAGS.points, recipe["pack"], _DATA_SEED.value
             tasks[recipe["pack"]] = (
-                coverage.stacked_task(splits["train"], splits["test"], classify, *options)
+                coverage.stacked_task(splits["train"], splits["test"], classifier, *options)
                 if images
                 else coverage.mixture_task(mixture, *options)
             )
@@ -167,7 +177,9 @@ def main():
             timing["train_s"] += time.monotonic() - started
             timing["train_cpu_s"] += time.process_time() - cpu
             started = time.monotonic()
-            cached, arrays = measure(recipe, networks, state, task, seeds, mixture)
+            cached, arrays = measure(
+                networks, step_recipe(recipe, task), state, task, seeds, mixture
+            )
             run.write_arrays(f"arrays/{arm}.npz", arrays | snapshots(run, arm))
             run.write_json(f"evaluation/{arm}.json", cached)
             timing["evaluate_s"] += time.monotonic() - started
@@ -394,7 +406,7 @@ def train(run, arm, recipe, networks, task, seeds):
     evaluate_every = max(1, FLAGS.steps // _EVALUATIONS.value)
     log_every = math.gcd(evaluate_every, FLAGS.log_every) if FLAGS.log_every else evaluate_every
     log_every, save_every = runs.intervals(FLAGS.steps, log_every, FLAGS.checkpoint_every)
-    watch = Watch(run, arm, recipe, networks, task, seeds, evaluate_every)
+    watch = Watch(run, arm, how_to, networks, task, seeds, evaluate_every)
     rows = FLAGS.batch_size * recipe["n_critic"]
     return runs.train(
         run,
@@ -420,18 +432,6 @@ def train(run, arm, recipe, networks, task, seeds):
     )
 
 
-def sampler(recipe, networks, count: int):
-    """params -> samples [count, *shape] with running statistics, the same latents for all."""
-    how_to = adversarial.Recipe(generators=recipe["generators"])
-
-    def sample(params):
-        z = adversarial.latents(jax.random.key(2**31), networks, how_to, jnp.arange(count), 1)
-        generator = params.get("average", params["generator"])
-        return networks.generate(generator, params["statistics"], z[None, :, 0], None)[0][0]
-
-    return jax.jit(sample)
-
-
 def one_seed(tree, i: int):
     """The i-th replica of a tree with leaves [seeds, ...]."""
     return jax.tree.map(lambda leaf: leaf[i], tree)
@@ -442,7 +442,7 @@ class Watch:
 
     def __init__(self, run, arm, recipe, networks, task, seeds, every):
         self.run, self.arm, self.task, self.seeds = run, arm, task, seeds
-        self.sample = sampler(recipe, networks, _EVAL_SAMPLES.value)
+        self.sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
         self.every_snapshot = every * max(1, FLAGS.steps // every // SNAPSHOTS)
         self.most = np.zeros(len(seeds))
         self.now = None
@@ -481,47 +481,19 @@ def snapshots(run, arm) -> dict[str, np.ndarray]:
     }
 
 
-def train_classifier(run, splits):
-    """The classifier that names the modes, trained on the train labels, and the record of it."""
-    init, apply = classifier.build(int(splits["train"]["label"].max()) + 1)
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, CLASSIFIER_STEPS))
-    state = runs.train(
-        run,
-        "classifier",
-        steps.training_step(steps.classification_loss(apply), optimizer),
-        lambda key: steps.init_state(init(key, splits["train"]["image"][:2]), optimizer),
-        splits["train"],
-        seeds=[CLASSIFIER_SEED],
-        steps=CLASSIFIER_STEPS,
-        batch_size=min(128, len(splits["train"]["label"])),
-        log_every=CLASSIFIER_STEPS // 10,
-        save_every=CLASSIFIER_STEPS,
-        how=parallel.plan(convolutions=True),
-    )
-    classify, digest = coverage.classifier_of(apply, one_seed(state.params, 0))
-    test = splits["test"]
-    hits = classify(test["image"])[0].argmax(-1) == test["label"]
-    return classify, {
-        "seed": CLASSIFIER_SEED,
-        "steps": CLASSIFIER_STEPS,
-        "test_accuracy": float(hits.mean()),
-        "weights_crc32": digest,
-    }
-
-
 # --- Measuring -----------------------------------------------------------------------------------
 
 
-def measure(recipe, networks, state, task, seeds, mixture):
+def measure(networks, recipe, state, task, seeds, mixture):
     """({measure: [seeds]}, arrays of the pictures) of a trained arm."""
-    sample = sampler(recipe, networks, _EVAL_SAMPLES.value)
+    sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
     rows, arrays, singular_values = [], {}, []
     for i, seed in enumerate(seeds):
         params = one_seed(state.params, i)
         found = np.asarray(sample(params))
         row = task.quick(found) | task.slow(found, seed)
         row["contrast"] = coverage.contrast(task, found)
-        row["log_jacobian"], singular = jacobian(recipe, networks, params, task)
+        row["log_jacobian"], singular = coverage.sensitivity(networks, recipe, params, task)
         rows.append(row)
         singular_values.append(singular)
         arrays.setdefault("samples", []).append(found[:SHOWN])
@@ -530,43 +502,8 @@ def measure(recipe, networks, state, task, seeds, mixture):
     arrays = {name: np.stack(values) for name, values in arrays.items()}
     arrays["singular_values"] = np.stack(singular_values)
     if mixture is not None:
-        arrays |= landscape(recipe, networks, one_seed(state.params, 0), task, mixture)
+        arrays |= coverage.landscape(networks, recipe, one_seed(state.params, 0), task, mixture)
     return {name: [row[name] for row in rows] for name in rows[0]}, arrays
-
-
-def jacobian(recipe, networks, params, task, count: int = 300):
-    """coverage.sensitivity of the generator's continuous latent at `count` latents."""
-    how_to = adversarial.Recipe(generators=recipe["generators"])
-    z = adversarial.latents(jax.random.key(2**31 + 1), networks, how_to, jnp.arange(count), 1)[:, 0]
-    generator = params.get("average", params["generator"])
-
-    def generate(row):
-        return networks.generate(generator, params["statistics"], row[None, None], None)[0][0, 0]
-
-    return coverage.sensitivity(generate, np.asarray(z), task.spread)
-
-
-def landscape(recipe, networks, params, task, mixture, side: int = 101):
-    """The discriminator's logit over a square, a mean over 16 packs with real points."""
-    reach = 1.25 * np.abs(mixture.means).max() + 3 * mixture.sigma
-    axis = np.linspace(-reach, reach, side, dtype=np.float32)
-    points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    companions = task.perfect(16 * (recipe["pack"] - 1), np.random.default_rng(0))
-
-    @jax.jit
-    def logits(points, others):
-        others = jnp.broadcast_to(others, (len(points), *others.shape))
-        members = jnp.concatenate([points[:, None], others], 1)
-        if recipe["reconstruction"]:
-            codes = networks.reconstruct(params["reconstructor"], members)
-            members = jnp.concatenate([members, codes], -1)
-        outputs = networks.discriminate(
-            params["discriminator"], gan.pack(members[None]), parallel.identity, parallel.identity
-        )
-        return outputs[0, :, 0]
-
-    draws = [logits(points, others) for others in companions.reshape(16, -1, 2)]
-    return {"landscape": np.mean(draws, 0).reshape(side, side), "landscape_axis": axis}
 
 
 def unit(path: str) -> str:

@@ -9,7 +9,6 @@ in one table and six claims, whose thresholds are fixed below, before the run:
 
 import math
 import time
-import zlib
 from functools import partial
 
 import jax
@@ -18,14 +17,13 @@ import numpy as np
 import optax
 from absl import flags
 
-from genjax import claims, data, evaluate, parallel, report, runs, steps
+from genjax import claims, classify, data, evaluate, parallel, report, runs, steps
 from genjax.errors import UsageError
-from genjax.models import autoencoder, classifier
+from genjax.models import autoencoder
 from genjax.samplers import SAMPLERS
 
 MODELS = ("ae", "dae", "rae", "vae", "beta_vae", "iwae", "wae_mmd", "vamp", "hvae", "ladder")
 DETERMINISTIC = ("ae", "dae", "rae", "wae_mmd")
-CLASSIFIER_STEPS, CLASSIFIER_SEED = 1000, 0
 # Initialisation and validation look at no more images than this.
 FIRST = 1000
 
@@ -135,8 +133,8 @@ def main():
 
     timing = dict.fromkeys(("train_s", "train_cpu_s", "evaluate_s"), 0.0)
     shown = measured_images(splits)
-    classify, record = train_classifier(run, shown)
-    ref = evaluate.reference(shown, classify)
+    classifier, record = classify.trained(run, shown)
+    ref = evaluate.reference(shown, classifier)
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
     found = run.read_json("evaluation/baselines.json")
     if found is None:
@@ -328,44 +326,6 @@ def measured_images(splits):
         )
         shown[name] = split | {"image": images}
     return shown
-
-
-def train_classifier(run, splits):
-    """The classifier whose features the measures use, and the record of it for the report."""
-    train_split, test_split = splits["train"], splits["test"]
-    init, apply = classifier.build(int(train_split["label"].max()) + 1)
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, CLASSIFIER_STEPS))
-    state = runs.train(
-        run,
-        "classifier",
-        steps.training_step(steps.classification_loss(apply), optimizer),
-        lambda key: steps.init_state(init(key, train_split["image"][:2]), optimizer),
-        train_split,
-        seeds=[CLASSIFIER_SEED],
-        steps=CLASSIFIER_STEPS,
-        batch_size=min(128, len(train_split["label"])),
-        log_every=CLASSIFIER_STEPS // 10,
-        save_every=CLASSIFIER_STEPS,
-        how=parallel.plan(convolutions=True),
-    )
-    params = jax.tree.map(lambda leaf: leaf[0], state.params)
-
-    @jax.jit
-    def forward(images):
-        logits, features = apply(params, images)
-        return jax.nn.softmax(logits), features
-
-    classify = partial(evaluate.batched, forward)
-    hits = classify(test_split["image"])[0].argmax(-1) == test_split["label"]
-    digest = 0
-    for leaf in jax.tree.leaves(params):
-        digest = zlib.crc32(leaf.tobytes(), digest)
-    return classify, {
-        "seed": CLASSIFIER_SEED,
-        "steps": CLASSIFIER_STEPS,
-        "test_accuracy": float(hits.mean()),
-        "weights_crc32": f"{digest:08x}",
-    }
 
 
 def baselines(ref):

@@ -1,8 +1,6 @@
 """What a generator covers: a task's data, its measures, and the floor, perfect samples' own."""
 
-import zlib
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax import evaluate, parallel
+from genjax.adversarial import Recipe, latents
 from genjax.data import gaussians, stacked
 from genjax.errors import UsageError
 from genjax.metrics import modes, samples
+from genjax.models.gan import Networks, pack
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
@@ -46,8 +46,8 @@ class Task(NamedTuple):
     names: Callable
 
 
-def mixture_task(mixture: gaussians.Mixture, points: int, pack: int, seed: int) -> Task:
-    """A mixture of Gaussians: `points` drawn once, and as many packs of them."""
+def mixture_task(mixture: gaussians.Mixture, points: int, members: int, seed: int) -> Task:
+    """A mixture of Gaussians: `points` drawn once, and as many packs of so many members."""
     rng = np.random.default_rng([seed, 0])
     data = gaussians.draw(mixture, points, rng)
     reference = gaussians.draw(mixture, PAIRS, rng)
@@ -64,7 +64,7 @@ def mixture_task(mixture: gaussians.Mixture, points: int, pack: int, seed: int) 
         }
 
     return Task(
-        arrays={"real": gaussians.packs(data, pack, np.random.default_rng([seed, 1, pack]))},
+        arrays={"real": gaussians.packs(data, members, np.random.default_rng([seed, 1, members]))},
         take=parallel.take,
         size=points,
         shape=(2,),
@@ -78,7 +78,7 @@ def mixture_task(mixture: gaussians.Mixture, points: int, pack: int, seed: int) 
 
 
 def stacked_task(
-    train: dict, test: dict, classify: Callable, points: int, pack: int, seed: int
+    train: dict, test: dict, classify: Callable, points: int, members: int, seed: int
 ) -> Task:
     """Stacked images: triples of training images; perfect samples are triples of test images.
 
@@ -86,7 +86,9 @@ def stacked_task(
     """
     classes = int(train["label"].max()) + 1
     weights = stacked.mode_weights(train["label"], classes)
-    triples = stacked.triples(len(train["label"]), points, pack, np.random.default_rng([seed, 0]))
+    triples = stacked.triples(
+        len(train["label"]), points, members, np.random.default_rng([seed, 0])
+    )
     stack = jax.jit(stacked.stack)
 
     def perfect(count, rng):
@@ -182,20 +184,70 @@ def contrast(task: Task, found: np.ndarray, pairs: int = 2000) -> float:
     return float(mean_distance(found) / mean_distance(task.perfect(PAIRS, rng)))
 
 
-def sensitivity(generate: Callable, z: np.ndarray, spread: float) -> tuple[float, np.ndarray]:
-    """(mean log Frobenius norm, singular values [n, d]) of the generator's Jacobian at z [n, d].
+def sampler(networks: Networks, recipe: Recipe, count: int) -> Callable:
+    """params -> samples [count, *shape], the same latents for all; the average, if there is one."""
+
+    def sample(params):
+        z = latents(jax.random.key(2**31), networks, recipe, jnp.arange(count), 1)
+        generator = params.get("average", params["generator"])
+        return networks.generate(generator, params["statistics"], z[None, :, 0], None)[0][0]
+
+    return jax.jit(sample)
+
+
+def sensitivity(
+    networks: Networks, recipe: Recipe, params, task: Task, count: int = 300
+) -> tuple[float, np.ndarray]:
+    """(mean log Frobenius norm, singular values [n, d]) of the generator's Jacobian at n latents.
 
     In units of the data's spread. Low values are the symptom "different inputs, same output".
     """
+    z = latents(jax.random.key(2**31 + 1), networks, recipe, jnp.arange(count), 1)[:, 0]
+    generator = params.get("average", params["generator"])
+
+    def generate(noise, code):
+        row = jnp.concatenate([noise, code])[None, None]
+        return networks.generate(generator, params["statistics"], row, None)[0].ravel()
 
     @jax.jit
     def values(rows):
-        slopes = jax.vmap(jax.jacfwd(lambda v: generate(v).ravel()))(rows) / spread
+        noise, code = rows[:, : networks.latent], rows[:, networks.latent :]
+        slopes = jax.vmap(jax.jacfwd(generate))(noise, code) / task.spread
         return jnp.linalg.svd(slopes, compute_uv=False)
 
-    singular = evaluate.batched(values, z, size=50)
+    singular = evaluate.batched(values, np.asarray(z), size=50)
     norm = np.sqrt((singular**2).sum(1))
     return float(np.log(np.maximum(norm, 1e-12)).mean()), singular
+
+
+def landscape(
+    networks: Networks,
+    recipe: Recipe,
+    params,
+    task: Task,
+    mixture: gaussians.Mixture,
+    side: int = 101,
+) -> dict[str, np.ndarray]:
+    """The discriminator's logit over a square, a mean over 16 packs with real points."""
+    reach = 1.25 * np.abs(mixture.means).max() + 3 * mixture.sigma
+    axis = np.linspace(-reach, reach, side, dtype=np.float32)
+    points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    companions = task.perfect(16 * (recipe.pack - 1), np.random.default_rng(0))
+
+    @jax.jit
+    def logits(points, others):
+        others = jnp.broadcast_to(others, (len(points), *others.shape))
+        members = jnp.concatenate([points[:, None], others], 1)
+        if recipe.reconstruction:
+            codes = networks.reconstruct(params["reconstructor"], members)
+            members = jnp.concatenate([members, codes], -1)
+        x = pack(members[None])
+        return networks.discriminate(
+            params["discriminator"], x, parallel.identity, parallel.identity
+        )[0, :, 0]
+
+    draws = [logits(points, others) for others in companions.reshape(16, -1, 2)]
+    return {"landscape": np.mean(draws, 0).reshape(side, side), "landscape_axis": axis}
 
 
 def check_count(count: int, task_modes: int) -> None:
@@ -205,17 +257,3 @@ def check_count(count: int, task_modes: int) -> None:
         raise UsageError(
             f"--eval_samples={count}: {task_modes} modes need {needed} samples or more"
         )
-
-
-def classifier_of(apply: Callable, params) -> tuple[Callable, str]:
-    """images -> (probabilities, features) in batches, and the CRC-32 of the weights."""
-
-    @jax.jit
-    def forward(images):
-        logits, features = apply(params, images)
-        return jax.nn.softmax(logits), features
-
-    digest = 0
-    for leaf in jax.tree.leaves(params):
-        digest = zlib.crc32(np.asarray(leaf).tobytes(), digest)
-    return partial(evaluate.batched, forward), f"{digest:08x}"

@@ -7,3 +7,8 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """A run that failed while it ran, such as a loss that is not finite. Exit code 1."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type's name."""
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
