@@ -82,7 +82,8 @@ def stacked_task(
 ) -> Task:
     """Stacked images: triples of training images; perfect samples are triples of test images.
 
-    classify: images [n, h, w, 1] in [0, 1] -> (probabilities, features).
+    classify: images [n, h, w, 1] in [0, 1] -> (probabilities, features). Neighbours, duplicates and
+    bins are those of the three layers' features side by side.
     """
     classes = int(train["label"].max()) + 1
     weights = stacked.mode_weights(train["label"], classes)
@@ -106,18 +107,17 @@ def stacked_task(
 
     reference = perfect(PAIRS, np.random.default_rng([seed, 2]))
     real_features = layers(reference)[1].reshape(PAIRS, -1)
-    flat_reference = reference.reshape(PAIRS, -1)
-    threshold = modes.duplicate_threshold(flat_reference)
-    more = perfect(20 * PAIRS, np.random.default_rng([seed, 3]))[: 10 * PAIRS]
+    threshold = modes.duplicate_threshold(real_features)
+    more = layers(perfect(4 * PAIRS, np.random.default_rng([seed, 3])))[1]
     bins = modes.Bins(more.reshape(len(more), -1))
 
     def slow(found, seed):
         probabilities, features = layers(found)
         root = np.sqrt(probabilities)
         joint = np.einsum("ni,nj,nk->nijk", root[:, 0], root[:, 1], root[:, 2])
-        flat = found.reshape(len(found), -1)
+        flat = features.reshape(len(found), -1)
         return {
-            **neighbours(real_features, features.reshape(len(found), -1)[:PAIRS]),
+            **neighbours(real_features, flat[:PAIRS]),
             "vendi": modes.vendi_score(joint.reshape(len(found), -1)),
             "birthday_support": modes.birthday_support(flat[:PAIRS], threshold, seed=seed),
             **bins.measure(flat),

@@ -121,13 +121,16 @@ def birthday_support(
     which half of `batches` random batches hold one. inf where none up to n does.
     """
     rng = np.random.default_rng(seed)
+    left, right = np.nonzero(np.triu(cdist(samples, samples) <= threshold, 1))
+    # A batch of size s is what a random order has among its first s.
+    orders = (rng.permutation(len(samples)) for _ in range(batches))
+    needed = [
+        1 + np.maximum(order[left], order[right]).min() if len(left) else math.inf
+        for order in orders
+    ]
     size = 2
     while size <= len(samples):
-        hits = 0
-        for _ in range(batches):
-            rows = rng.choice(len(samples), size, replace=False)
-            hits += pdist(samples[rows]).min() <= threshold
-        if hits >= batches / 2:
+        if np.sum(np.asarray(needed) <= size) >= batches / 2:
             return float(size**2)
         size = max(size + 1, round(size * 1.19))
     return math.inf
