@@ -193,7 +193,7 @@ def main():
         "arms": list(arms),
         "modes": task.modes,
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
-        "metrics": {path: claims.summarize(v, unit(path)) for path, v in found.items()}
+        "metrics": {path: summarize(path, values) for path, values in found.items()}
         | {f"truth/{path}": coverage.band(v, unit(path)) for path, v in truth.items()},
         "claims": judge(run, arms, found, truth, task),
         "classifier": record,
@@ -507,7 +507,14 @@ def measure(networks, recipe, state, task, seeds, mixture):
 
 
 def unit(path: str) -> str:
+    """The unit of a measure."""
     return coverage.UNITS.get(path.split("/")[-1], "")
+
+
+def summarize(path: str, values) -> dict:
+    """A figure of an arm for summary.json."""
+    as_share = claims.summarize_share if path.endswith("/full") else claims.summarize
+    return as_share(values, unit(path))
 
 
 # --- Claims --------------------------------------------------------------------------------------

@@ -32,6 +32,20 @@ def summarize(per_seed: Sequence[float], unit: str) -> dict:
     }
 
 
+def summarize_share(hits: Sequence[float], unit: str) -> dict:
+    """The same for what a seed has (1) or has not (0): the share, and its 95% Wilson interval."""
+    low, high = _wilson(hits)
+    return summarize(hits, unit) | {"low": _finite(low), "high": _finite(high)}
+
+
+def _wilson(hits):
+    """nan, nan with fewer than two seeds."""
+    if len(hits) < 2:
+        return math.nan, math.nan
+    found = stats.binomtest(int(np.sum(hits)), len(hits))
+    return found.proportion_ci(CONFIDENCE, method="wilson")
+
+
 def claim(
     id: str,
     statement: str,
@@ -70,20 +84,18 @@ def share(
     id: str, statement: str, hits: Sequence[bool], *, direction: str, threshold: float
 ) -> dict:
     """Judges the share of seeds for which something holds, by its 95% Wilson interval."""
-    found = stats.binomtest(int(np.sum(hits)), len(hits))
-    low, high = found.proportion_ci(CONFIDENCE, method="wilson")
-    many = len(hits) > 1
+    low, high = _wilson(hits)
     return {
         "id": id,
         "statement": statement,
-        "estimate": found.statistic,
-        "low": float(low) if many else None,
-        "high": float(high) if many else None,
+        "estimate": float(np.mean(hits)),
+        "low": _finite(low),
+        "high": _finite(high),
         "threshold": threshold,
         "direction": direction,
         "seeds": len(hits),
         "interval": "95% Wilson over seeds",
-        "verdict": _verdict(low, high, threshold, direction) if many else "inconclusive",
+        "verdict": _verdict(low, high, threshold, direction),
     }
 
 

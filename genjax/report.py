@@ -119,6 +119,8 @@ def _figure(value: dict) -> str:
     if low is None:
         return f"{mean:.4g}"
     half = (high - low) / 2
+    if abs(mean - (low + high) / 2) > 1e-3 * half:
+        return f"{mean:.4g} ({low:.3g} to {high:.3g})"
     digits = max(0, min(5, 1 - math.floor(math.log10(half)))) if half > 0 else 3
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 

@@ -258,6 +258,20 @@ def test_batch_norm_keeps_members_of_a_pack_apart():
         np.testing.assert_allclose(leaf, (a + b) / 2, atol=1e-5)
 
 
+def test_running_statistics_move_a_twentieth_of_the_way():
+    """PacGAN's averages: 0.95 of the old, 0.05 of the new."""
+    networks = gan.build(**SMALL, g_norm=True)
+    params = networks.init(jax.random.key(0))
+    z = jnp.asarray(RNG.normal(size=(1, 64, 3)), jnp.float32)
+    _, statistics = networks.generate(
+        params["generator"], params["statistics"], z, parallel.identity
+    )
+    hidden = np.asarray(z[0]) @ np.asarray(params["generator"]["_Dense_0"]["Dense_0"]["kernel"])
+    (first,) = statistics["_Dense_0"].values()
+    np.testing.assert_allclose(first["mean"], 0.05 * hidden.mean(0), atol=1e-5)
+    np.testing.assert_allclose(first["variance"], 0.95 + 0.05 * hidden.var(0), atol=1e-5)
+
+
 def test_running_statistics_arrive_at_the_batchs():
     networks = gan.build(**SMALL, g_norm=True)
     params = networks.init(jax.random.key(0))

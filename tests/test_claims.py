@@ -76,3 +76,19 @@ def test_mistakes_of_the_caller_are_raised():
         claims.claim("X", "", LEFT, [1.0], direction="less")
     with pytest.raises(ValueError, match="direction"):
         claims.claim("X", "", LEFT, RIGHT, direction="below")
+
+
+def test_a_share_has_wilsons_interval():
+    """Wilson 1927 for 20 of 20: 1 / (1 + z^2 / 20) and 1."""
+    z = stats.norm.ppf(0.975)
+    made = claims.share("G", "all", [True] * 20, direction="greater", threshold=0.8)
+    assert made["estimate"] == 1 and made["verdict"] == "supported"
+    assert made["low"] == pytest.approx(1 / (1 + z**2 / 20)) and made["high"] == 1
+    few = claims.share("G", "all", [True] * 3, direction="greater", threshold=0.8)
+    assert few["verdict"] == "inconclusive"
+    none = claims.share("G", "all", [False] * 20, direction="greater", threshold=0.8)
+    assert none["verdict"] == "refuted"
+    one = claims.share("G", "all", [True], direction="greater", threshold=0.5)
+    assert one["verdict"] == "inconclusive" and one["low"] is None
+    summary = claims.summarize_share([1.0, 0.0, 1.0], "share of seeds")
+    assert summary["low"] > 0 and summary["high"] < 1 and summary["per_seed"] == [1, 0, 1]

@@ -25,7 +25,7 @@ FREQUENCIES = 32
 # Salimans et al. 2016, section 3.2: kernels and their dimensions.
 KERNELS, KERNEL_SIZE = 50, 5
 # PacGAN's running statistics: 0.95 of the old value, 0.05 of the new.
-MOMENTUM = 0.95
+MOMENTUM, EPSILON = 0.95, 1e-4
 
 
 class Networks(NamedTuple):
@@ -64,25 +64,31 @@ def moments(h: Array, axes: tuple[int, ...], total: Callable) -> tuple[Array, Ar
 class BatchNorm(nn.Module):
     """Batch norm over the batch and space of each leading group, in float32.
 
-    Running statistics are the collection `statistics`; total=None normalises by them.
+    running: keeps running statistics, the collection `statistics`; total=None normalises by them.
     """
+
+    running: bool = True
 
     @nn.compact
     def __call__(self, h, total):
         width = h.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (width,))
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        mean = self.variable("statistics", "mean", jnp.zeros, (width,))
-        variance = self.variable("statistics", "variance", jnp.ones, (width,))
         h = h.astype(jnp.float32)
+        kept = ()
+        if self.running:
+            mean = self.variable("statistics", "mean", jnp.zeros, (width,))
+            variance = self.variable("statistics", "variance", jnp.ones, (width,))
+            kept = (mean, variance)
         if total is None:
-            return (h - mean.value) * (scale * jax.lax.rsqrt(variance.value + 1e-4)) + bias
-        now = moments(h, tuple(range(1, h.ndim - 1)), total)
-        if self.is_mutable_collection("statistics") and not self.is_initializing():
-            for running, value in zip((mean, variance), now, strict=True):
-                value = jax.lax.stop_gradient(value).reshape(-1, width).mean(0)
-                running.value = MOMENTUM * running.value + (1 - MOMENTUM) * value
-        return (h - now[0]) * (scale * jax.lax.rsqrt(now[1] + 1e-4)) + bias
+            now = [value.value for value in kept]
+        else:
+            now = moments(h, tuple(range(1, h.ndim - 1)), total)
+            if self.is_mutable_collection("statistics") and not self.is_initializing():
+                for value, new in zip(kept, now, strict=False):
+                    new = jax.lax.stop_gradient(new).reshape(-1, width).mean(0)
+                    value.value = MOMENTUM * value.value + (1 - MOMENTUM) * new
+        return (h - now[0]) * (scale * jax.lax.rsqrt(now[1] + EPSILON)) + bias
 
 
 class Minibatch(nn.Module):
@@ -115,7 +121,8 @@ class _Dense(nn.Module):
     layer: str
     init_std: float
     dtype: jnp.dtype
-    norm: bool = False
+    norm: bool
+    running: bool
 
     @nn.compact
     def __call__(self, h, total):
@@ -123,7 +130,7 @@ class _Dense(nn.Module):
         init = _kernel_init(self.init_std)
         h = nn.Dense(self.width * pieces, not self.norm, kernel_init=init, dtype=self.dtype)(h)
         if self.norm:
-            h = BatchNorm()(h, total)
+            h = BatchNorm(self.running)(h, total)
         if pieces > 1:
             # Slices side by side and selections: a maximum over an inner axis, and its gradient
             # with its shares of ties, take XLA:CPU several times as long.
@@ -156,7 +163,9 @@ class MLPGenerator(nn.Module):
     def __call__(self, z, total):
         h = z
         for _ in range(self.depth):
-            h = _Dense(self.width, self.layer, self.init_std, self.dtype, self.norm)(h, total)
+            h = _Dense(self.width, self.layer, self.init_std, self.dtype, self.norm, running=True)(
+                h, total
+            )
         size = math.prod(self.shape)
         h = nn.Dense(size, kernel_init=_kernel_init(self.init_std), dtype=self.dtype)(h)
         h = h.astype(jnp.float32).reshape(*h.shape[:-1], *self.shape)
@@ -214,7 +223,9 @@ class MLPDiscriminator(nn.Module):
         if self.fourier:
             h = Fourier(FREQUENCIES, self.fourier)(h)
         for _ in range(self.depth):
-            h = _Dense(self.width, self.layer, self.init_std, self.dtype, self.norm)(h, total)
+            h = _Dense(self.width, self.layer, self.init_std, self.dtype, self.norm, running=False)(
+                h, total
+            )
         if self.minibatch != "none":
             h = Minibatch(self.minibatch)(h, total, gather)
         init = _kernel_init(self.init_std)
@@ -292,7 +303,7 @@ class ConvDiscriminator(nn.Module):
             h = h.reshape(-1, *h.shape[2:])
             h = nn.Conv(count, (size, size), 2, use_bias=not norm, **init)(h)
             h = h.reshape(groups, batch, *h.shape[1:])
-            h = nn.leaky_relu(BatchNorm()(h, total) if norm else h, slope)
+            h = nn.leaky_relu(BatchNorm(running=False)(h, total) if norm else h, slope)
         h = h.reshape(groups, batch, -1)
         if self.minibatch != "none":
             h = Minibatch(self.minibatch)(h, total, gather)
@@ -396,10 +407,7 @@ def build(
     def discriminate(params, x, total, gather):
         if spectral_norm:
             params = layers.spectral_normalize(params)
-        # Batch norm in the discriminator always sees its own batch: it is never used at a test.
-        return discriminator.apply(
-            {"params": params, "statistics": _unused_statistics(params)}, x, total, gather
-        )
+        return discriminator.apply({"params": params}, x, total, gather)
 
     def reconstruct(params, x):
         return inverse.apply(
@@ -407,18 +415,6 @@ def build(
         )
 
     return Networks(init, generate, discriminate, reconstruct, latent, shape)
-
-
-def _unused_statistics(params):
-    """Zeros where linen's BatchNorm expects running statistics that a discriminator never uses."""
-    found = {}
-    for name, value in params.items():
-        if isinstance(value, dict):
-            if "scale" in value:
-                found[name] = {k: jnp.zeros_like(value["scale"]) for k in ("mean", "variance")}
-            elif inner := _unused_statistics(value):
-                found[name] = inner
-    return found
 
 
 def pack(samples: Float[Array, "groups b m *shape"]) -> Float[Array, "groups b *packed"]:

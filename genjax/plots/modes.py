@@ -36,7 +36,7 @@ def _samples(run):
     """The last samples of every seed."""
     arms = run["arrays"]
     count = min(MOST_SEEDS, len(run["summary"]["seeds"]))
-    side = 2.0 if _is_plane(run) else 2.6
+    side = 2.0 if _is_plane(run) else 2.9
     figure = Figure(figsize=(side * count + 1.2, side * len(arms) + 0.4), layout="constrained")
     panels = figure.subplots(len(arms), count, squeeze=False)
     for row, (arm, arrays) in zip(panels, arms.items(), strict=True):
@@ -55,14 +55,18 @@ def _samples(run):
 
 
 def _named(axes, images, names, run):
-    side = images.shape[1] + 1
-    show(axes, mosaic((images + 1) / 2, 5))
+    """Images five by five, each under the name of its mode."""
+    band = max(3, images.shape[1] // 3)
+    show(axes, mosaic(np.pad((images + 1) / 2, _top(band), constant_values=1), 5))
+    height, width = images.shape[1] + band + 1, images.shape[2] + 1
     digits = len(str(run["summary"]["modes"] - 1))
     for i, name in enumerate(names):
-        place = (i % 5 + 0.5) * side - 1, (i // 5) * side
-        box = {"fc": "black", "alpha": 0.55, "lw": 0, "pad": 0.6}
-        text = f"{name:0{digits}d}"
-        axes.text(*place, text, color="white", size=6, ha="center", va="top", bbox=box)
+        place = (i % 5 + 0.5) * width - 1, (i // 5) * height + band / 2 - 0.5
+        axes.text(*place, f"{name:0{digits}d}", size=7, ha="center", va="center")
+
+
+def _top(band):
+    return (0, 0), (band, 0), (0, 0), (0, 0)
 
 
 def _over_training(run):
