@@ -18,6 +18,8 @@ from genjax.steps import State, example_noise
 
 # One stream of random numbers a purpose.
 LATENT, COMPONENT, BLEND = range(10, 13)
+# Losses whose derivative by the generated logit is nowhere 0.
+NEVER_FLAT = ("ns", "minimax", "rpgan")
 
 
 class Recipe(NamedTuple):
@@ -53,14 +55,15 @@ class Recipe(NamedTuple):
 class Drawn(NamedTuple):
     """What one update looks at: samples [b, pack, *shape], latents [b, pack, latent (+ one-hot)].
 
-    codes: the reconstructor's of the real samples, or None. blend: uniform [b], for WGAN-GP.
+    codes: the reconstructor's of the real samples. blend: uniform [b], for WGAN-GP. None where a
+    recipe has no use for them.
     """
 
     real: jax.Array
-    fake: jax.Array
+    fake: jax.Array | None
     z: jax.Array
     codes: jax.Array | None
-    blend: jax.Array
+    blend: jax.Array | None
 
 
 def init_state(key, networks: Networks, recipe: Recipe, optimizers: dict) -> State:
@@ -103,6 +106,13 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
     """
     of_discriminator, of_generator = losses.ADVERSARIAL[recipe.loss]
     relativistic = recipe.loss == "rpgan"
+    one_pass = (
+        recipe.simultaneous
+        and recipe.loss in NEVER_FLAT
+        and networks.separate
+        and recipe.generators == 1
+        and not (recipe.r1 or recipe.r2 or recipe.gp or recipe.unroll or recipe.reconstruction)
+    )
     d_optimizer, g_optimizer = optimizers["discriminator"], optimizers["generator"]
 
     def step(state: State, batch: dict, key, *, total: Callable, gather: Callable):
@@ -152,14 +162,17 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
             metrics = {"loss": values} | metrics
             return values.sum(), {name: value.sum() for name, value in metrics.items()}
 
+        def move(grads, discriminator, moments):
+            updates, moments = d_optimizer.update(grads, moments, discriminator)
+            return optax.apply_updates(discriminator, updates), moments
+
         def advance(discriminator, moments, drawn):
             grads, sums = jax.grad(discriminator_loss, has_aux=True)(discriminator, drawn)
             grads, metrics = _mean(total, (grads, sums), len(drawn.real))
-            updates, moments = d_optimizer.update(grads, moments, discriminator)
-            return optax.apply_updates(discriminator, updates), moments, metrics
+            return *move(grads, discriminator, moments), metrics
 
         def generator_loss(maker, ahead, drawn):
-            fake, statistics = make(maker["generator"], drawn.z)
+            fake, _ = make(maker["generator"], drawn.z)
             drawn = drawn._replace(fake=fake)
             discriminator, moments = ahead
             for _ in range(recipe.unroll):
@@ -167,7 +180,7 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
             x = _inputs(drawn)
             # Apart from the real samples, whose gradient nobody asks for.
             outputs = judge(discriminator, x[1:])
-            real = jax.lax.stop_gradient(judge(discriminator, x[:1])) if relativistic else outputs
+            real = judge(discriminator, jax.lax.stop_gradient(x[:1])) if relativistic else outputs
             values = of_generator(real[0, :, 0], outputs[0, :, 0])
             metrics = {"generator_loss": values}
             if recipe.generators > 1:
@@ -178,13 +191,52 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
                 values += recipe.reconstruction * error
                 metrics["reconstruction_error"] = error
             sums = {name: value.sum() for name, value in metrics.items()}
-            return values.sum(), (sums, statistics)
+            return values.sum(), sums
+
+        def from_one_pass(discriminator, maker, drawn):
+            """Both players' gradients by one way back through the discriminator.
+
+            Where a logit depends on its own samples alone, the two players' slopes by a sample
+            differ by one number, the ratio of the losses' derivatives by that logit.
+            """
+            fake, pull_maker, statistics = jax.vjp(
+                lambda maker: make(maker["generator"], drawn.z), maker, has_aux=True
+            )
+            outputs, pull = jax.vjp(
+                lambda discriminator, fake: judge(
+                    discriminator, _inputs(drawn._replace(fake=fake))
+                ),
+                discriminator,
+                fake,
+            )
+            real, generated = outputs[..., 0]
+            values, by_logits = jax.vjp(of_discriminator, real, generated)
+            down = by_logits(jnp.ones_like(values))
+            g_values, by_logit = jax.vjp(lambda logit: of_generator(real, logit), generated)
+            (up,) = by_logit(jnp.ones_like(values))
+            d_grads, slopes = pull(jnp.stack(down)[..., None])
+            ratio = (up / down[1]).reshape(-1, *[1] * (fake.ndim - 1))
+            (g_grads,) = pull_maker(slopes * ratio)
+            metrics = {
+                "loss": values,
+                "generator_loss": g_values,
+                "penalty": jnp.zeros_like(values),
+            }
+            metrics |= {"real_score": real, "fake_score": generated}
+            sums = {name: value.sum() for name, value in metrics.items()}
+            return (d_grads, g_grads), sums, statistics
 
         before = params["discriminator"], opt_state["discriminator"]
         after = before
         for part in _split(batch, recipe.n_critic):
             z = latents(step_key, networks, recipe, part["index"], recipe.pack)
-            fake, _ = make(maker["generator"], z)
+            if one_pass:
+                drawn = Drawn(part["real"], None, z, None, None)
+                grads, sums, statistics = from_one_pass(before[0], maker, drawn)
+                (d_grads, grads), metrics = _mean(total, (grads, sums), len(z))
+                after = move(d_grads, *before)
+                continue
+            fake, statistics = make(maker["generator"], z)
             codes = None
             if recipe.reconstruction:
                 codes = networks.reconstruct(maker["reconstructor"], part["real"])
@@ -192,11 +244,12 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
             drawn = Drawn(part["real"], fake, z, codes, blend)
             *after, metrics = advance(*after, drawn)
 
-        # The generator's samples are made again inside its gradient; XLA computes them once.
-        grads, (sums, statistics) = jax.grad(generator_loss, has_aux=True)(
-            maker, before if recipe.simultaneous else after, drawn
-        )
-        grads, more = _mean(total, (grads, sums), len(drawn.real))
+        if not one_pass:
+            # The samples are made again inside the generator's gradient; XLA computes them once.
+            facing = before if recipe.simultaneous else after
+            grads, sums = jax.grad(generator_loss, has_aux=True)(maker, facing, drawn)
+            grads, more = _mean(total, (grads, sums), len(z))
+            metrics |= more
         updates, opt_state["generator"] = g_optimizer.update(grads, opt_state["generator"], maker)
         params |= optax.apply_updates(maker, updates)
         params["discriminator"], opt_state["discriminator"] = after
@@ -207,7 +260,7 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
             params["average"] = optax.incremental_update(
                 params["generator"], params["average"], 1 - decay
             )
-        return State(state.step + 1, params, opt_state), metrics | more
+        return State(state.step + 1, params, opt_state), metrics
 
     return step
 

@@ -149,32 +149,37 @@ def make(networks, generator, z):
     return jnp.swapaxes(x, 0, 1)
 
 
+@pytest.mark.parametrize("loss", ["ns", "minimax", "rpgan", "hinge"])
 @pytest.mark.parametrize("simultaneous", [True, False])
-def test_players_move_from_where_the_recipe_says(simultaneous):
-    recipe = Recipe(simultaneous=simultaneous, pack=2)
+def test_players_move_from_where_the_recipe_says(loss, simultaneous):
+    """The step may take both gradients from one way back through the discriminator, here two."""
+    recipe = Recipe(loss=loss, simultaneous=simultaneous, pack=2)
     networks, state, batch, z, step = one_update(recipe)
+    of_discriminator, of_generator = losses.ADVERSARIAL[loss]
     params = state.params
-    after, _ = step(state)
+    after, metrics = step(state)
 
     @jax.jit
     def by_hand(params):
-        fake = make(networks, params["generator"], z)
-        d_grads = jax.grad(
-            lambda d: (
-                jax.nn.softplus(-logits(networks, d, batch["real"])).mean()
-                + jax.nn.softplus(logits(networks, d, fake)).mean()
-            )
+        def values(loss, discriminator, generator):
+            fake = logits(networks, discriminator, make(networks, generator, z))
+            return loss(logits(networks, discriminator, batch["real"]), fake).mean()
+
+        value, d_grads = jax.value_and_grad(
+            lambda d: values(of_discriminator, d, params["generator"])
         )(params["discriminator"])
         moved = jax.tree.map(lambda p, g: p - g, params["discriminator"], d_grads)
         facing = params["discriminator"] if simultaneous else moved
-        g_grads = jax.grad(
-            lambda g: jax.nn.softplus(-logits(networks, facing, make(networks, g, z))).mean()
-        )(params["generator"])
-        return moved, jax.tree.map(lambda p, g: p - g, params["generator"], g_grads)
+        g_value, g_grads = jax.value_and_grad(lambda g: values(of_generator, facing, g))(
+            params["generator"]
+        )
+        return value, g_value, moved, jax.tree.map(lambda p, g: p - g, params["generator"], g_grads)
 
-    moved, generator = by_hand(params)
+    value, g_value, moved, generator = by_hand(params)
     assert_close(after.params["discriminator"], moved, 1e-6)
     assert_close(after.params["generator"], generator, 1e-6)
+    assert float(metrics["loss"]) == pytest.approx(float(value), abs=1e-5)
+    assert float(metrics["generator_loss"]) == pytest.approx(float(g_value), abs=1e-5)
 
 
 def test_unrolling_differentiates_through_the_discriminators_steps():

@@ -38,6 +38,7 @@ class Networks(NamedTuple):
     discriminate: (params, inputs [groups, b, *packed shape], total, gather) -> [groups, b, 1 + k],
         the logit and, for a mixture of k generators, the logits of who made it.
     reconstruct: (params, samples [..., *shape]) -> latents [..., latent].
+    separate: whether each logit depends on its own samples alone.
     """
 
     init: Callable
@@ -46,6 +47,7 @@ class Networks(NamedTuple):
     reconstruct: Callable
     latent: int
     shape: tuple[int, ...]
+    separate: bool
 
 
 def _kernel_init(std: float):
@@ -414,7 +416,8 @@ def build(
             {"params": params}, x.reshape(*x.shape[: x.ndim - len(shape)], -1), None
         )
 
-    return Networks(init, generate, discriminate, reconstruct, latent, shape)
+    separate = minibatch == "none" and not d_norm
+    return Networks(init, generate, discriminate, reconstruct, latent, shape, separate)
 
 
 def pack(samples: Float[Array, "groups b m *shape"]) -> Float[Array, "groups b *packed"]:
