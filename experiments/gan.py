@@ -195,7 +195,7 @@ def main():
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
         "metrics": {path: summarize(path, values) for path, values in found.items()}
         | {f"truth/{path}": coverage.band(v, unit(path)) for path, v in truth.items()},
-        "claims": judge(run, arms, found, truth, task),
+        "claims": judge(run, arms, found, truth),
         "classifier": record,
         "notes": notes(arms, task),
         "timing": timing
@@ -520,130 +520,82 @@ def summarize(path: str, values) -> dict:
 # --- Claims --------------------------------------------------------------------------------------
 
 
-def judge(run, arms, found, truth, task) -> list[dict]:
+def judge(run, arms, found, truth) -> list[dict]:
     """The claims that these arms can bear; every threshold stands here, before the run.
 
-    G1 counts seeds with a Wilson interval, the others are paired over seeds. The vanilla arm is the
-    first that has the loss ns and no remedy; `packed` and `regularised` (rpgan, r1 and r2) are the
-    last of their kind.
+    Shares of seeds have Wilson intervals, all else is paired over seeds. `v` is the first arm with
+    the loss ns and no remedy, `p` the last that packs, `s` the last RpGAN with R1 and R2.
     """
-    made = []
-    plain = [name for name, recipe in arms.items() if is_vanilla(recipe)]
-    packed = [name for name, recipe in arms.items() if recipe["pack"] > 1]
-    strong = [n for n, r in arms.items() if r["loss"] == "rpgan" and r["r1"] and r["r2"]]
-    middle = {name: coverage.band(values, "")["mean"] for name, values in truth.items()}
-    seeds = FLAGS.seeds
+    v = next((name for name, recipe in arms.items() if is_vanilla(recipe)), None)
+    p = next((name for name in reversed(arms) if arms[name]["pack"] > 1), None)
+    s = next((name for name in reversed(arms) if is_rpgan_r1r2(arms[name])), None)
+    floor = {name: coverage.band(values, "") for name, values in truth.items()}
 
     def of(arm, name):
+        if arm == "truth":
+            return np.full(FLAGS.seeds, floor[name]["mean"])
         return np.asarray(found[f"{arm}/{name}"], float)
 
-    def same(value):
-        return np.full(seeds, value)
+    def compare(id, text, left, right, direction, threshold=0.0):
+        return claims.claim(id, text, left, right, direction=direction, threshold=threshold)
 
-    # Where a sample cannot show all modes, so cannot the truth: half of what it misses is left.
-    bar = 0.99 * middle["modes"]
-    if plain:
-        v = plain[0]
-        made.append(
-            claims.share(
-                "G1",
-                f"{v} loses modes: the share of seeds below the truth's modes is above 1/2",
-                of(v, "modes") < bar,
-                direction="greater",
-                threshold=0.5,
-            )
+    def apart(id, a, b, name, direction, threshold=0.0):
+        text = f"{name}({a}) - {name}({b})"
+        return compare(id, text, of(a, name), of(b, name), direction, threshold)
+
+    # Where so few samples cannot show all modes, perfect ones do not either.
+    whole = floor["modes"]["low"]
+    made = []
+    if v:
+        text = f"{v} loses modes: the share of seeds that reach fewer than perfect samples"
+        lost = of(v, "modes") < whole
+        made.append(claims.share("G1", text, lost, direction="greater", threshold=0.5))
+        text = f"{v}'s samples look fine all the same: precision near the truth, recall far below"
+        near = apart("G2a", "truth", v, "precision", "less", 0.05)
+        far = apart("G2b", "truth", v, "recall", "greater", 0.05)
+        made.append(claims.both("G2", text, [near, far]))
+    if v and (p or s):
+        w = p or s
+        text = (
+            f"Different inputs give more nearly the same output in {v}: mean log slope, {v} - {w}"
         )
-        made.append(
-            claims.both(
-                "G2",
-                f"{v}'s samples look fine all the same: precision near the truth, recall far below",
-                [
-                    claims.claim(
-                        "G2a",
-                        "precision(truth) - precision(vanilla)",
-                        same(middle["precision"]),
-                        of(v, "precision"),
-                        direction="less",
-                        threshold=0.05,
-                    ),
-                    claims.claim(
-                        "G2b",
-                        "recall(truth) - recall(vanilla)",
-                        same(middle["recall"]),
-                        of(v, "recall"),
-                        direction="greater",
-                        threshold=0.05,
-                    ),
-                ],
-            )
-        )
-    remedies = packed or strong
-    if plain and remedies:
-        v, w = plain[0], remedies[-1]
-        made.append(
-            claims.claim(
-                "G3",
-                f"Different inputs give more nearly the same output in {v}: mean log slope of G, "
-                f"{v} - {w}",
-                of(v, "log_jacobian"),
-                of(w, "log_jacobian"),
-                direction="less",
-            )
-        )
-    if plain and packed:
-        v, w = plain[0], packed[-1]
-        made.append(
-            claims.both(
-                "G4",
-                f"Packing restores coverage: {w} against {v}",
-                [
-                    claims.claim("G4a", f"modes({w}) - modes({v})", of(w, "modes"), of(v, "modes"),
-                                 direction="greater"),
-                    claims.claim("G4b", f"mode TV({w}) - mode TV({v})", of(w, "mode_tv"),
-                                 of(v, "mode_tv"), direction="less"),
-                ],
-            )
-        )  # fmt: skip
-        early = {arm: along(run, arm, "mode_tv", _EARLY.value * FLAGS.steps) for arm in (v, w)}
-        made.append(
-            claims.claim(
-                "G5",
-                f"Packing's benefit appears only with length: mode TV({v}) - mode TV({w}) at the "
-                f"end, less the same after {_EARLY.value:.0%} of the steps",
-                of(v, "mode_tv") - of(w, "mode_tv"),
-                np.subtract(early[v], early[w]),
-                direction="greater",
-            )
-        )
-    if strong:
-        s = strong[-1]
+        left, right = of(v, "log_jacobian"), of(w, "log_jacobian")
+        made.append(compare("G3", text, left, right, "less"))
+    if v and p:
         parts = [
-            claims.share("G6a", "share of seeds with all the truth's modes", of(s, "modes") >= bar,
-                         direction="greater", threshold=0.8),
-        ]  # fmt: skip
-        if "spread" in middle:
-            gap = np.abs(of(s, "high_quality") - middle["high_quality"])
-            parts += [
-                claims.claim("G6b", "|high quality - truth's|", gap, same(0.0),
-                             direction="less", threshold=0.004),
-                claims.claim("G6c", "|spread - 1|", np.abs(of(s, "spread") - 1), same(0.0),
-                             direction="less", threshold=0.05),
-            ]  # fmt: skip
+            apart("G4a", p, v, "modes", "greater"),
+            apart("G4b", p, v, "mode_tv", "less"),
+        ]
+        made.append(claims.both("G4", f"Packing restores coverage: {p} against {v}", parts))
+        early = [along(run, arm, "mode_tv", _EARLY.value * FLAGS.steps) for arm in (v, p)]
+        text = (
+            f"Packing's benefit appears only with length: mode TV({v}) - mode TV({p}) at the end, "
+            f"less the same after {_EARLY.value:.0%} of the steps"
+        )
+        late = of(v, "mode_tv") - of(p, "mode_tv")
+        made.append(compare("G5", text, late, np.subtract(*early), "greater"))
+    if s:
+        text = "share of seeds with all modes that perfect samples reach"
+        full = of(s, "modes") >= whole
+        parts = [claims.share("G6a", text, full, direction="greater", threshold=0.8)]
+        for id, name, threshold in (("G6b", "high_quality", 0.004), ("G6c", "spread", 0.05)):
+            if name in floor:
+                gap = np.abs(of(s, name) - of("truth", name))
+                text = f"|{name}({s}) - {name}(truth)|"
+                parts.append(compare(id, text, gap, np.zeros(FLAGS.seeds), "less", threshold))
         made.append(claims.both("G6", f"{s} covers all modes at the floor's quality", parts))
-    if "kl" in middle and plain and (packed or strong):
-        order = [*packed[-1:], *strong[-1:]]
-        worse, parts = plain[0], []
-        for i, better in enumerate(order):
-            parts.append(
-                claims.claim(f"G7{'ab'[i]}", f"KL({better}) - KL({worse}), nats", of(better, "kl"),
-                             of(worse, "kl"), direction="less")
-            )  # fmt: skip
-            worse = better
-        made.append(
-            claims.both("G7", f"The remedies order as published: {', '.join([plain[0], *order])}",
-                        parts)
-        )  # fmt: skip
+    order = [name for name in (v, p, s) if name]
+    if "kl" in floor and v and len(order) > 1:
+        pairs = zip("ab", order[1:], order, strict=False)
+        parts = [apart(f"G7{letter}", a, b, "kl", "less") for letter, a, b in pairs]
+        text = f"The remedies order as published, by KL: {' > '.join(order)}"
+        made.append(claims.both("G7", text, parts))
     return made
+
+
+def is_rpgan_r1r2(recipe: dict) -> bool:
+    """R3GAN's loss and both its penalties."""
+    return recipe["loss"] == "rpgan" and recipe["r1"] > 0 and recipe["r2"] > 0
 
 
 def is_vanilla(recipe: dict) -> bool:
