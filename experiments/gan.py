@@ -9,7 +9,6 @@ floor (perfect samples through the same measures) and in claims, whose threshold
 
 import json
 import math
-import os
 import time
 
 import jax
@@ -294,21 +293,12 @@ def check_sizes(arms):
             activations = 2 * FLAGS.batch_size * depth * (pieces + 1) * width
             # A look-ahead keeps weights, moments, gradients and activations for the way back.
             needed = 4.0 * FLAGS.seeds * recipe["unroll"] * (6 * weights + 3 * activations)
-            free = memory_free()
+            free = parallel.memory_free()
             if needed > free:
                 raise UsageError(
                     f"--unroll={recipe['unroll']} with --seeds={FLAGS.seeds} needs about "
                     f"{needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: fewer seeds or steps"
                 )
-
-
-def memory_free() -> float:
-    """Bytes that the device (on CPU the machine) has free."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return float(stats["bytes_limit"] - stats["bytes_in_use"])
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def read_mixture() -> gaussians.Mixture:

@@ -34,16 +34,15 @@ def summarize(per_seed: Sequence[float], unit: str) -> dict:
 
 def summarize_share(hits: Sequence[float], unit: str) -> dict:
     """The same for what a seed has (1) or has not (0): the share, and its 95% Wilson interval."""
-    low, high = _wilson(hits)
+    low, high = wilson(int(np.sum(hits)), len(hits))
     return summarize(hits, unit) | {"low": _finite(low), "high": _finite(high)}
 
 
-def _wilson(hits):
-    """nan, nan with fewer than two seeds."""
-    if len(hits) < 2:
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """95% Wilson interval of a share; nan, nan with fewer than two cases."""
+    if count < 2:
         return math.nan, math.nan
-    found = stats.binomtest(int(np.sum(hits)), len(hits))
-    return found.proportion_ci(CONFIDENCE, method="wilson")
+    return stats.binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
 
 
 def claim(
@@ -84,7 +83,7 @@ def share(
     id: str, statement: str, hits: Sequence[bool], *, direction: str, threshold: float
 ) -> dict:
     """Judges the share of seeds for which something holds, by its 95% Wilson interval."""
-    low, high = _wilson(hits)
+    low, high = wilson(int(np.sum(hits)), len(hits))
     return {
         "id": id,
         "statement": statement,
@@ -97,6 +96,33 @@ def share(
         "interval": "95% Wilson over seeds",
         "verdict": _verdict(low, high, threshold, direction),
     }
+
+
+def between(
+    id: str, statement: str, fit: tuple[float, float, float], least: float, most: float, how: str
+) -> dict:
+    """Judges an estimate with its interval (estimate, low, high) against least < it < most.
+
+    A bound may be infinite. how: where the interval comes from.
+    """
+    estimate, low, high = fit
+    sides = (("greater", least), ("less", most))
+    parts = [
+        {
+            "id": f"{id}{letter}",
+            "statement": statement,
+            "estimate": _finite(estimate),
+            "low": _finite(low),
+            "high": _finite(high),
+            "threshold": bound,
+            "direction": direction,
+            "interval": how,
+            "verdict": _verdict(low, high, bound, direction),
+        }
+        for letter, (direction, bound) in zip("ab", sides, strict=True)
+        if math.isfinite(bound)
+    ]
+    return parts[0] | {"id": id} if len(parts) == 1 else both(id, statement, parts)
 
 
 def _verdict(low, high, threshold, direction):

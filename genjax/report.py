@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genjax.errors import UsageError
-from genjax.plots import latents, modes
+from genjax.plots import latents, modes, scaling
 
 BETTER = {
     "↓": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "roughness", "kfid_reconstructions",
@@ -33,7 +33,7 @@ def read(folder: str | Path) -> dict:
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines]
         arrays = {}
-        for arm in summary["arms"]:
+        for arm in summary.get("arrays", summary["arms"]):
             with np.load(folder / "arrays" / f"{arm}.npz") as file:
                 arrays[arm] = dict(file)
     except FileNotFoundError as error:
@@ -45,7 +45,7 @@ def read(folder: str | Path) -> dict:
 
 # --- Figures -------------------------------------------------------------------------------------
 
-FIGURES = {"vae": latents.FIGURES, "gan": modes.FIGURES}
+FIGURES = {"vae": latents.FIGURES, "gan": modes.FIGURES, "attention": scaling.FIGURES}
 
 
 def figures(run: dict) -> list[tuple[str, Path]]:
@@ -200,6 +200,7 @@ def write(folder: str | Path) -> Path:
 def _lead(summary):
     count = len(summary["seeds"])
     seeds = "one seed, no intervals" if count == 1 else f"{count} seeds, 95% t intervals over them"
+    seeds = summary.get("intervals", seeds)
     text = f"Data: {summary['data']}. Models: {', '.join(summary['arms'])}. {seeds}."
     return f"<p>{html.escape(text)}</p>"
 

@@ -30,8 +30,8 @@ flags.disclaim_key_flags()
 FREE_FLAGS = ("workdir", "resume", "compile_cache", "tensorboard", "tfds_dir", "tfds_manual_dir")
 
 
-def define_flags(steps: int, batch_size: int) -> None:
-    """Defines the flags that all experiments share; they are listed under the calling script."""
+def define_run_flags() -> None:
+    """Defines the flags of a run folder; they are listed under the calling script."""
     flags.DEFINE_string(
         "workdir", None, "Folder of the run. Default: runs/<experiment>/<name of the flagfile>."
     )
@@ -41,6 +41,17 @@ def define_flags(steps: int, batch_size: int) -> None:
         "Continue the run that --workdir holds, if its flags are the same. --noresume refuses a "
         "folder that holds a run.",
     )
+    flags.DEFINE_string(
+        "compile_cache",
+        "",
+        "Folder of compiled programs, kept between runs. Default: genjax in the user's cache "
+        "directory. 'off': none.",
+    )
+
+
+def define_flags(steps: int, batch_size: int) -> None:
+    """Defines those, and the flags that all training shares."""
+    define_run_flags()
     flags.DEFINE_integer("seeds", 3, "Independent replicas, one compiled program.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "The first seed; the others follow.", lower_bound=0)
     flags.DEFINE_integer("steps", steps, "Training steps.", lower_bound=1)
@@ -62,12 +73,6 @@ def define_flags(steps: int, batch_size: int) -> None:
         "float32",
         ("float32", "bfloat16"),
         "Type of the networks' products; parameters, densities and sums stay float32.",
-    )
-    flags.DEFINE_string(
-        "compile_cache",
-        "",
-        "Folder of compiled programs, kept between runs. Default: genjax in the user's cache "
-        "directory. 'off': none.",
     )
     flags.DEFINE_integer(
         "log_every", 0, "Steps a line of metrics.jsonl. 0: a fiftieth of --steps.", lower_bound=0
@@ -252,17 +257,21 @@ class Run:
                         tag = f"{arm}/seed{row['seed']}/{name}"
                         self._tensorboard.add_scalar(tag, value, row["step"])
 
+    def rows(self) -> list[dict]:
+        """The whole lines of metrics.jsonl."""
+        rows = []
+        if self._metrics.exists():
+            for line in self._metrics.read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    rows.append(json.loads(line))
+        return rows
+
     def forget_after(self, arm: str, step: int) -> None:
         """Drops an arm's rows of later steps, and a line cut short: what a killed run left."""
         if not self._metrics.exists():
             return
-        kept = []
-        for line in self._metrics.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                if row["arm"] != arm or row["step"] <= step:
-                    kept.append(line + "\n")
-        write_atomically(self._metrics, "".join(kept))
+        kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
+        write_atomically(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file atomically; numbers that are not finite become null."""

@@ -1,0 +1,49 @@
+"""BigBird (Zaheer et al. 2020, ITC): blocks of a window, of random others, and global ones.
+
+Each block of queries sees the block before it, itself and the next, the first and the last block,
+and three more drawn once without replacement; the first and the last see all. 4 n (8 + 2) b d FLOPs
+a head with the paper's b = 64. Not causal, as in the paper.
+"""
+
+import numpy as np
+
+from genjax.attention import blocks
+from genjax.attention.variant import Variant, of_pattern
+from genjax.errors import UsageError
+
+
+def make(
+    length: int,
+    head_dim: int,
+    *,
+    causal: bool = False,
+    block: int = 64,
+    random_blocks: int = 3,
+    pattern_seed: int = 0,
+) -> Variant:
+    """Raises UsageError where causal, or where the block does not divide the length."""
+    if causal:
+        raise UsageError("--variants=bigbird: is not causal; leave it out or give --nocausal")
+    if length % block:
+        raise UsageError(f"--block={block}: does not divide the length {length}")
+    positions = blocks.cut(np.arange(length), block)
+    count = len(positions)
+    rng = np.random.default_rng(pattern_seed)
+    lists = []
+    for i in range(count):
+        if i in (0, count - 1):
+            lists.append(np.arange(count))
+            continue
+        fixed = {0, count - 1, i - 1, i, i + 1}
+        others = np.setdiff1d(np.arange(count), list(fixed))
+        drawn = rng.choice(others, min(random_blocks, len(others)), replace=False)
+        lists.append(np.array(sorted(fixed | set(drawn.tolist()))))
+    sees_all = all(len(row) == count for row in lists)
+    # The rows that see all have lists of their own length: a part apart keeps the table narrow.
+    ends = [0, count - 1] if count > 1 else [0]
+    inner = [i for i in range(count) if i not in ends]
+    parts = [blocks.from_lists(positions[ends], positions, [lists[i] for i in ends])]
+    if inner:
+        parts.append(blocks.from_lists(positions[inner], positions, [lists[i] for i in inner]))
+    note = "all blocks seen: full attention" if sees_all else ""
+    return of_pattern(blocks.Pattern(length, tuple(parts)), head_dim, note)

@@ -1,0 +1,32 @@
+"""Full attention as textbooks write it: the n x n matrix is formed (Vaswani et al. 2017, eq. 1).
+
+4 n^2 d FLOPs a head, and 4 n^2 bytes for every matrix of that size that is alive.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from genjax.attention import blocks
+from genjax.attention.variant import Cost, Variant
+
+
+def make(length: int, head_dim: int, *, causal: bool = False) -> Variant:
+    def attend(q, k, v, *, mask=None, extra=None):
+        del extra
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32)
+        scores = scores * q.shape[-1] ** -0.5
+        seen = None
+        if causal:
+            seen = jnp.tril(jnp.ones((length, length), bool))[None, None]
+        if mask is not None:
+            keys = mask[:, None, None, :]
+            seen = keys if seen is None else seen & keys
+        if seen is not None:
+            scores = jnp.where(seen, scores, blocks.NONE)
+        weights = jax.nn.softmax(scores)
+        if mask is not None:
+            weights = jnp.where(seen, weights, 0.0)
+        return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(v.dtype), v)
+
+    # The scores and the weights; XLA writes the second over the first.
+    return Variant(attend, Cost(4.0 * length**2 * head_dim, 4.0 * length**2))

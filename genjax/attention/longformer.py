@@ -1,0 +1,71 @@
+"""Longformer (Beltagy et al. 2020, section 3.1): a window, dilated on request; global positions.
+
+A query i sees |i - j| <= d w/2 with (i - j) mod d = 0; causal: that with j <= i. Global positions
+see all and are seen by all; their own rows have projections of their own. 4 n (w + block) d FLOPs a
+head.
+"""
+
+import functools
+
+import numpy as np
+
+from genjax.attention import blocks
+from genjax.attention.variant import Cost, Variant, of_pattern, pattern_cost
+from genjax.errors import UsageError
+
+
+def make(
+    length: int,
+    head_dim: int,
+    *,
+    causal: bool = False,
+    window: int = 512,
+    dilation: int = 1,
+    global_positions: tuple[int, ...] = (),
+    block: int = 256,
+) -> Variant:
+    """window: w, both sides together. `extra` may hold `q`, `k`, `v` for the rows of the global
+    positions (by default the ordinary ones). Raises UsageError where a position lies outside.
+    """
+    half = window // 2
+    note = "" if half * dilation < length - 1 else "the window holds all: full attention"
+    (near,) = blocks.band(
+        length, half, 0 if causal else half, block=min(block, max(8, half)), stride=dilation
+    ).parts
+    if not global_positions:
+        return of_pattern(blocks.Pattern(length, (near,)), head_dim, note)
+    bad = [g for g in global_positions if not 0 <= g < length]
+    if bad:
+        raise UsageError(f"--global_positions={bad[0]}: must lie between 0 and {length - 1}")
+    chosen = np.array(sorted(set(global_positions)))
+    everywhere = near.queries if dilation == 1 else blocks.cut(np.arange(length), block)
+
+    def among(i):
+        return functools.reduce(lambda a, b: a | b, [i == g for g in chosen])
+
+    def reach(i, j):
+        return (i >= 0) & (j <= i) if causal else i >= 0
+
+    inside = near.allowed or reach
+    near = near._replace(
+        allowed=lambda i, j: inside(i, j) & ~among(i) & ~among(j), whole=near.whole * 0
+    )
+    few = blocks.cut(chosen, blocks.block_size(len(chosen), block))
+    columns = blocks.from_ranges(
+        everywhere, few, 0, len(few), lambda i, j: reach(i, j) & ~among(i) & (j >= 0)
+    )
+    rows = blocks.from_ranges(few, everywhere, 0, len(everywhere), reach)
+    local = blocks.Pattern(length, (near, columns))
+    across = blocks.Pattern(length, (rows,))
+
+    def attend(q, k, v, *, mask=None, extra=None):
+        own = (extra or {}).get("q", q), (extra or {}).get("k", k), (extra or {}).get("v", v)
+        return blocks.attend(local, q, k, v, mask=mask) + blocks.attend(across, *own, mask=mask)
+
+    costs = pattern_cost(local, head_dim), pattern_cost(across, head_dim)
+    return Variant(
+        attend,
+        Cost(*(sum(pair) for pair in zip(*costs, strict=True))),
+        pattern=blocks.Pattern(length, local.parts + across.parts),
+        note=note,
+    )

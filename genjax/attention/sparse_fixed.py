@@ -1,0 +1,48 @@
+"""Sparse Transformer, fixed (Child et al. 2019, section 4.3): causal, heads merged.
+
+A query i sees {j <= i : floor(j/l) = floor(i/l)} and {j <= i : j mod l >= l - c}: its own block,
+and the last c positions of every earlier one. 2 n^2 d c/l FLOPs a head: quadratic unless l grows.
+"""
+
+import numpy as np
+
+from genjax.attention import blocks
+from genjax.attention.variant import Variant, of_pattern
+from genjax.errors import UsageError
+
+
+def make(
+    length: int,
+    head_dim: int,
+    *,
+    causal: bool = True,
+    stride: int = 128,
+    summary: int = 32,
+    block: int = 256,
+) -> Variant:
+    """stride: l, summary: c. Raises UsageError unless causal, or where c > l."""
+    if not causal:
+        raise UsageError("--variants=sparse_fixed: is causal by definition; give --causal")
+    if not 0 < summary <= stride:
+        raise UsageError(f"--summary={summary}: must lie between 1 and the stride, {stride}")
+    positions = np.arange(length)
+    own = blocks.cut(positions, stride)
+    rows = np.arange(len(own))
+    near = blocks.from_ranges(
+        own, own, rows, rows + 1, lambda i, j: j <= i, lambda i, j: np.zeros(j.shape, bool)
+    )
+    keys = positions[positions % stride >= stride - summary]
+    if not keys.size:
+        return of_pattern(blocks.Pattern(length, (near,)), head_dim)
+    size = blocks.block_size(len(keys), block)
+    keys = blocks.cut(keys, size)
+    # Block i of queries sees the summaries of the i blocks before it.
+    far = blocks.from_ranges(
+        own,
+        keys,
+        0,
+        -(-rows * summary // size),
+        lambda i, j: (j >= 0) & (j // stride < i // stride),
+        lambda i, j: (j + 1) * size <= i * summary,
+    )
+    return of_pattern(blocks.Pattern(length, (near, far)), head_dim)

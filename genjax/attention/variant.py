@@ -1,0 +1,69 @@
+"""What all variants of attention share: how they are called, and what they cost."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+
+from genjax.attention import blocks
+
+
+class Cost(NamedTuple):
+    """Counted from shapes, one forward pass of one batch row and head.
+
+    flops: of the matrix products, a multiplication and an addition each.
+    bytes: temporary memory, float32, arguments and result not counted.
+    """
+
+    flops: float
+    bytes: float
+
+
+class Variant(NamedTuple):
+    """One kind of attention at one length.
+
+    attend: (q, k, v, *, mask=None, extra=None) -> [batch, length, heads, head_dim], like q, k, v;
+        mask [batch, length] is False where a key is not to be seen. A query that sees no key gets
+        zeros, and gradients of zero.
+    cost: forward; the backward pass of the exact variants costs 2.5 times its products.
+    init: key -> extra, the arrays that the variant needs beside q, k and v.
+    trained: whether those are parameters, or random numbers to be drawn again at will.
+    shared_qk: whether the keys are the normalised queries, and k is not read.
+    pattern: the pairs attended to, where blocks describe them.
+    note: what ran, and what a user might not expect.
+    """
+
+    attend: Callable
+    cost: Cost
+    init: Callable = lambda key: {}
+    trained: bool = False
+    shared_qk: bool = False
+    pattern: blocks.Pattern | None = None
+    note: str = ""
+
+
+def of_pattern(pattern: blocks.Pattern, head_dim: int, note: str = "") -> Variant:
+    """The variant that attends to a pattern's pairs, exactly."""
+
+    def attend(q, k, v, *, mask=None, extra=None):
+        del extra
+        return blocks.attend(pattern, q, k, v, mask=mask)
+
+    return Variant(attend, pattern_cost(pattern, head_dim), pattern=pattern, note=note)
+
+
+def pattern_cost(pattern: blocks.Pattern, head_dim: int) -> Cost:
+    """Two products for each pair of every tile; q, k, v and the result, in rows of their own."""
+    tile = max(p.queries.shape[1] * p.keys.shape[1] for p in pattern.parts)
+    rows = 4 * pattern.length * (head_dim + 1) * len(pattern.parts)
+    return Cost(4.0 * head_dim * blocks.tile_pairs(pattern), 4.0 * (rows + 3 * tile))
+
+
+def heads_apart(x: jax.Array) -> jax.Array:
+    """[batch, length, heads, dim] -> [batch * heads, length, dim]."""
+    return x.transpose(0, 2, 1, 3).reshape(-1, x.shape[1], x.shape[3])
+
+
+def heads_together(x: jax.Array, batch: int) -> jax.Array:
+    """[batch * heads, length, dim] -> [batch, length, heads, dim]."""
+    return x.reshape(batch, -1, *x.shape[1:]).transpose(0, 2, 1, 3)
