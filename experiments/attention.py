@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from genjax import attention, claims, parallel, report, runs, sweep
+from genjax import attention, claims, parallel, recall, report, runs, sweep
+from genjax.data import lookups
 from genjax.errors import UsageError
 from genjax.metrics import probes, scaling
 
@@ -64,8 +65,20 @@ _PEAKS = flags.DEFINE_integer(
     "peaks", 2, "Largest lengths an arm whose peak memory a fresh process measures.", lower_bound=0
 )
 _PROBE = flags.DEFINE_integer("probe_length", 1024, "Length of the probes.", lower_bound=8)
+_TASKS = flags.DEFINE_list(
+    "tasks",
+    [],
+    f"Train transformers of every variant on these, of {', '.join(lookups.TASKS)}; empty: none.",
+)
+_TASK_LENGTHS = flags.DEFINE_list("task_lengths", ["32", "64", "128"], "Lengths of the tasks.")
+_PAIRS = flags.DEFINE_integer("recall_pairs", 8, "recall: keys asked for.", lower_bound=1)
+_SYMBOLS = flags.DEFINE_integer("symbols", 16, "Keys, and values, of the tasks.", lower_bound=2)
+_WIDTH = flags.DEFINE_integer("width", 64, "Of the transformers.", lower_bound=4)
+_DEPTH = flags.DEFINE_integer("depth", 2, "Of the transformers.", lower_bound=1)
+_TASK_HEADS = flags.DEFINE_integer("task_heads", 2, "Of the transformers.", lower_bound=1)
+_RATE = flags.DEFINE_float("learning_rate", 3e-3, "Adam's, warmed up, then a cosine.", 0.0)
 _POINT = flags.DEFINE_string("point", None, "Internal: print one point's peak memory and exit.")
-runs.define_run_flags()
+runs.define_flags(steps=1500, batch_size=32)
 FLAGS = flags.FLAGS
 
 # Lengths of the claimed exponents; how far from the count a crossing may lie.
@@ -100,7 +113,7 @@ def main():
     measured = sweep.Sweep(
         program,
         run.write,
-        run.rows(),
+        [row for row in run.keep(lambda row: True) if "mode" in row],
         memory=_MEMORY.value * 1e9 or 0.75 * parallel.memory_free(),
         longest=_LONGEST.value,
     )
@@ -114,13 +127,14 @@ def main():
     if lost is None:
         lost = probe()
         run.write_json("evaluation/probes.json", lost)
-    summary = summarize(measured, lost, lengths, widths)
+    learnt = train_all(run)
+    summary = summarize(measured, lost, learnt, lengths, widths)
     summary |= {
         "experiment": "attention",
         "title": "The cost of self-attention, and what its approximations lose",
         "data": f"batch {_BATCH.value}, {_HEADS.value} heads of {_HEAD_DIM.value}, {_DTYPE.value}",
         "flags": runs.flag_values(),
-        "seeds": [],
+        "seeds": seeds() if learnt else [],
         "intervals": f"95% intervals over {_ROUNDS.value} rounds of timings",
         "arms": list(_VARIANTS.value),
         "arrays": [],
@@ -150,15 +164,31 @@ def check_flags() -> tuple[list[int], list[int]]:
         raise UsageError(f"--lengths={','.join(_LENGTHS.value)}: must ascend")
     for width in widths:
         if width % _HEAD_DIM.value:
-            raise UsageError(
-                f"--widths={width}: {_HEAD_DIM.value}, the head's size, must divide it"
-            )
+            raise UsageError(f"--widths={width}: --head_dim={_HEAD_DIM.value} does not divide it")
     if len(set(_VARIANTS.value)) != len(_VARIANTS.value) or not _VARIANTS.value:
         raise UsageError(f"--variants={','.join(_VARIANTS.value)}: name each once, at least one")
     for name in _VARIANTS.value:
         for length in lengths:
             build(name, length)
+    check_tasks()
     return lengths, widths
+
+
+def check_tasks():
+    """Raises UsageError where the tasks, or the transformers for them, cannot be made."""
+    for name in _TASKS.value:
+        if name not in lookups.TASKS:
+            raise UsageError(f"--tasks={name}: unknown; choose from {', '.join(lookups.TASKS)}")
+        for length in _numbers(_TASK_LENGTHS):
+            options = {key: value for key, value in task_options(name).items() if key != "name"}
+            lookups.TASKS[name](1, length, np.random.default_rng(0), **options)
+            for variant in _VARIANTS.value:
+                task_variant(variant, length)
+    if _WIDTH.value % (2 * _TASK_HEADS.value):
+        raise UsageError(
+            f"--task_heads={_TASK_HEADS.value}: no even parts of a width of {_WIDTH.value}"
+        )
+    parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
 
 
 def _numbers(flag) -> list[int]:
@@ -315,10 +345,98 @@ def probe() -> dict:
     return found
 
 
+def task_options(name: str) -> dict:
+    options = {"name": name, "symbols": _SYMBOLS.value}
+    return options | ({"pairs": _PAIRS.value} if name == "recall" else {})
+
+
+def task_variant(name: str, length: int) -> attention.Variant:
+    """A variant scaled to a task's length: what it sees, or remembers, stays well below it.
+
+    Causal where the variant can be: looking up is learnt far sooner so.
+    """
+    head_dim = _WIDTH.value // _TASK_HEADS.value
+    return attention.build(
+        name,
+        length,
+        head_dim,
+        causal=name not in attention.NOT_CAUSAL,
+        window=min(_WINDOW.value, 16),
+        keep=min(_KEEP.value, length // 2),
+        stride=8,
+        summary=2,
+        rank=min(_RANK.value, length // 4),
+        features=min(_FEATURES.value, 64),
+        chunk=min(_BUCKET.value, 8),
+        rounds=_HASHES.value,
+        **({"block": 8, "random_blocks": 1} if name == "bigbird" else {}),
+    )
+
+
+def seeds() -> list[int]:
+    return list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
+
+
+def train_all(run) -> dict:
+    """{task: {length: {variant: {measure: [seeds]}}}} of transformers trained on the tasks.
+
+    With them the errors of every variant on q, k, v that an exact transformer uses.
+    """
+    learnt = {}
+    log_every, save_every = runs.intervals(FLAGS.steps, FLAGS.log_every, FLAGS.checkpoint_every)
+    for task in _TASKS.value:
+        for length in _numbers(_TASK_LENGTHS):
+            for name in _VARIANTS.value:
+                if name == "full":
+                    continue  # What flash computes.
+                label = f"{name}-{task}-{length}"
+                found = run.read_json(f"evaluation/{label}.json")
+                if found is None:
+                    found, params, model, fresh = recall.train(
+                        run,
+                        label,
+                        task_variant(name, length),
+                        task_options(task),
+                        length=length,
+                        seeds=seeds(),
+                        how=parallel.plan(convolutions=False, steps_per_call=FLAGS.steps_per_call),
+                        width=_WIDTH.value,
+                        depth=_DEPTH.value,
+                        heads=_TASK_HEADS.value,
+                        steps=FLAGS.steps,
+                        batch_size=FLAGS.batch_size,
+                        learning_rate=_RATE.value,
+                        log_every=log_every,
+                        save_every=save_every,
+                        mode=FLAGS.parallel,
+                    )
+                    if name == "flash":
+                        found["captured"] = captured_errors(model, params, fresh, length)
+                    run.write_json(f"evaluation/{label}.json", found)
+                accuracy = np.mean(found["accuracy"])
+                runs.say(f"{label}: accuracy {accuracy:.3f}")
+                learnt.setdefault(task, {}).setdefault(str(length), {})[name] = found
+    return learnt
+
+
+def captured_errors(model, params, fresh, length) -> dict:
+    """{variant: [seeds]} relative errors of the output on a trained transformer's q, k and v."""
+    found = {}
+    for name in _VARIANTS.value:
+        causal = name not in attention.NOT_CAUSAL
+        variant = task_variant(name, length)
+        found[name] = []
+        for i in range(FLAGS.seeds):
+            one = jax.tree.map(lambda leaf, i=i: leaf[i], params)
+            qkv = model.heads(one, fresh["tokens"][:16])
+            found[name].append(probes.error(variant, *qkv, causal=causal))
+    return found
+
+
 # --- Figures and claims --------------------------------------------------------------------------
 
 
-def summarize(measured, lost, lengths, widths) -> dict:
+def summarize(measured, lost, learnt, lengths, widths) -> dict:
     """Metrics, claims, notes and the points of the pictures."""
     metrics, points, fits, warned = {}, {}, {}, []
     rate = rates(measured)
@@ -368,6 +486,13 @@ def summarize(measured, lost, lengths, widths) -> dict:
                     row[f"below_full_from/{mode}"] = figure(*where, unit="positions")
             metrics |= {f"{name}/{path}": value for path, value in row.items()}
         metrics |= {f"{name}/{path}": figure(value) for path, value in lost.get(name, {}).items()}
+    for task, lengths_ in learnt.items():
+        for n, variants in lengths_.items():
+            for name, row in variants.items():
+                path = f"{name}/{task}_accuracy/{n}"
+                metrics[path] = claims.summarize(row["accuracy"], "")
+                for other, errors in row.get("captured", {}).items():
+                    metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in measured.skipped.items()]
     crossings = halves(measured, widths)
     return {
@@ -376,7 +501,8 @@ def summarize(measured, lost, lengths, widths) -> dict:
         "skipped": skipped,
         "crossings": crossings,
         "rates": rate,
-        "claims": judge(measured, fits, points, lost, crossings),
+        "learnt": learnt,
+        "claims": judge(measured, fits, points, lost, crossings) + judge_learnt(learnt),
         "notes": notes(skipped, warned, points),
     }
 
@@ -471,6 +597,31 @@ def judge(measured, fits, points, lost, crossings) -> list[dict]:
         text = "truncation finds a needle exactly where it reaches: top-1 less the reachable share"
         fit = (hit - share, low - share, high - share)
         made.append(claims.between("A7", text, fit, -0.05, 0.05, "95% Wilson over look-ups"))
+    return made
+
+
+def judge_learnt(learnt) -> list[dict]:
+    """A8, at the longest length of each task: the exact transformer finds what the others lose."""
+    made = []
+    for task, lengths in learnt.items():
+        length, found = max(lengths.items(), key=lambda item: int(item[0]))
+        if "flash" not in found:
+            continue
+        exact = found["flash"]["accuracy"]
+        text = f"exact attention answers {task} at n = {length}: accuracy"
+        zero = np.zeros(len(exact))
+        made.append(
+            claims.claim(f"A8 {task}", text, exact, zero, direction="greater", threshold=0.95)
+        )
+        for name, row in found.items():
+            if name != "flash":
+                text = f"{name} loses what exact attention finds in {task} at n = {length}"
+                made.append(
+                    claims.claim(
+                        f"A8 {task} {name}", text, exact, row["accuracy"],
+                        direction="greater", threshold=0.05,
+                    )
+                )  # fmt: skip
     return made
 
 

@@ -1,10 +1,10 @@
 """Speed as ratios measured in one run: against this machine's own products, and against peers.
 
-    python experiments/benchmark.py --only=vae     or --only=gan
+    python experiments/benchmark.py --only=vae     or --only=gan, --only=attention
 
 All rows are measured in rounds, in a random order each, so that a change of the machine's clock
 meets them alike. The peers run in a process of their own where they are installed
-(pip install torch pythae); it sleeps while JAX is measured, and the other way round.
+(pip install -r requirements-peers.txt); it sleeps while JAX is measured, and the other way round.
 """
 
 import json
@@ -13,20 +13,23 @@ import os
 import time
 from functools import partial
 
+import attention_peers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import flags
 
-from genjax import adversarial, parallel, runs, steps
+from genjax import adversarial, attention, parallel, runs, steps, sweep
 from genjax.data import gaussians
 from genjax.metrics.likelihood import importance_bounds
 from genjax.models import autoencoder, gan
 
-_ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan"), "The part to measure.")
+_ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan", "attention"), "The part to measure.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds over all rows.", lower_bound=2)
 _SECONDS = flags.DEFINE_float("seconds", 1.5, "Per row and round.", lower_bound=0.1)
+_LENGTHS = flags.DEFINE_list("lengths", ["1024", "2048", "4096", "8192"], "attention: n.")
+_CORE = flags.DEFINE_integer("core", 0, "attention: the CPU core all rows run on.", lower_bound=0)
 _JSON = flags.DEFINE_string("json", None, "Write the figures to this file too.")
 
 PIXELS, HIDDEN, LATENT, BATCH, IMAGES = 784, 400, 20, 128, 60_000
@@ -36,12 +39,14 @@ NLL_SAMPLES, NLL_IMAGES, SEEDS = 5000, 50, 10
 TRAIN_FLOPS = sum(6 * a * b for a, b in LAYERS) - 2 * PIXELS * HIDDEN
 
 
+HEADS, HEAD_DIM = attention_peers.HEADS, attention_peers.DIM
 # PacGAN's 2-D protocol: width of G's four layers, D's three of maxout units in five pieces, packs.
 G_WIDTH, G_DEPTH, D_WIDTH, D_DEPTH, PACKS, GAN_SEEDS = 400, 4, 200, 3, 100, 20
 
 
 def main():
-    rows, serve, ratios = {"vae": vae_part, "gan": gan_part}[_ONLY.value]()
+    parts = {"vae": vae_part, "gan": gan_part, "attention": attention_part}
+    rows, serve, ratios = parts[_ONLY.value]()
     peers = start_peers(serve)
     for name in peers.names if peers else ():
         rows[name] = partial(peers.measure, name)
@@ -124,6 +129,75 @@ def gan_part():
         return found
 
     return rows, serve_gan, ratios
+
+
+# Ours and the peers that compute the same, or what they call so.
+ATTENTION_PEERS = {
+    "flash": ("SDPA", "jax.nn"),
+    "longformer": ("FlexAttention", "local-attention", "HF Longformer"),
+    "bigbird": ("HF BigBird",),
+    "linformer": ("linformer",),
+    "performer": ("performer-pytorch",),
+    "linear": ("linear-attention-transformer",),
+    "reformer": ("reformer-pytorch",),
+}
+
+
+def attention_part():
+    """The same for attention, 4 heads of 64, batch 1, float32, one core; rates: calls a second."""
+    sweep.reserve(str(_CORE.value))
+    parallel.keep_buffers()
+    sweep.bind(str(_CORE.value))
+    lengths = [int(n) for n in _LENGTHS.value]
+    rows = {"square": products([(1024, 1024, 1024)])}
+    for length in lengths:
+        for name in (*ATTENTION_PEERS, "jax.nn"):
+            for mode in sweep.MODES:
+                rows[f"{name} {mode} {length}"] = attention_row(name, mode, length)
+
+    def ratios(rates):
+        found = {}
+        for mode in sweep.MODES:
+            for name, peers in ATTENTION_PEERS.items():
+                for peer in peers:
+                    for n in lengths:
+                        ours, theirs = f"{name} {mode} {n}", f"{peer} {mode} {n}"
+                        if theirs in rates:
+                            title = f"time of {name} / {peer}, {mode}, {n}"
+                            found[title] = ratio(rates, theirs, ours)
+        flops = 4.0 * HEADS * HEAD_DIM
+        for n in lengths:
+            title = f"flash / the machine's products, forward, {n}"
+            rate = flops * n**2 * np.asarray(rates[f"flash forward {n}"])
+            found[title] = rate / rates["square"]
+        return found
+
+    serve = partial(attention_peers.serve, lengths=lengths, modes=sweep.MODES, core=_CORE.value)
+    return rows, serve, ratios
+
+
+def attention_row(name: str, mode: str, length: int):
+    """Calls a second of a variant, or of jax.nn.dot_product_attention."""
+    shape = (1, length, HEADS, HEAD_DIM)
+    q, k, v, cotangent = (
+        jax.random.normal(key, shape) for key in jax.random.split(jax.random.key(0), 4)
+    )
+    if name == "jax.nn":
+        attend, extra = jax.nn.dot_product_attention, {}
+    else:
+        variant = attention.build(name, length, HEAD_DIM, causal=False)
+        extra = variant.init(jax.random.key(1))
+
+        def attend(q, k, v):
+            return variant.attend(q, k, v, extra=extra)
+
+    def both(q, k, v, cotangent):
+        out, pull = jax.vjp(attend, q, k, v)
+        return out, pull(cotangent)
+
+    arguments = (q, k, v) if mode == "forward" else (q, k, v, cotangent)
+    call = jax.jit(attend if mode == "forward" else both).lower(*arguments).compile()
+    return timed(lambda: jax.block_until_ready(call(*arguments)), 1)
 
 
 def timed(run, per_call: float):
@@ -283,7 +357,7 @@ def start_peers(serve) -> Peers | None:
     process.start()
     names = here.recv()
     if isinstance(names, str):
-        runs.say(f"no peers: {names}; pip install torch pythae")
+        runs.say(f"no peers: {names}; pip install -r requirements-peers.txt")
         return None
     return Peers(here, process, names)
 
@@ -420,17 +494,17 @@ def serve_vae(connection, images):
 
 def report(rates, ratios):
     """Prints each row's median and range, and the ratios by round with theirs."""
-    rows = {"vae": "images/s", "gan": "steps/s"}[_ONLY.value]
+    rows = {"vae": "images/s", "gan": "steps/s", "attention": "calls/s"}[_ONLY.value]
     units = {"products": ("GFLOP/s", 1e9), "square": ("GFLOP/s", 1e9)}
     print(f"{runs.environment()['device']}")
-    print(f"{'row':22} {'median':>10} {'least':>10} {'most':>10}")
+    print(f"{'row':36} {'median':>10} {'least':>10} {'most':>10}")
     for name, values in rates.items():
         unit, scale = units.get(name, (rows, 1))
         figures = " ".join(f"{f(values) / scale:10.1f}" for f in (np.median, np.min, np.max))
-        print(f"{name:22} {figures} {unit}")
-    print(f"\n{'ratio':42} {'median':>8} {'least':>8} {'most':>8}")
+        print(f"{name:36} {figures} {unit}")
+    print(f"\n{'ratio':58} {'median':>8} {'least':>8} {'most':>8}")
     for name, values in ratios.items():
-        print(f"{name:42} {np.median(values):8.2f} {np.min(values):8.2f} {np.max(values):8.2f}")
+        print(f"{name:58} {np.median(values):8.2f} {np.min(values):8.2f} {np.max(values):8.2f}")
     if "nll" in rates:
         cores = len(os.sched_getaffinity(0))
         print(f"\nNLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")

@@ -118,6 +118,8 @@ def _figure(value: dict) -> str:
         return "not finite"
     if low is None:
         return f"{mean:.4g}"
+    if high is None:
+        return f"{mean:.4g} (from {low:.3g})"
     half = (high - low) / 2
     if abs(mean - (low + high) / 2) > 1e-3 * half:
         return f"{mean:.4g} ({low:.3g} to {high:.3g})"
@@ -143,7 +145,9 @@ def claims_table(summary: dict) -> list[list[str]]:
             rows.append([claim["id"], claim["verdict"], claim["statement"], "", "", ""])
         for part in parts or [claim]:
             low, high = part["low"], part["high"]
-            interval = "one seed" if low is None else f"{low:.4g} to {high:.4g}"
+            interval = "one seed"
+            if low is not None:
+                interval = f"{low:.4g} to " + ("beyond all" if high is None else f"{high:.4g}")
             sign = "<" if part["direction"] == "less" else ">"
             estimate = "not finite" if part["estimate"] is None else f"{part['estimate']:.4g}"
             bound = f"{sign} {part['threshold']:.4g}"

@@ -268,10 +268,14 @@ class Run:
 
     def forget_after(self, arm: str, step: int) -> None:
         """Drops an arm's rows of later steps, and a line cut short: what a killed run left."""
-        if not self._metrics.exists():
-            return
-        kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
-        write_atomically(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        self.keep(lambda row: row["arm"] != arm or row["step"] <= step)
+
+    def keep(self, wanted: Callable) -> list[dict]:
+        """Drops the rows that are not wanted, and a line cut short; returns what is left."""
+        kept = [row for row in self.rows() if wanted(row)]
+        if self._metrics.exists():
+            write_atomically(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        return kept
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file atomically; numbers that are not finite become null."""

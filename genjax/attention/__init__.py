@@ -33,7 +33,7 @@ VARIANTS = {
     "reformer": reformer.make,
 }
 
-CAUSAL_ONLY = ("sparse_strided", "sparse_fixed")
+CAUSAL_ONLY, NOT_CAUSAL = ("sparse_strided", "sparse_fixed"), ("bigbird", "linformer")
 
 
 def build(name: str, length: int, head_dim: int, *, causal: bool, **options) -> Variant:

@@ -21,7 +21,7 @@ def make(
     head_dim: int,
     *,
     causal: bool = False,
-    block: int = 256,
+    block: int = 512,
     implementation: str = "auto",
     dtype: str = "float32",
 ) -> Variant:

@@ -84,6 +84,20 @@ def all_of(variant: Variant, length: int, head_dim: int, *, causal: bool, seed: 
     return measures
 
 
+def error(variant: Variant, q, k, v, *, causal: bool, seed: int = 0) -> float:
+    """|out - exact| / |exact| over q, k, v [b, n, heads, dim]."""
+    extra = variant.init(jax.random.key(seed))
+    found = jax.jit(lambda q, k, v: variant.attend(q, k, v, extra=extra))(q, k, v)
+    if variant.shared_qk:
+        k = q * jax.lax.rsqrt((q**2).sum(-1, keepdims=True) + 1e-12)
+
+    def one(q, k, v):
+        return exact(q, k, v, causal=causal, alone=variant.shared_qk)
+
+    target = jax.vmap(jax.vmap(one, in_axes=1, out_axes=1))(q, k, v)
+    return float(jnp.linalg.norm(found - target) / jnp.linalg.norm(target))
+
+
 def partners(length: int, rng: np.random.Generator, *, causal: bool, pairs: bool) -> np.ndarray:
     """The position that each query looks up, [length]; earlier ones where causal.
 

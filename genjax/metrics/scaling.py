@@ -34,10 +34,12 @@ def local_exponents(
     return np.diff(np.log(values)) / np.diff(np.log(lengths))
 
 
-def slope(lengths: Float[np.ndarray, " n"], values: Float[np.ndarray, "*k n"]) -> np.ndarray:
+def slope(
+    lengths: Float[np.ndarray, " n"], values: Float[np.ndarray, "*k n"]
+) -> Float[np.ndarray, "*k"]:
     """Least-squares slope in log-log: the exponent of values = c n^slope, [*k]."""
     x = np.log(lengths) - np.log(lengths).mean()
-    return np.log(values) @ x / (x @ x)
+    return np.asarray(np.log(values) @ x / (x @ x))
 
 
 def exponent(

@@ -163,4 +163,41 @@ def _tradeoff(run):
     return text, figure
 
 
-FIGURES = {"time": _time, "memory": _memory, "exponents": _exponents, "tradeoff": _tradeoff}
+def _lookups(run):
+    """Accuracy of the trained transformers by length, a panel a task."""
+    learnt = run["summary"].get("learnt")
+    if not learnt:
+        return None
+    figure = Figure(figsize=(5.6 * len(learnt), 4.8), layout="constrained")
+    for axes, (task, lengths) in zip(
+        np.atleast_1d(figure.subplots(1, len(learnt))), learnt.items(), strict=True
+    ):
+        x = [int(n) for n in lengths]
+        for arm in run["summary"]["arms"]:
+            rows = [found[arm]["accuracy"] for found in lengths.values() if arm in found]
+            if len(rows) < len(x):
+                continue
+            values = np.array(rows)
+            style = _style(run, arm)
+            axes.plot(x, values.mean(1), marker="o", ms=4, label=arm, **style)
+            for i in range(values.shape[1]):
+                axes.scatter(x, values[:, i], s=6, color=style["color"], alpha=0.6, lw=0)
+        _lengths(axes, x)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_title(task)
+        axes.set_ylabel("share of right answers")
+        axes.legend(fontsize=8, frameon=False)
+    text = (
+        "Transformers trained to look things up, one for each kind of attention and length: mean "
+        "over seeds (points: the seeds). What a variant sees is scaled down with the length."
+    )
+    return text, figure
+
+
+FIGURES = {
+    "time": _time,
+    "memory": _memory,
+    "exponents": _exponents,
+    "tradeoff": _tradeoff,
+    "lookups": _lookups,
+}

@@ -1,0 +1,76 @@
+"""Transformers of one attention variant, trained to look up: who finds what, how far back."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genjax import runs, steps
+from genjax.attention import Variant
+from genjax.data import lookups
+from genjax.models import transformer
+
+# Sequences trained on, measured on, and bands of distance in the report.
+TRAINED, MEASURED, BANDS = 20_000, 1000, 4
+
+
+def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, how, **settings):
+    """({measure: [seeds]}, params [seeds, ...], model) of a variant trained on one task and length.
+
+    task: name, and options of the generator. settings: width, depth, heads, steps, batch_size,
+        learning_rate, log_every, save_every, mode.
+    accuracy: share of right answers on fresh sequences; accuracy_<band>: the same by distance.
+    """
+    options = {key: value for key, value in task.items() if key != "name"}
+    make = functools.partial(lookups.TASKS[task["name"]], **options)
+    model = transformer.build(
+        variant,
+        vocabulary=lookups.vocabulary(options["symbols"]),
+        length=length,
+        width=settings["width"],
+        depth=settings["depth"],
+        heads=settings["heads"],
+    )
+    # Data and weights have seeds of their own: all variants see the same sequences.
+    arrays = make(TRAINED, length, np.random.default_rng(1000))
+    fresh = make(MEASURED, length, np.random.default_rng(2000))
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, settings["learning_rate"], settings["steps"] // 20 + 1, settings["steps"]
+    )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    state = runs.train(
+        run,
+        name,
+        steps.training_step(steps.token_loss(model.apply), optimizer),
+        lambda key: steps.init_state(model.init(key), optimizer),
+        {key: arrays[key] for key in ("tokens", "target")},
+        seeds=seeds,
+        steps=settings["steps"],
+        batch_size=settings["batch_size"],
+        log_every=settings["log_every"],
+        save_every=settings["save_every"],
+        how=how,
+        mode=settings["mode"],
+    )
+    answer = jax.jit(lambda params, tokens: jnp.argmax(model.apply(params, tokens), -1))
+    found = []
+    for i in range(len(seeds)):
+        params = jax.tree.map(lambda leaf, i=i: leaf[i], state.params)
+        parts = [answer(params, part) for part in np.array_split(fresh["tokens"], 10)]
+        found.append(accuracies(np.concatenate(parts), fresh, length))
+    return {key: [row[key] for row in found] for key in found[0]}, state.params, model, fresh
+
+
+def accuracies(answers: np.ndarray, data: dict[str, np.ndarray], length: int) -> dict[str, float]:
+    """Shares of right answers: all, and by distance in quarters of the length that occur."""
+    asked = data["target"] >= 0
+    right = (answers == data["target"]) & asked
+    found = {"accuracy": float(right.sum() / asked.sum())}
+    for band in range(BANDS):
+        low, high = band * length // BANDS, (band + 1) * length // BANDS
+        inside = asked & (data["distance"] >= low) & (data["distance"] < high)
+        if inside.any():
+            found[f"accuracy_{low}-{high - 1}"] = float((right & inside).sum() / inside.sum())
+    return found

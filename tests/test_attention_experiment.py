@@ -1,0 +1,128 @@
+"""The attention script from end to end: a run's files, its continuation, and bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMOKE = "--flagfile=experiments/flags/attention_smoke.flags"
+
+
+def script(*arguments):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    return subprocess.run(
+        [sys.executable, "experiments/attention.py", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attention") / "run"
+    done = script(SMOKE, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def rows(folder):
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in found if "mode" in row]
+
+
+def test_a_run_holds_points_fits_probes_claims_and_pictures(run):
+    summary = json.loads((run / "summary.json").read_text())
+    names = ("full", "flash", "truncated", "sparse_strided", "reformer")
+    for name in names:
+        for mode in ("forward", "both"):
+            point = summary["points"][f"{name}/{mode}"]
+            assert point["lengths"] == [64, 128]
+            assert min(point["seconds"]) > 0 and min(point["temp_bytes"]) > 0
+            assert point["rss_bytes"][0] is None
+        assert point["rss_bytes"][1] is not None
+        assert summary["metrics"][f"{name}/needle16_top1"]["mean"] >= 0
+    assert summary["metrics"]["full/needle16_top1"]["mean"] > 0.9
+    assert summary["metrics"]["flash/error_s1"]["mean"] < 1e-5
+    assert summary["metrics"]["flash/captured_error/recall_32"]["mean"] < 1e-5
+    assert len(summary["metrics"]["reformer/recall_accuracy/32"]["per_seed"]) == 2
+    ids = {claim["id"] for claim in summary["claims"]}
+    assert {"A1f", "A1fm", "A2b", "A4f", "A5b", "A6 d=16", "A7", "A8 recall"} <= ids
+    assert {path.stem for path in (run / "plots").glob("*.png")} == {
+        "time", "memory", "exponents", "tradeoff", "lookups",
+    }  # fmt: skip
+    assert "What is not claimed" in (run / "report.html").read_text()
+
+
+def test_every_point_is_timed_once_a_round(run):
+    timed = [row for row in rows(run) if "round" in row]
+    keys = [(row["arm"], row["mode"], row["length"], row["round"]) for row in timed]
+    assert len(set(keys)) == len(keys)
+    points = {key[:3] for key in keys}
+    assert len(keys) == 3 * len(points)
+    # Interleaved: the rounds come one after the other, each in an order of its own.
+    assert [row["round"] for row in timed] == sorted(row["round"] for row in timed)
+    orders = [[k[:3] for k in keys if k[3] == r] for r in range(3)]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+
+
+def test_a_killed_sweep_measures_only_what_is_missing(run, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", run, folder], check=True)
+    (folder / "summary.json").unlink()
+    before = rows(folder)
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    timed = [i for i, line in enumerate(lines) if '"round": 2' in line]
+    lost = lines[timed[5]]
+    kept = [line for i, line in enumerate(lines) if i != timed[5]]
+    (folder / "metrics.jsonl").write_text("".join(kept) + '{"arm": "full", "mo')
+    done = script(SMOKE, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    again = rows(folder)
+    assert len(again) == len(before)
+    key = ("arm", "mode", "length", "round")
+    assert [again[-1][k] for k in key] == [json.loads(lost)[k] for k in key]
+    done = script(SMOKE, f"--workdir={folder}")
+    assert done.returncode == 0 and "nothing is measured again" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    (
+        (["--lengths=128,64"], "--lengths=128,64: must ascend"),
+        (["--variants=full,sparse"], "--variants=sparse: unknown; choose from full"),
+        (["--variants=bigbird", "--lengths=64,100"], "does not divide the length 100"),
+        (["--implementation=cudnn"], "--implementation=cudnn: needs a GPU"),
+        (["--widths=24"], "--widths=24: --head_dim=16 does not divide it"),
+        (["--cores=999"], "--cores=999: this process may run on cores"),
+        (["--recall_pairs=30"], "--recall_pairs=30: at most 10 fit"),
+        (["--variants=linformer", "--causal"], "linformer: is not causal"),
+    ),
+    ids=lambda value: value[0].strip("-").split("=")[0] if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line(flags, said, tmp_path):
+    done = script(SMOKE, f"--workdir={tmp_path / 'run'}", *flags)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and said in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_does_not_fit_is_predicted_and_skipped(tmp_path):
+    folder = tmp_path / "run"
+    done = script(
+        SMOKE, f"--workdir={folder}", "--variants=full,linear", "--lengths=64,128,2048,4096",
+        "--memory=0.02", "--tasks=", "--peaks=0", "--widths=16", "--rounds=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    skipped = [note for note in summary["notes"] if note.startswith("Skipped")]
+    assert any("full forward at 4096: about 0.1 GB needed" in note for note in skipped)
+    assert summary["points"]["full/forward"]["lengths"] == [64, 128, 2048]
+    assert summary["points"]["linear/forward"]["lengths"] == [64, 128, 2048, 4096]
