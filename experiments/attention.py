@@ -462,12 +462,13 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
                 "flops": flops.tolist(),
                 "xla_flops": [f["xla_flops"] for f in facts],
                 "of_matmul": (flops / middle / rate["matmul"]).tolist(),
+                "of_copy": (4 * moved(found) / middle / rate["copy"]).tolist(),
                 "temp_bytes": temp.tolist(),
                 "count_bytes": [f["count_bytes"] for f in facts],
                 "rss_bytes": [measured.peaks.get(sweep.Point(name, mode, int(n))) for n in found],
                 "local_exponents": scaling.local_exponents(found, middle).tolist(),
                 "polynomial": [c0, c1, c2],
-                "note": facts[-1]["note"],
+                "notes": list(dict.fromkeys(f["note"] for f in facts if f["note"])),
             }
             spread = scaling.disagreement(times)
             if spread > 0.1:
@@ -505,6 +506,12 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
         "claims": judge(measured, fits, points, lost, crossings) + judge_learnt(learnt),
         "notes": notes(skipped, warned, points),
     }
+
+
+def moved(lengths) -> np.ndarray:
+    """Bytes of q, or of k, v or the result, at each length."""
+    sizes = _BATCH.value * _HEADS.value * _HEAD_DIM.value * jnp.dtype(_DTYPE.value).itemsize
+    return lengths * float(sizes)
 
 
 def figure(mean, low=None, high=None, unit="") -> dict:
@@ -634,12 +641,15 @@ def notes(skipped, warned, points) -> list[str]:
         f"the top {TOP} lengths.",
         "FLOPs are counted from shapes, products alone. XLA's own count (xla_flops) sees the body "
         "of a loop once.",
+        "of_matmul is the share of the rate that a product of 1024 x 1024 reached in this run, "
+        "of_copy the bytes of q, k, v and the result as a share of its rate of copying.",
         "temp_bytes is what the compiled program says it allocates; library calls inside it can "
         "hide scratch, which rss_bytes, the growth of a fresh process's peak, would show.",
         "sparse_* are causal by definition; linformer's projections and the random features and "
         "rotations are arguments, not gradients.",
     ]
     for key, found in points.items():
+        lines += [f"{key}: {text}." for text in found["notes"]]
         pairs = zip(found["lengths"], found["temp_bytes"], found["rss_bytes"], strict=True)
         for length, temp, rss in pairs:
             if rss and rss > 2 * temp + 3e7:

@@ -60,6 +60,8 @@ def _operations(torch, length):
         mask = create_block_mask(
             lambda b, h, i, j: (i - j).abs() <= 256, None, None, length, length, device="cpu"
         )
+        # A program a length and mode: not a fallback to one that materialises n x n.
+        torch._dynamo.config.recompile_limit = 64
         compiled = torch.compile(flex_attention, dynamic=False)
         found["FlexAttention"] = lambda q, k, v: compiled(q, k, v, block_mask=mask)
     except ImportError:
@@ -128,7 +130,7 @@ def _operations(torch, length):
             ),
             ("to_q", "to_k", "to_v", "to_out"),
         )
-        found["linformer"] = lambda q, k, v: linformer(joined(q))
+        found["linformer-pytorch"] = lambda q, k, v: linformer(joined(q))
     except ImportError:
         pass
     try:

@@ -136,7 +136,7 @@ ATTENTION_PEERS = {
     "flash": ("SDPA", "jax.nn"),
     "longformer": ("FlexAttention", "local-attention", "HF Longformer"),
     "bigbird": ("HF BigBird",),
-    "linformer": ("linformer",),
+    "linformer": ("linformer-pytorch",),
     "performer": ("performer-pytorch",),
     "linear": ("linear-attention-transformer",),
     "reformer": ("reformer-pytorch",),

@@ -32,9 +32,9 @@ def make(
         missing = "a GPU" if not on_gpu else "--dtype=bfloat16 or float16"
         raise UsageError(f"--implementation=cudnn: needs {missing}; take auto or blocks")
     pattern = blocks.band(length, None, 0 if causal else None, block=block)
-    variant = of_pattern(pattern, head_dim, note="blocks.py")
+    variant = of_pattern(pattern, head_dim, note="computed by genjax.attention.blocks")
     if implementation == "cudnn" or (implementation == "auto" and on_gpu and half):
-        return variant._replace(attend=_cudnn(causal), note="cuDNN")
+        return variant._replace(attend=_cudnn(causal), note="computed by cuDNN")
     return variant
 
 

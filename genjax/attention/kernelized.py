@@ -22,7 +22,7 @@ def attend(
 ):
     """out_i = sum_j phi(q_i).phi(k_j) v_j / sum_j phi(q_i).phi(k_j); j <= i where causal.
 
-    features: (x [dim, chunk], seen) -> (values [size, chunk], shift). For keys `seen` [chunk] says
+    features: (x [chunk, dim], seen) -> (values [size, chunk], shift). For keys `seen` [chunk] says
         which count, and the shift is one number; for queries it is None, and each may have its own.
     """
     batch, length, heads, dim = q.shape
@@ -37,12 +37,9 @@ def attend(
     valid = cut(jnp.ones((batch, length), bool) if mask is None else mask)
     padded = mask is not None or count * chunk > length
 
-    def rows(x):
-        """[batch, chunk, heads, dim] -> [batch, heads, dim, chunk], in the cache."""
-        return x.transpose(0, 2, 3, 1)
-
     def per_row(function):
-        return jax.vmap(jax.vmap(function))
+        """Over batch and heads: [batch, chunk, heads, dim] is read as [chunk, dim]."""
+        return lambda state, *x: jax.vmap(jax.vmap(function))(state, *(x.swapaxes(1, 2) for x in x))
 
     def key_features(k, valid):
         """phi(k) without its shift, zero where the key is not seen, and the shift."""
@@ -50,58 +47,57 @@ def attend(
         return (jnp.where(valid, values, 0.0) if padded else values), shift
 
     def add(state, values, shift, v):
-        """The state with a chunk's keys: their largest shift, sums of phi(k) v and phi(k)."""
-        top, outer, total = state
+        """The state with a chunk's keys: their largest shift, and sums of phi(k) (v, 1)."""
+        top, sums = state
         new = jnp.maximum(top, shift)
-        old, own = jnp.exp(top - new), jnp.exp(shift - new)
-        product = _dot(values.astype(v.dtype), v.T)
-        return new, outer * old + product * own, total * old + _dot(values, ones) * own
+        own = _dot(values.astype(v.dtype), v)
+        return new, sums * jnp.exp(top - new) + own * jnp.exp(shift - new)
 
-    def divide(out, total):
+    def with_one(v):
+        """v and a column of ones, whose sums are the denominators."""
+        return jnp.concatenate([v, jnp.ones((*v.shape[:-1], 1), v.dtype)], -1)
+
+    def divide(sums):
+        out, total = sums[..., :-1], sums[..., -1:]
         some = total > TINY
         return jnp.where(some, out / jnp.where(some, total, 1.0), 0.0)
 
     @jax.checkpoint
     def absorb(state, chunk):
-        k, v, valid = chunk
-        seen = jnp.repeat(valid[:, None], heads, 1)
+        k, v, seen = chunk
 
-        def row(state, k, v, valid):
-            return add(state, *key_features(k, valid), v)
+        def row(state, k, v, seen):
+            return add(state, *key_features(k, seen), v)
 
-        return per_row(row)(state, rows(k), rows(v), seen), None
+        return per_row(row)(state, k, with_one(v), _each_head(seen, heads)), None
 
     @jax.checkpoint
     def answer(state, q):
         def row(state, q):
             values, _ = features(q, None)
-            _, outer, total = state
-            return divide(_dot(outer.T, values), total @ values)
+            return _dot(values.T, state[1])
 
-        return per_row(row)(state, rows(q)).transpose(0, 3, 1, 2)
+        return divide(per_row(row)(state, q).swapaxes(1, 2))
 
     @jax.checkpoint
     def both(state, chunk):
-        q, k, v, valid = chunk
-        seen = jnp.repeat(valid[:, None], heads, 1)
+        q, k, v, seen = chunk
 
-        def row(state, q, k, v, valid):
-            top, outer, total = state
+        def row(state, q, k, v, seen):
+            top, sums = state
             asked, _ = features(q, None)
-            values, shift = key_features(k, valid)
+            values, shift = key_features(k, seen)
             new = jnp.maximum(top, shift)
-            old, own = jnp.exp(top - new), jnp.exp(shift - new)
-            scores = _dot(values.T, asked) * own
-            scores = jnp.where(jnp.tri(scores.shape[0], dtype=bool).T, scores, 0.0)
-            out = _dot(outer.T * old, asked) + _dot(v, scores.astype(v.dtype))
-            out = divide(out, (total * old) @ asked + scores.sum(0))
+            scores = _dot(asked.T, values) * jnp.exp(shift - new)
+            scores = jnp.where(jnp.tri(scores.shape[0], dtype=bool), scores, 0.0)
+            out = _dot(asked.T, sums * jnp.exp(top - new)) + _dot(scores.astype(v.dtype), v)
             return add(state, values, shift, v), out
 
-        state, out = per_row(row)(state, rows(q), rows(k), rows(v), seen)
-        return state, out.transpose(0, 3, 1, 2)
+        seen = _each_head(seen, heads)
+        state, out = per_row(row)(state, q, k, with_one(v), seen)
+        return state, divide(out.swapaxes(1, 2))
 
-    ones = jnp.ones(chunk)
-    empty = (jnp.float32(blocks.NONE), jnp.zeros((size, dim)), jnp.zeros(size))
+    empty = (jnp.float32(blocks.NONE), jnp.zeros((size, dim + 1)))
     empty = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, heads, *x.shape)), empty)
     if causal:
         _, out = lax.scan(both, empty, (cut(q), cut(k), cut(v), valid))
@@ -110,6 +106,11 @@ def attend(
         out = lax.map(lambda q: answer(state, q), cut(q))
     out = jnp.moveaxis(out.astype(q.dtype), 0, 1)
     return out.reshape(batch, count * chunk, heads, dim)[:, :length]
+
+
+def _each_head(seen, heads):
+    """[batch, chunk] -> [batch, chunk, heads]."""
+    return jnp.repeat(seen[:, :, None], heads, 2)
 
 
 def _dot(a, b):

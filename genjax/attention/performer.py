@@ -21,7 +21,7 @@ def make(length: int, head_dim: int, *, causal: bool = False, features: int = 25
         w = extra["features"]
 
         def phi(x, seen):
-            x = x.astype(jnp.float32) * head_dim**-0.25
+            x = x.T.astype(jnp.float32) * head_dim**-0.25
             logits = w @ x - 0.5 * (x**2).sum(0)
             top = lax.stop_gradient(logits.max(0))
             if seen is not None:
