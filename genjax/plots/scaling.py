@@ -50,8 +50,8 @@ def _guides(axes, lengths, anchor):
         axes.annotate(name, (x[-1], y[-1]), color="#666", fontsize=9, va="bottom", ha="right")
 
 
-def _panels(run, draw, ylabel):
-    """One panel a mode, and a shared legend whose entries `draw` returns."""
+def _panels(run, draw, ylabel, beside=False):
+    """One panel a mode, its legend inside, or where lines cross everywhere beside it."""
     modes = [mode for mode in MODES if _lines(run, mode)]
     if not modes:
         return None
@@ -61,7 +61,8 @@ def _panels(run, draw, ylabel):
         _lengths(axes, _all_lengths(run))
         axes.set_title(MODES[mode])
         axes.set_ylabel(ylabel)
-        axes.legend(fontsize=8, frameon=False, loc="upper left")
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if beside else {}
+        axes.legend(fontsize=8, frameon=False, **({"loc": "upper left"} | place))
     return figure
 
 
@@ -81,8 +82,8 @@ def _time(run):
 
     figure = _panels(run, draw, "ms a call")
     text = (
-        "Time by length; in the legend the exponent over the top lengths with its interval, the "
-        "slowest first. Bands: quartiles over rounds. Grey: slopes of n and n²."
+        "Time by length, median over rounds with quartiles; in the legend the exponent of the "
+        "fastest calls over the top lengths with its interval. Grey: slopes of n and n²."
     )
     return figure and (text, figure)
 
@@ -120,9 +121,8 @@ def _exponents(run):
         for power in (1, 2):
             axes.axhline(power, color="#888", lw=0.8, zorder=0)
         axes.set_ylim(-0.2, 3.2)
-        axes.legend()
 
-    figure = _panels(run, draw, "slope between neighbouring lengths")
+    figure = _panels(run, draw, "slope between neighbouring lengths", beside=True)
     return figure and ("The local exponent of time: where O(n²) becomes visible.", figure)
 
 
