@@ -277,16 +277,21 @@ flags.FLAGS([script])
 for name in files:
     with flagsaver.flagsaver():
         flags.FLAGS([script, f"--flagfile={name}"])
-        parse_arms = module.parse_arms
-        parse_arms() if "vae" in script else parse_arms("stacked" in flags.FLAGS.data)
+        if "vae" in script:
+            module.parse_arms()
+        elif "gan" in script:
+            module.parse_arms("stacked" in flags.FLAGS.data)
+        else:
+            module.check_flags()
     print(name)
 """
 
 
-@pytest.mark.parametrize("name", ["vae", "gan"])
+@pytest.mark.parametrize("name", ["vae", "gan", "attention"])
 def test_flagfiles_parse(name):
     script = ROOT / "experiments" / f"{name}.py"
-    files = [f for f in FLAGFILES if f.name.startswith("gan") == (name == "gan")]
+    starts = {"vae": ("vae_", "iwae_")}.get(name, (f"{name}_",))
+    files = [f for f in FLAGFILES if f.name.startswith(starts)]
     for file in files:
         command = f"python experiments/{name}.py --flagfile=experiments/flags/{file.name}"
         assert command in file.read_text(), f"no command in the header of {file.name}"
