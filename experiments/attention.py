@@ -39,6 +39,12 @@ _IMPLEMENTATION = flags.DEFINE_enum(
 )
 _WINDOW = flags.DEFINE_integer("window", 512, "longformer: both sides together.", lower_bound=2)
 _KEEP = flags.DEFINE_integer("keep", 512, "truncated: positions kept.", lower_bound=1)
+_DILATION = flags.DEFINE_integer("dilation", 1, "longformer: d.", lower_bound=1)
+_GLOBAL = flags.DEFINE_list(
+    "global_positions", [], "longformer: positions that see all and are seen by all."
+)
+_BLOCK = flags.DEFINE_integer("block", 64, "bigbird: b.", lower_bound=1)
+_RANDOM = flags.DEFINE_integer("random_blocks", 3, "bigbird: drawn for a block.", lower_bound=0)
 _STRIDE = flags.DEFINE_integer(
     "stride", 0, "sparse_*: l; 0: sqrt(n) if strided, 128 if fixed.", lower_bound=0
 )
@@ -88,10 +94,7 @@ OVER_ROUNDS = "95% bootstrap over rounds, and leave-one-out"
 
 def main():
     begun = time.monotonic()
-    try:
-        cores = sweep.reserve(_CORES.value)
-    except ValueError as error:
-        raise UsageError(f"--cores={_CORES.value}: {error}") from error
+    cores = sweep.reserve(_CORES.value)
     parallel.keep_buffers()
     if _POINT.value:
         arm, mode, length = _POINT.value.split(":")
@@ -106,9 +109,11 @@ def main():
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=5e7)
     if finished := run.read_json("summary.json"):
         runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is measured again")
-        conclude(run, finished)
+        report.conclude(run, finished, runs.say)
         return
-    for text in warnings():
+    if FLAGS.tensorboard:
+        run.open_tensorboard()
+    for text in doubts():
         runs.say(text)
     measured = sweep.Sweep(
         program,
@@ -143,15 +148,7 @@ def main():
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
     } | runs.environment()
     run.write_json("summary.json", summary)
-    conclude(run, summary)
-
-
-def conclude(run, summary):
-    """Draws the report, and says the verdicts."""
-    page = report.write(run.folder)
-    for claim in summary["claims"]:
-        runs.say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
-    runs.say(f"report: {page}")
+    report.conclude(run, summary, runs.say)
 
 
 # --- What is asked for ---------------------------------------------------------------------------
@@ -160,6 +157,8 @@ def conclude(run, summary):
 def check_flags() -> tuple[list[int], list[int]]:
     """(lengths, widths). Raises UsageError where the sweep cannot be what the flags say."""
     lengths, widths = (_numbers(flag) for flag in (_LENGTHS, _WIDTHS))
+    if len(lengths) < 2:
+        raise UsageError(f"--lengths={lengths[0]}: an exponent takes two lengths or more")
     if any(b <= a for a, b in zip(lengths, lengths[1:], strict=False)):
         raise UsageError(f"--lengths={','.join(_LENGTHS.value)}: must ascend")
     for width in widths:
@@ -191,27 +190,32 @@ def check_tasks():
     parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
 
 
-def _numbers(flag) -> list[int]:
+def _numbers(flag, least: int = 1) -> list[int]:
     text = f"--{flag.name}={','.join(flag.value)}"
     try:
         numbers = [int(value) for value in flag.value]
     except ValueError as error:
         raise UsageError(f"{text}: whole numbers, separated by commas") from error
-    if any(number < 1 for number in numbers) or (flag is _LENGTHS and len(numbers) < 2):
-        raise UsageError(f"{text}: two or more positive numbers")
+    if any(number < least for number in numbers) or not numbers:
+        raise UsageError(f"{text}: whole numbers from {least} on, at least one")
     return numbers
 
 
-def build(name: str, length: int, head_dim: int | None = None) -> attention.Variant:
+def build(name: str, length: int) -> attention.Variant:
     """A variant as the flags want it."""
+    # The other variants' `block` is a tile, which changes speed alone.
+    block = {"block": _BLOCK.value} if name == "bigbird" else {}
     return attention.build(
         name,
         length,
-        head_dim or _HEAD_DIM.value,
+        _HEAD_DIM.value,
         causal=_CAUSAL.value or name in attention.CAUSAL_ONLY,
         implementation=_IMPLEMENTATION.value,
         dtype=_DTYPE.value,
         window=_WINDOW.value,
+        dilation=_DILATION.value,
+        global_positions=tuple(_numbers(_GLOBAL, least=0)) if _GLOBAL.value else (),
+        random_blocks=_RANDOM.value,
         keep=_KEEP.value,
         stride=_STRIDE.value or (128 if name == "sparse_fixed" else 0),
         summary=_SUMMARY.value,
@@ -219,30 +223,25 @@ def build(name: str, length: int, head_dim: int | None = None) -> attention.Vari
         features=_FEATURES.value,
         chunk=_BUCKET.value,
         rounds=_HASHES.value,
+        **block,
     )
 
 
-def warnings() -> list[str]:
+def doubts() -> list[str]:
     """What is likely not meant."""
     said = []
     if len(_LENGTHS.value) < 6 or int(_LENGTHS.value[-1]) < 32 * int(_LENGTHS.value[0]):
         said.append("--lengths: fewer than 6 over a range of 32x; exponents will be uncertain")
     if _DTYPE.value != "float32" and jax.default_backend() == "cpu":
         said.append(f"--dtype={_DTYPE.value}: a CPU emulates it, times say nothing about it")
-    if load := busy():
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 1.5:
         said.append(f"other work is running (load {load:.1f}): exponents will suffer")
     return said
 
 
-def busy() -> float:
-    """The load of the last minute, if it is more than this process alone can make."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return load if load > 1.5 else 0.0
-
-
 # --- The programs --------------------------------------------------------------------------------
 
-CALIBRATIONS = ("matmul", "copy")
 SQUARE, COPIED = 1024, 2**24
 
 
@@ -263,16 +262,12 @@ def program(point: sweep.Point) -> sweep.Program:
     """What a point runs."""
     if point.arm == "matmul":
         square = jnp.full((point.length, point.length), 1 / point.length)
-        return sweep.Program(jnp.matmul, (square, square), 2.0 * point.length**3, 0.0)
+        return sweep.Program(jnp.matmul, lambda: (square, square), 2.0 * point.length**3, 0.0)
     if point.arm == "copy":
-        return sweep.Program(lambda x: x + 1, (jnp.zeros(point.length // 4),), 1.0, 0.0)
+        return sweep.Program(lambda x: x + 1, lambda: (jnp.zeros(point.length // 4),), 1.0, 0.0)
     if "@" in point.arm:
         return layer_half(*point.arm.split("@"), point.length)
-    shape = (_BATCH.value, point.length, _HEADS.value, _HEAD_DIM.value)
-    keys = jax.random.split(jax.random.key(0), 4)
-    q, k, v, cotangent = (jax.random.normal(key, shape, _DTYPE.value) for key in keys)
     variant = build(point.arm, point.length)
-    extra = variant.init(jax.random.key(1))
     rows = _BATCH.value * _HEADS.value
     flops, bytes_ = (rows * figure for figure in variant.cost)
 
@@ -284,21 +279,48 @@ def program(point: sweep.Point) -> sweep.Program:
         return out, pull(cotangent)
 
     if point.mode == "forward":
-        return sweep.Program(forward, (q, k, v, extra), flops, bytes_, variant.note)
+        return sweep.Program(
+            forward,
+            lambda: (*normal(point.length)[:3], variant.init(jax.random.key(1))),
+            flops,
+            bytes_,
+            variant.note,
+        )
     # Twice the products, and once more where the tiles are computed anew.
     again = 2.0 if point.arm in ("full", "linformer") else 2.5
     held = 3.0 if point.arm == "full" else 2.0
-    note = variant.note
-    return sweep.Program(
-        both, (q, k, v, extra, cotangent), (1 + again) * flops, held * bytes_, note
-    )
+
+    def arguments():
+        *qkv, cotangent = normal(point.length)
+        return (*qkv, variant.init(jax.random.key(1)), cotangent)
+
+    return sweep.Program(both, arguments, (1 + again) * flops, held * bytes_, variant.note)
+
+
+# Not by `functools.cache` over traced calls: shapes are asked for before the arrays are made.
+_NORMAL = {}
+
+
+def normal(length: int) -> tuple:
+    """q, k, v and a cotangent, the same arrays for all variants of a length."""
+    if length in _NORMAL:
+        return _NORMAL[length]
+    shape = (_BATCH.value, length, _HEADS.value, _HEAD_DIM.value)
+    keys = jax.random.split(jax.random.key(0), 4)
+    made = tuple(jax.random.normal(key, shape, _DTYPE.value) for key in keys)
+    if not isinstance(made[0], jax.core.Tracer):
+        _NORMAL[length] = made
+    return made
 
 
 def layer_half(half: str, width: str, length: int) -> sweep.Program:
     """Of a layer: exact attention without its projections, or the feed-forward part, 4 d units."""
     width = int(width)
     heads = width // _HEAD_DIM.value
-    x = jax.random.normal(jax.random.key(0), (1, length, width))
+
+    def inputs():
+        return (jax.random.normal(jax.random.key(0), (1, length, width)),)
+
     if half == "attention":
         variant = attention.build("flash", length, _HEAD_DIM.value, causal=False)
 
@@ -306,15 +328,18 @@ def layer_half(half: str, width: str, length: int) -> sweep.Program:
             heads_apart = x.reshape(1, length, heads, _HEAD_DIM.value)
             return variant.attend(heads_apart, heads_apart, heads_apart).reshape(x.shape)
 
-        return sweep.Program(attend, (x,), heads * variant.cost.flops, heads * variant.cost.bytes)
-    up = jax.random.normal(jax.random.key(1), (width, 4 * width)) / width**0.5
-    down = jax.random.normal(jax.random.key(2), (4 * width, width)) / (4 * width) ** 0.5
+        return sweep.Program(attend, inputs, *(heads * figure for figure in variant.cost))
+
+    def inputs_and_weights():
+        up = jax.random.normal(jax.random.key(1), (width, 4 * width)) / width**0.5
+        down = jax.random.normal(jax.random.key(2), (4 * width, width)) / (4 * width) ** 0.5
+        return (*inputs(), up, down)
 
     def feed_forward(x, up, down):
         return jax.nn.relu(x[0] @ up) @ down
 
     flops, bytes_ = 16.0 * length * width**2, 16.0 * length * width
-    return sweep.Program(feed_forward, (x, up, down), flops, bytes_)
+    return sweep.Program(feed_forward, inputs_and_weights, flops, bytes_)
 
 
 def largest(measured) -> list[sweep.Point]:
@@ -409,6 +434,7 @@ def train_all(run) -> dict:
                         log_every=log_every,
                         save_every=save_every,
                         mode=FLAGS.parallel,
+                        dtype=jnp.dtype(FLAGS.precision),
                     )
                     if name == "flash":
                         found["captured"] = captured_errors(model, params, fresh, length)
@@ -537,12 +563,10 @@ def crossing(measured, name, mode):
     """From which length on a variant is faster than `full`, with its interval."""
     ours, fast = measured.table(name, mode)
     theirs, slow = measured.table("full", mode)
-    common = [n for n in ours if n in theirs]
+    common, at, at_full = np.intersect1d(ours, theirs, return_indices=True)
     if len(common) < 2:
         return None
-    pick = [list(a).index(n) for n in common for a in (ours,)]
-    pick_full = [list(theirs).index(n) for n in common]
-    return scaling.crossover(np.array(common), slow[:, pick_full], fast[:, pick])
+    return scaling.crossover(common, slow[:, at_full], fast[:, at])
 
 
 def halves(measured, widths) -> dict:

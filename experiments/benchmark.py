@@ -29,7 +29,7 @@ _ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan", "attention"), "The part 
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds over all rows.", lower_bound=2)
 _SECONDS = flags.DEFINE_float("seconds", 1.5, "Per row and round.", lower_bound=0.1)
 _LENGTHS = flags.DEFINE_list("lengths", ["1024", "2048", "4096", "8192"], "attention: n.")
-_CORE = flags.DEFINE_integer("core", 0, "attention: the CPU core all rows run on.", lower_bound=0)
+_CORES = flags.DEFINE_string("cores", "0", "attention: the CPU core all rows run on.")
 _JSON = flags.DEFINE_string("json", None, "Write the figures to this file too.")
 
 PIXELS, HIDDEN, LATENT, BATCH, IMAGES = 784, 400, 20, 128, 60_000
@@ -145,9 +145,9 @@ ATTENTION_PEERS = {
 
 def attention_part():
     """The same for attention, 4 heads of 64, batch 1, float32, one core; rates: calls a second."""
-    sweep.reserve(str(_CORE.value))
+    sweep.reserve(_CORES.value)
     parallel.keep_buffers()
-    sweep.bind(str(_CORE.value))
+    sweep.bind(_CORES.value)
     lengths = [int(n) for n in _LENGTHS.value]
     rows = {"square": products([(1024, 1024, 1024)])}
     for length in lengths:
@@ -172,7 +172,9 @@ def attention_part():
             found[title] = rate / rates["square"]
         return found
 
-    serve = partial(attention_peers.serve, lengths=lengths, modes=sweep.MODES, core=_CORE.value)
+    serve = partial(
+        attention_peers.serve, lengths=lengths, modes=sweep.MODES, core=int(_CORES.value)
+    )
     return rows, serve, ratios
 
 

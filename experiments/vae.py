@@ -126,7 +126,7 @@ def main():
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(models, shape))
     if finished := run.read_json("summary.json"):
         runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
-        conclude(run, finished)
+        report.conclude(run, finished, runs.say)
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()
@@ -173,15 +173,7 @@ def main():
         "timing": timing,
     } | runs.environment()
     run.write_json("summary.json", summary)
-    conclude(run, summary)
-
-
-def conclude(run, summary):
-    """Draws the report, and says the verdicts."""
-    page = report.write(run.folder)
-    for claim in summary["claims"]:
-        runs.say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
-    runs.say(f"report: {page}")
+    report.conclude(run, summary, runs.say)
 
 
 def parse_arms() -> list[str]:

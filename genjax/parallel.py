@@ -64,7 +64,7 @@ def keep_buffers() -> None:
     """Has glibc keep the memory of large buffers; call it before the first computation.
 
     By default it returns them to the kernel after each call, and the next call pays for fresh
-    pages: 10 to 50% of the time of what streams through memory. Elsewhere a no-op.
+    pages: 10 to 35% of the time of what streams through memory. Elsewhere a no-op.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")

@@ -17,10 +17,10 @@ TRAINED, MEASURED, BANDS = 20_000, 1000, 4
 
 
 def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, how, **settings):
-    """({measure: [seeds]}, params [seeds, ...], model) of a variant trained on one task and length.
+    """({measure: [seeds]}, params [seeds, ...], model, fresh sequences) of a trained variant.
 
     task: name, and options of the generator. settings: width, depth, heads, steps, batch_size,
-        learning_rate, log_every, save_every, mode.
+        learning_rate, log_every, save_every, mode, dtype.
     accuracy: share of right answers on fresh sequences; accuracy_<band>: the same by distance.
     """
     options = {key: value for key, value in task.items() if key != "name"}
@@ -32,6 +32,7 @@ def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, h
         width=settings["width"],
         depth=settings["depth"],
         heads=settings["heads"],
+        dtype=settings["dtype"],
     )
     # Data and weights have seeds of their own: all variants see the same sequences.
     arrays = make(TRAINED, length, np.random.default_rng(1000))

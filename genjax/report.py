@@ -201,6 +201,14 @@ def write(folder: str | Path) -> Path:
     return path
 
 
+def conclude(run, summary: dict, say) -> None:
+    """Writes the report of a run, and says its verdicts."""
+    page = write(run.folder)
+    for claim in summary["claims"]:
+        say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+    say(f"report: {page}")
+
+
 def _lead(summary):
     count = len(summary["seeds"])
     seeds = "one seed, no intervals" if count == 1 else f"{count} seeds, 95% t intervals over them"

@@ -252,6 +252,8 @@ class Run:
             file.write(text)
         if self._tensorboard:
             for row in rows:
+                if "seed" not in row:
+                    continue  # A timing: no curve over steps.
                 for name, value in row.items():
                     if name not in ("seed", "step"):
                         tag = f"{arm}/seed{row['seed']}/{name}"

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from genjax.errors import UsageError
+
 MODES = ("forward", "both")
 
 
@@ -32,24 +34,23 @@ class Point(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What a point runs: flops and bytes are counts from shapes, bytes without arguments."""
+    """What a point runs: flops and bytes are counts from shapes, bytes without arguments.
+
+    arguments: makes them; their shapes are known before, so that what does not fit is never made.
+    """
 
     function: Callable
-    arguments: tuple
+    arguments: Callable
     flops: float
     bytes: float
     note: str = ""
 
 
-class Compiled(NamedTuple):
-    call: Callable
-    facts: dict
-
-
-def compile_program(program: Program) -> Compiled:
-    """Compiles, and reports the seconds, XLA's temporary bytes and XLA's FLOPs (loops once)."""
+def compile_program(program: Program) -> tuple[Callable, dict]:
+    """The compiled program, and seconds, XLA's temporary bytes and FLOPs (loops once)."""
     begun = time.perf_counter()
-    compiled = jax.jit(program.function).lower(*program.arguments).compile()
+    shapes = jax.eval_shape(program.arguments)
+    compiled = jax.jit(program.function).lower(*shapes).compile()
     seconds = time.perf_counter() - begun
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     facts = {
@@ -60,7 +61,7 @@ def compile_program(program: Program) -> Compiled:
         "count_bytes": program.bytes,
         "note": program.note,
     }
-    return Compiled(lambda: jax.block_until_ready(compiled(*program.arguments)), facts)
+    return compiled, facts
 
 
 def measure(call: Callable, seconds: float) -> dict:
@@ -99,7 +100,7 @@ class Sweep:
         self.facts, self.skipped, self.times, self.peaks = {}, {}, {}, {}
         for row in rows:
             self._learn(row)
-        self.calls, self._lock = {}, threading.Lock()
+        self.calls, self._lock, self._alone = {}, threading.Lock(), threading.Lock()
 
     def _learn(self, row):
         point = Point(row["arm"], row["mode"], row["length"])
@@ -143,18 +144,21 @@ class Sweep:
                 self._record(point, {"skipped": reason})
                 say(f"{_name(point)}: skipped, {reason}")
                 continue
-            compiled = compile_program(program)
-            self.calls[point] = compiled.call
-            if point not in self.facts:
+            compiled, facts = compile_program(program)
+            # One at a time: each was judged as if it had the memory, and the time, to itself.
+            with self._alone:
+                call = _bound(compiled, program.arguments())
+                self.calls[point] = call
                 begun = time.perf_counter()
-                compiled.call()
+                call()
                 first = time.perf_counter() - begun
-                self._record(point, compiled.facts | {"first_s": first})
+            if point not in self.facts:
+                self._record(point, facts | {"first_s": first})
         return f"{points[0].arm} {points[0].mode}"
 
     def _too_much(self, point: Point, program: Program) -> str:
-        held = sum(np.asarray(x).nbytes for x in jax.tree.leaves(program.arguments))
-        needed = program.bytes + held
+        shapes = jax.tree.leaves(jax.eval_shape(program.arguments))
+        needed = program.bytes + sum(x.size * x.dtype.itemsize for x in shapes)
         if needed > self.memory:
             return f"about {needed / 1e9:.1f} GB needed, {self.memory / 1e9:.1f} GB allowed"
         same = [p for p in list(self.facts) if p[:2] == point[:2] and p.length < point.length]
@@ -191,7 +195,10 @@ class Sweep:
             say(f"peak memory of {_name(point)}: {self.peaks[point] / 1e6:.0f} MB")
 
         missing = [p for p in points if p in self.facts and p not in self.peaks]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Two at once where both are sure to fit; an accelerator holds one process.
+        small = all(4 * self.facts[p]["count_bytes"] < self.memory for p in missing)
+        on_cpu = jax.default_backend() == "cpu"
+        with ThreadPoolExecutor(2 if small and on_cpu else 1) as pool:
             list(pool.map(measure_one, missing))
 
     def table(self, arm: str, mode: str, figure: str = "seconds") -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +208,10 @@ class Sweep:
         found = [[self.times[p][r][figure] for p in points] for r in rounds]
         lengths = np.array([float(p.length) for p in points])
         return lengths, np.array(found, float).reshape(len(rounds), len(points))
+
+
+def _bound(compiled, arguments) -> Callable:
+    return lambda: jax.block_until_ready(compiled(*arguments))
 
 
 def _name(point: Point) -> str:
@@ -214,10 +225,11 @@ def peak_growth(program: Program) -> int:
     On accelerators the device's own count of its peak.
     """
     device = jax.local_devices()[0]
-    call = jax.jit(program.function).lower(*program.arguments).compile()
+    compiled, _ = compile_program(program)
+    call = _bound(compiled, jax.block_until_ready(program.arguments()))
     if device.platform != "cpu":
         before = device.memory_stats()["bytes_in_use"]
-        jax.block_until_ready(call(*program.arguments))
+        call()
         return int(device.memory_stats()["peak_bytes_in_use"] - before)
     status = Path("/proc/self/status")
     if not status.exists():
@@ -225,7 +237,7 @@ def peak_growth(program: Program) -> int:
     # Compiling has peaked before: the mark is set back to what is resident now.
     Path("/proc/self/clear_refs").write_text("5")
     before = _resident(status, "VmRSS")
-    jax.block_until_ready(call(*program.arguments))
+    call()
     return _resident(status, "VmHWM") - before
 
 
@@ -237,14 +249,15 @@ def _resident(status: Path, name: str) -> int:
 def reserve(cores: str) -> str:
     """Has XLA compute on as many threads as there are cores ("0" or "0,1"; empty: all); says which.
 
-    Before jax starts. Raises ValueError for a core that is not there.
+    Before jax starts. Raises UsageError for a core that is not there.
     """
     have = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not cores:
         return f"all {len(have) or os.cpu_count()} cores"
-    wanted = [int(core) for core in cores.split(",")]
-    if not set(wanted) <= set(have):
-        raise ValueError(f"this process may run on cores {', '.join(map(str, have))}")
+    wanted = cores.split(",")
+    if not set(wanted) <= set(map(str, have)):
+        may = f"this process may run on cores {', '.join(map(str, have))}"
+        raise UsageError(f"--cores={cores}: {may if have else 'this system binds to none'}")
     os.environ["NPROC"] = str(len(wanted))
     return f"core {cores}" if len(wanted) == 1 else f"cores {cores}"
 

@@ -92,3 +92,15 @@ def test_a_share_has_wilsons_interval():
     assert one["verdict"] == "inconclusive" and one["low"] is None
     summary = claims.summarize_share([1.0, 0.0, 1.0], "share of seeds")
     assert summary["low"] > 0 and summary["high"] < 1 and summary["per_seed"] == [1, 0, 1]
+
+
+def test_between_takes_both_sides():
+    def verdict(fit, least, most):
+        return claims.between("X", "x", fit, least, most, "bootstrap")["verdict"]
+
+    assert verdict((2.0, 1.95, 2.05), 1.9, 2.1) == "supported"
+    assert verdict((2.0, 1.85, 2.05), 1.9, 2.1) == "inconclusive"
+    assert verdict((2.4, 2.3, 2.5), 1.9, 2.1) == "refuted"
+    assert verdict((1.0, 0.5, 1.05), -math.inf, 1.1) == "supported"
+    assert verdict((1.0, math.inf, math.inf), -math.inf, 1.1) == "refuted"
+    assert "parts" not in claims.between("X", "x", (1, 1, 1), -math.inf, 2, "exact")

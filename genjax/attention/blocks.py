@@ -161,12 +161,21 @@ def attend(pattern: Pattern, q, k, v, *, mask=None):
     mask: [batch, length], False where a key is not to be seen. A query that sees no key gets zeros,
     and gradients of zero.
     """
-    batch, length, heads, dim = q.shape
+    batch, length, heads, _ = q.shape
     valid = jnp.ones((batch, length), bool) if mask is None else mask
-    rows = [jnp.moveaxis(x, 2, 1).reshape(batch * heads, length, dim) for x in (q, k, v)]
-    valid = jnp.repeat(valid, heads, 0)
-    out = _core(pattern, mask is not None)(*rows, valid)
-    return jnp.moveaxis(out.reshape(batch, heads, length, dim), 1, 2)
+    rows = (heads_apart(x) for x in (q, k, v))
+    out = _core(pattern, mask is not None)(*rows, jnp.repeat(valid, heads, 0))
+    return heads_together(out, batch)
+
+
+def heads_apart(x: jax.Array) -> jax.Array:
+    """[batch, length, heads, dim] -> [batch * heads, length, dim]."""
+    return x.transpose(0, 2, 1, 3).reshape(-1, x.shape[1], x.shape[3])
+
+
+def heads_together(x: jax.Array, batch: int) -> jax.Array:
+    """[batch * heads, length, dim] -> [batch, length, heads, dim]."""
+    return x.reshape(batch, -1, *x.shape[1:]).transpose(0, 2, 1, 3)
 
 
 def over_rows(function, *rows):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention import blocks
-from genjax.attention.variant import Cost, Variant, heads_apart, heads_together
+from genjax.attention.variant import Cost, Variant
 from genjax.errors import UsageError
 
 
@@ -42,7 +42,7 @@ def make(
         down = [extra[names[0]].astype(k.dtype), extra[names[-1]].astype(v.dtype)]
         k, v = (jnp.einsum("rn,bnhd->bhrd", e, x) for e, x in zip(down, (k, v), strict=True))
         k, v = (x.reshape(-1, rank, head_dim) for x in (k, v))
-        rows = jnp.pad(heads_apart(q), ((0, 0), (0, count * size - length), (0, 0)))
+        rows = jnp.pad(blocks.heads_apart(q), ((0, 0), (0, count * size - length), (0, 0)))
         rows = rows.reshape(-1, count, size, head_dim).swapaxes(2, 3) * head_dim**-0.5
 
         @jax.checkpoint
@@ -56,7 +56,7 @@ def make(
             return lax.map(lambda block: of_block(k, v, block), q)
 
         out = blocks.over_rows(row, rows, k, v).astype(q.dtype)
-        return heads_together(out.reshape(len(out), -1, head_dim)[:, :length], len(q))
+        return blocks.heads_together(out.reshape(len(out), -1, head_dim)[:, :length], len(q))
 
     cost = Cost(8.0 * length * rank * head_dim, 4.0 * (2 * length * head_dim + 2 * size * rank))
     return Variant(attend, cost, init, trained=True)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention import blocks
-from genjax.attention.variant import Cost, Variant, heads_apart, heads_together
+from genjax.attention.variant import Cost, Variant
 
 ONLY_ITSELF = -1e5
 
@@ -65,8 +65,10 @@ def make(
             merged = (weights[..., None] * out).sum(0) / total[:, None]
             return jnp.where(seen[:, None], merged, 0.0).astype(q.dtype)
 
-        out = blocks.over_rows(jax.checkpoint(row), heads_apart(q), heads_apart(v), valid)
-        return heads_together(out, batch)
+        out = blocks.over_rows(
+            jax.checkpoint(row), blocks.heads_apart(q), blocks.heads_apart(v), valid
+        )
+        return blocks.heads_together(out, batch)
 
     pairs = count * chunk * 2 * chunk * rounds
     flops = 4.0 * head_dim * pairs + 2.0 * rounds * length * head_dim * sum(sizes) / 2

@@ -28,9 +28,7 @@ def make(
     positions = np.arange(length)
     own = blocks.cut(positions, stride)
     rows = np.arange(len(own))
-    near = blocks.from_ranges(
-        own, own, rows, rows + 1, lambda i, j: j <= i, lambda i, j: np.zeros(j.shape, bool)
-    )
+    near = blocks.from_ranges(own, own, rows, rows + 1, lambda i, j: j <= i)
     keys = positions[positions % stride >= stride - summary]
     if not keys.size:
         return of_pattern(blocks.Pattern(length, (near,)), head_dim)

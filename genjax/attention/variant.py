@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
-
 from genjax.attention import blocks
 
 
@@ -57,13 +55,3 @@ def pattern_cost(pattern: blocks.Pattern, head_dim: int) -> Cost:
     tile = max(p.queries.shape[1] * p.keys.shape[1] for p in pattern.parts)
     rows = 4 * pattern.length * (head_dim + 1) * len(pattern.parts)
     return Cost(4.0 * head_dim * blocks.tile_pairs(pattern), 4.0 * (rows + 3 * tile))
-
-
-def heads_apart(x: jax.Array) -> jax.Array:
-    """[batch, length, heads, dim] -> [batch * heads, length, dim]."""
-    return x.transpose(0, 2, 1, 3).reshape(-1, x.shape[1], x.shape[3])
-
-
-def heads_together(x: jax.Array, batch: int) -> jax.Array:
-    """[batch * heads, length, dim] -> [batch, length, heads, dim]."""
-    return x.reshape(batch, -1, *x.shape[1:]).transpose(0, 2, 1, 3)

@@ -5,6 +5,8 @@ something up. A fixed pattern finds a needle exactly where it reaches: the share
 expectation, reported beside the measurement.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,33 +37,21 @@ def all_of(variant: Variant, length: int, head_dim: int, *, causal: bool, seed: 
     reachable_share: of these look-ups, those that the pattern allows.
     """
     rng = np.random.default_rng(seed)
-    extra = variant.init(jax.random.key(seed))
+    attend = jax.jit(functools.partial(compare, variant, causal=causal, seed=seed))
 
-    def out(q, k, v):
-        rows = (jnp.asarray(x, jnp.float32)[None, :, None] for x in (q, k, v))
-        return variant.attend(*rows, extra=extra)[0, :, 0]
+    def draw():
+        return rng.standard_normal((length, head_dim)).astype(np.float32)
 
-    def compare(q, k, v):
-        if variant.shared_qk:
-            k = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    def measure(q, k, v):
+        """Output and exact output [n, dim], and the relative error."""
         found, target = (
-            np.asarray(x)
-            for x in (
-                attend(q, k, v),
-                exact(
-                    *(jnp.asarray(x, jnp.float32) for x in (q, k, v)),
-                    causal=causal,
-                    alone=variant.shared_qk,
-                ),
-            )
+            np.asarray(x[0, :, 0]) for x in attend(*(x[None, :, None] for x in (q, k, v)))
         )
-        return found, float(np.linalg.norm(found - target) / np.linalg.norm(target))
+        return found, relative(found, target)
 
-    attend = jax.jit(out)
-    draw = lambda: rng.standard_normal((length, head_dim))  # noqa: E731
     measures = {}
     for scale in SCALES:
-        measures[f"error_s{scale:g}"] = compare(scale * draw(), scale * draw(), draw())[1]
+        measures[f"error_s{scale:g}"] = measure(scale * draw(), scale * draw(), draw())[1]
     partner = partners(length, rng, causal=causal, pairs=variant.shared_qk)
     # The first position of a causal sequence, or a last one without a partner, looks up itself.
     asked = partner != np.arange(length) if variant.shared_qk else np.ones(length, bool)
@@ -73,7 +63,7 @@ def all_of(variant: Variant, length: int, head_dim: int, *, causal: bool, seed: 
         else:
             key = k[partner]
             q = key * logit * head_dim**0.5 / (key**2).sum(-1, keepdims=True)
-        found, measures[f"needle{logit:g}_error"] = compare(q, k, v)
+        found, measures[f"needle{logit:g}_error"] = measure(q, k, v)
         hits = np.argmax(found @ v.T - 0.5 * (v**2).sum(-1), -1) == partner
         # A zero output has looked nothing up.
         hits &= np.abs(found).max(-1) > 0
@@ -84,18 +74,27 @@ def all_of(variant: Variant, length: int, head_dim: int, *, causal: bool, seed: 
     return measures
 
 
-def error(variant: Variant, q, k, v, *, causal: bool, seed: int = 0) -> float:
-    """|out - exact| / |exact| over q, k, v [b, n, heads, dim]."""
-    extra = variant.init(jax.random.key(seed))
-    found = jax.jit(lambda q, k, v: variant.attend(q, k, v, extra=extra))(q, k, v)
+def compare(variant: Variant, q, k, v, *, causal: bool, seed: int = 0) -> tuple:
+    """The variant's output on q, k, v [b, n, heads, dim], and the exact one."""
+    found = variant.attend(q, k, v, extra=variant.init(jax.random.key(seed)))
     if variant.shared_qk:
         k = q * jax.lax.rsqrt((q**2).sum(-1, keepdims=True) + 1e-12)
 
     def one(q, k, v):
         return exact(q, k, v, causal=causal, alone=variant.shared_qk)
 
-    target = jax.vmap(jax.vmap(one, in_axes=1, out_axes=1))(q, k, v)
-    return float(jnp.linalg.norm(found - target) / jnp.linalg.norm(target))
+    return found, jax.vmap(jax.vmap(one, in_axes=1, out_axes=1))(q, k, v)
+
+
+def relative(found: np.ndarray, target: np.ndarray) -> float:
+    """|found - target| / |target|."""
+    return float(np.linalg.norm(found - target) / np.linalg.norm(target))
+
+
+def error(variant: Variant, q, k, v, *, causal: bool) -> float:
+    """The relative error of the variant's output on q, k, v [b, n, heads, dim]."""
+    found = jax.jit(functools.partial(compare, variant, causal=causal))(q, k, v)
+    return relative(*(np.asarray(x).ravel() for x in found))
 
 
 def partners(length: int, rng: np.random.Generator, *, causal: bool, pairs: bool) -> np.ndarray:

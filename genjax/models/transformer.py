@@ -15,9 +15,9 @@ from genjax.attention import Variant
 
 
 class Model(NamedTuple):
-    """init: key -> params. apply: (params, tokens [b, n]) -> logits [b, n, vocabulary], float32;
-    where `classes`, [b, classes]. heads: (params, tokens) -> q, k, v of the last layer
-    [b, n, heads, dim]. mask [b, n] is False at padding.
+    """init: key -> params. apply: (params, tokens [b, n]) -> logits [b, n, vocabulary], float32.
+
+    heads: (params, tokens) -> q, k, v of the last layer, [b, n, heads, dim].
     """
 
     init: Callable
@@ -44,7 +44,7 @@ class SelfAttention(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x, mask):
+    def __call__(self, x):
         batch, length, width = x.shape
         qkv = nn.Dense(3 * width, use_bias=False, dtype=self.dtype, name="qkv")(x)
         q, k, v = jnp.split(qkv.reshape(batch, length, 3 * self.heads, -1), 3, 2)
@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
         extra = self.param("extra", self.variant.init)
         if not self.variant.trained:
             extra = jax.tree.map(jax.lax.stop_gradient, extra)
-        out = self.variant.attend(q, k, v, mask=mask, extra=extra).reshape(x.shape)
+        out = self.variant.attend(q, k, v, extra=extra).reshape(x.shape)
         return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(out)
 
 
@@ -63,26 +63,21 @@ class Network(nn.Module):
     width: int
     depth: int
     heads: int
-    classes: int
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, tokens, mask=None):
+    def __call__(self, tokens):
         init = nn.initializers.normal(self.width**-0.5)
         embed = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, embedding_init=init)
         x = embed(tokens) * self.width**0.5
         for _ in range(self.depth):
             h = nn.RMSNorm(dtype=self.dtype)(x)
-            x = x + SelfAttention(self.variant, self.heads, self.dtype)(h, mask)
+            x = x + SelfAttention(self.variant, self.heads, self.dtype)(h)
             h = nn.RMSNorm(dtype=self.dtype)(x)
             h = nn.relu(nn.Dense(4 * self.width, use_bias=False, dtype=self.dtype)(h))
             x = x + nn.Dense(self.width, use_bias=False, dtype=self.dtype)(h)
         x = nn.RMSNorm(dtype=self.dtype)(x)
-        if not self.classes:
-            return embed.attend(x).astype(jnp.float32)
-        weight = jnp.ones(tokens.shape) if mask is None else mask.astype(jnp.float32)
-        pooled = (x * weight[..., None]).sum(1) / jnp.maximum(weight.sum(1), 1.0)[:, None]
-        return nn.Dense(self.classes, dtype=self.dtype)(pooled).astype(jnp.float32)
+        return embed.attend(x).astype(jnp.float32)
 
 
 def build(
@@ -93,25 +88,24 @@ def build(
     width: int = 64,
     depth: int = 2,
     heads: int = 2,
-    classes: int = 0,
     dtype: jnp.dtype = jnp.float32,
 ) -> Model:
-    """A transformer of one variant; causal where the variant is. classes: 0 for a language model.
+    """A transformer of one variant; causal where the variant is.
 
     Raises ValueError where the heads do not divide the width into even parts.
     """
     if width % (2 * heads):
         raise ValueError(f"{heads} heads do not cut a width of {width} into even parts")
-    network = Network(vocabulary, variant, width, depth, heads, classes, dtype)
+    network = Network(vocabulary, variant, width, depth, heads, dtype)
 
     def init(key):
         return network.init(key, jnp.zeros((1, length), jnp.int32))["params"]
 
-    def apply(params, tokens, mask=None):
-        return network.apply({"params": params}, tokens, mask)
+    def apply(params, tokens):
+        return network.apply({"params": params}, tokens)
 
-    def last_heads(params, tokens, mask=None):
-        _, found = network.apply({"params": params}, tokens, mask, mutable=["intermediates"])
+    def last_heads(params, tokens):
+        _, found = network.apply({"params": params}, tokens, mutable=["intermediates"])
         return found["intermediates"][f"SelfAttention_{depth - 1}"]["heads"][0]
 
     return Model(init, apply, last_heads)
