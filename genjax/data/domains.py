@@ -1,0 +1,290 @@
+"""Token sequences by domain: what training draws, what is measured, and where the optimum is known.
+
+A window is [length + 1] tokens: the first is context alone (BOS, or the token before), each of the
+others is predicted from those before it. Windows are drawn on the host by (seed, step) from files
+or pools that never go to the device as a whole.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from genjax.data import hmm, text
+from genjax.errors import UsageError
+
+
+class Measured(NamedTuple):
+    """Windows [n, length + 1], which of their positions count [n, length], and the units in them.
+
+    units: tokens of the grid, bytes of text; losses are bits a unit.
+    document: the document each window belongs to [n], what a bootstrap draws.
+    """
+
+    windows: np.ndarray
+    scored: np.ndarray
+    units: int
+    document: np.ndarray
+
+
+class Source(NamedTuple):
+    """The domains of an experiment.
+
+    pool: (name, limit) -> how many windows training can draw, of at most `limit` units (0: all).
+    draw: (name, index [n], limit) -> windows [n, length + 1]; an index numbers a window.
+    measured: (name, split) -> Measured, split `valid` or `test`.
+    lines: (name, training, windows) -> {line: bits [n, length]} where the optimum is known.
+    sequences: name -> token sequences of the training split, whole.
+    """
+
+    names: list[str]
+    held_out: list[str]
+    vocabulary: int
+    bos: int
+    length: int
+    unit: str
+    pool: Callable
+    draw: Callable
+    measured: Callable
+    lines: Callable | None
+    sequences: Callable
+    decode: Callable
+
+
+def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: int = 0) -> Source:
+    """Documents of the grid: `pool` of each domain to train on, `documents` to measure on."""
+    kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
+    kept = {}
+
+    def of(name, split):
+        if (name, split) not in kept:
+            stream, count = kinds[split]
+            own = 1 + grid.domains.index(name)
+            (kept[name, split],) = hmm.documents(
+                grid, [name], count, length, (seed * 3 + stream) * 10_000 + own
+            )
+        return kept[name, split]
+
+    def measured(name, split):
+        found = of(name, split)
+        scored = np.ones((len(found), length), bool)
+        return Measured(found, scored, scored.size, np.arange(len(found)))
+
+    return Source(
+        names=grid.domains,
+        held_out=grid.held_out(),
+        vocabulary=grid.vocabulary + 1,
+        bos=grid.vocabulary,
+        length=length,
+        unit="bits a token",
+        pool=lambda name, limit: min(pool, max(1, limit // length)) if limit else pool,
+        draw=lambda name, index, limit: of(name, "train")[index],
+        measured=measured,
+        lines=lambda name, training, windows: hmm.lines(grid, name, training, windows),
+        sequences=lambda name: list(of(name, "train")),
+        decode=lambda ids: " ".join(str(i) for i in ids),
+    )
+
+
+def from_text(
+    corpus: dict[str, text.Domain],
+    tokens: text.Tokens,
+    held_out: list[str],
+    *,
+    length: int,
+    stride: int,
+    most: int = 0,
+) -> Source:
+    """Text in windows; measured by sliding windows, every byte once.
+
+    most: bytes measured of each split, 0: all. Raises UsageError for a window longer than a text.
+    """
+    kept = {}
+
+    def of(name, split):
+        if (name, split) not in kept:
+            content = getattr(corpus[name], split)
+            if most and split != "train":
+                content = content[:most]
+            encoded = tokens.encode(content)
+            if len(encoded) < length:
+                raise UsageError(
+                    f"--context={length}: longer than {name}'s {split} text of {len(encoded)} "
+                    "tokens; choose a shorter one"
+                )
+            kept[name, split] = (encoded, len(content))
+        return kept[name, split]
+
+    def pool(name, limit):
+        size = len(of(name, "train")[0])
+        size = min(size, limit) if limit else size
+        if size < length:
+            raise UsageError(f"--context={length}: longer than the {size} tokens of {name} in use")
+        return size - length + 1
+
+    def draw(name, index, limit):
+        del limit  # The index stays below the pool.
+        return text.windows(of(name, "train")[0], tokens.bos, index, length)
+
+    def measured(name, split):
+        encoded, units = of(name, split)
+        starts, scored = text.scored_windows(len(encoded), length, stride)
+        # Neighbouring windows share a document: blocks of 4 kB.
+        return Measured(
+            text.windows(encoded, tokens.bos, starts, length), scored, units, starts // 4096
+        )
+
+    return Source(
+        names=list(corpus),
+        held_out=held_out,
+        vocabulary=tokens.vocabulary,
+        bos=tokens.bos,
+        length=length,
+        unit="bits a byte",
+        pool=pool,
+        draw=draw,
+        measured=measured,
+        lines=None,
+        sequences=lambda name: [
+            np.concatenate([[tokens.bos], np.asarray(of(name, "train")[0], np.int32)])
+        ],
+        decode=tokens.decode,
+    )
+
+
+def select(source: Source, spec: str) -> list[str]:
+    """The domains that a spec names, in order.
+
+    `diagonals<n>` (grid): the pairs of n cyclic diagonals. `seen`: all that are not held out; `all`;
+    names joined by `+`; `seen-a-b`: without some. Raises UsageError for a name that does not exist,
+    or one named twice.
+    """
+    whole, *without = spec.split("-")
+    if whole.startswith("diagonals") and source.lines:
+        side = round(len(source.names) ** 0.5)
+        count = int(whole[9:]) if whole[9:].isdigit() else 0
+        if not 0 < count < side:
+            raise UsageError(f"--domains={spec}: choose diagonals1 to diagonals{side - 1}")
+        names = [
+            source.names[s * side + (s + d) % side]
+            for d in range(1, count + 1)
+            for s in range(side)
+        ]
+    elif whole in ("seen", "all"):
+        names = [n for n in source.names if whole == "all" or n not in source.held_out]
+    else:
+        names = whole.split("+")
+    for name in [*names, *without]:
+        if name not in source.names:
+            raise UsageError(
+                f"--domains={spec}: no domain {name}; choose from {', '.join(source.names)}"
+            )
+    if len(set(names)) < len(names):
+        raise UsageError(f"--domains={spec}: a domain is named twice")
+    found = [name for name in names if name not in without]
+    if not found:
+        raise UsageError(f"--domains={spec}: no domain is left")
+    return found
+
+
+def weights(
+    names: list[str], sizes: list[int], rule: str, replay: float = 0.0, old: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """How often each domain is drawn: {name: probability}.
+
+    rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau & Lample 2019),
+        or numbers joined by `+`, one a domain.
+    replay: the share that the domains `old` take together, evenly; the rest is by the rule.
+    Raises UsageError for weights that are negative, do not sum to one, or are too few.
+    """
+    kind, _, number = rule.partition(":")
+    if kind == "uniform":
+        own = np.full(len(names), 1 / len(names))
+    elif kind in ("proportional", "temperature"):
+        try:
+            power = 1 / float(number) if kind == "temperature" else 1.0
+        except (ValueError, ZeroDivisionError) as error:
+            raise UsageError(f"--mixture={rule}: write temperature:<number above 0>") from error
+        own = np.asarray(sizes, float) ** power
+        own /= own.sum()
+    else:
+        try:
+            own = np.array([float(part) for part in rule.split("+")])
+        except ValueError as error:
+            raise UsageError(
+                f"--mixture={rule}: choose uniform, proportional, temperature:<T>, or numbers "
+                "joined by '+'"
+            ) from error
+        if len(own) != len(names):
+            raise UsageError(f"--mixture={rule}: {len(own)} weights for {len(names)} domains")
+        if (own < 0).any() or not np.isclose(own.sum(), 1):
+            raise UsageError(
+                f"--mixture={rule}: weights of 0 or more that sum to 1, not {own.sum():g}"
+            )
+    found = dict.fromkeys(names, 0.0)
+    for name, share in zip(names, own, strict=True):
+        found[name] += (1 - replay) * share
+    for name in old if replay else ():
+        found[name] = found.get(name, 0.0) + replay / len(old)
+    return found
+
+
+def batches(
+    source: Source, mixture: dict[str, float], batch: int, *, seeds: list[int], limit: int = 0
+) -> Callable:
+    """(first, count) -> windows [count, seeds, batch, length + 1], a function of (seed, step).
+
+    limit: units of each domain that training may see, 0: all.
+    """
+    names = list(mixture)
+    edges = np.cumsum(list(mixture.values()))
+    pools = np.array([source.pool(name, limit) for name in names])
+
+    def one(seed, step):
+        rng = np.random.default_rng([23, seed, step])
+        which = np.minimum(np.searchsorted(edges, rng.random(batch), side="right"), len(names) - 1)
+        index = (rng.random(batch) * pools[which]).astype(np.int64)
+        found = np.empty((batch, source.length + 1), np.int32)
+        for i in np.unique(which):
+            rows = which == i
+            found[rows] = source.draw(names[i], index[rows], limit)
+        return found
+
+    def many(first, count):
+        return np.stack(
+            [np.stack([one(seed, step) for seed in seeds]) for step in range(first, first + count)]
+        )
+
+    return many
+
+
+def examples(
+    source: Source, name: str, shots: list[int], size: int, count: int, seed: int
+) -> dict[int, Measured]:
+    """Windows of k examples of a domain and then one to predict, by k; `size` tokens each.
+
+    Examples are cut out of the test split at random, so that one does not continue the other: what
+    they tell is the domain. The same examples serve all k. Raises UsageError where the most do not
+    fit into a window.
+    """
+    most = max(shots)
+    if (most + 1) * size > source.length:
+        raise UsageError(
+            f"--shots={most} of --example={size} tokens do not fit into a window of "
+            f"{source.length}: at most {source.length // size - 1}"
+        )
+    rng = np.random.default_rng([31, seed])
+    test = source.measured(name, "test").windows[:, 1:]
+    rows = rng.integers(0, len(test), (count, most + 1))
+    starts = rng.integers(0, source.length - size + 1, (count, most + 1))
+    cut = test[rows[..., None], starts[..., None] + np.arange(size)]
+    found = {}
+    for k in shots:
+        # The query is the same for every k; after it comes padding, which it cannot see.
+        windows = np.full((count, source.length + 1), source.bos, np.int32)
+        windows[:, 1 : k * size + 1] = cut[:, 1 : k + 1].reshape(count, -1)
+        windows[:, k * size + 1 : (k + 1) * size + 1] = cut[:, 0]
+        scored = np.zeros((count, source.length), bool)
+        scored[:, k * size : (k + 1) * size] = True
+        found[k] = Measured(windows, scored, count * size, np.arange(count))
+    return found
