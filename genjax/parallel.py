@@ -39,8 +39,8 @@ class Plan(NamedTuple):
 class Compiled(NamedTuple):
     """A compiled step and how to place what it takes.
 
-    run: (state, index [calls' steps, seeds, batch], count) -> (state, metrics {name: [steps, s]}),
-        the first `count` steps of `index`; donates the state.
+    run: (state, index [calls' steps, seeds, batch, ...], count) -> (state, metrics {name:
+        [steps, seeds]}), the first `count` steps of `index`; donates the state.
     place: a host state (leaves [seeds, ...]) -> a device state.
     """
 
@@ -126,7 +126,8 @@ def compile_step(
 ) -> Compiled:
     """Compiles a step of the contract for all seeds, and puts the data on the devices.
 
-    take: (arrays, index [b]) -> batch, how a batch is read; by default rows of every array.
+    take: (arrays, index [b, ...]) -> batch, how a batch is read; by default rows of every array.
+        The index may also be what is read itself, such as windows of a text too large to be kept.
     Raises UsageError where pmap's devices do not divide the batch.
     """
     how = how or plan(convolutions=False)
@@ -168,7 +169,7 @@ def compile_step(
         )
 
         def run(state, index, count):
-            shards = np.split(index, batch_devices, axis=-1)
+            shards = np.split(index, batch_devices, axis=2)
             return program(state, arrays, np.stack(shards), keys, count)
 
     def run_alone(state, index, count):

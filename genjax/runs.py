@@ -340,18 +340,32 @@ def train(
     status: Callable[[], str] = str,
     size: int = 0,
     take: Callable = parallel.take,
+    batches: Callable | None = None,
+    compiled: parallel.Compiled | None = None,
+    state=None,
 ):
     """Trains all seeds of one thing in a run folder, or continues it; the state on the host.
 
     init: key -> state of one seed. validate: state -> {metric: [seeds]}, every `validate_every`
     steps (0: with each checkpoint). status: what the line of progress adds. size: examples, by
-    default the rows of the first array; take: how a batch is read. The state's leaves are
-    [seeds, ...].
+    default the rows of the first array; take: how a batch is read. batches: (first, count) -> index
+    [count, seeds, batch, ...]; by default every epoch a permutation. compiled: a step compiled
+    before, which takes the place of `step`, `arrays` and `take`; state: a host state to begin with,
+    in place of `init`. The state's leaves are [seeds, ...].
     """
-    size = size or len(next(iter(arrays.values())))
-    compiled = parallel.compile_step(step, arrays, seeds, batch_size, mode=mode, how=how, take=take)
-    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
-    state = jax.device_get(jax.jit(jax.vmap(init))(keys))
+    compiled = compiled or parallel.compile_step(
+        step, arrays, seeds, batch_size, mode=mode, how=how, take=take
+    )
+    if state is None:
+        keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+        state = jax.device_get(jax.jit(jax.vmap(init))(keys))
+    if batches is None:
+        size = size or len(next(iter(arrays.values())))
+
+        def batches(first, count):
+            rows = [data.batch_index(seed, size, batch_size, first, count) for seed in seeds]
+            return np.stack(rows, 1)
+
     checkpoints = Checkpoints(run.folder / "checkpoints" / name)
     start, found = checkpoints.restore(state, say)
     run.forget_after(name, start)
@@ -362,9 +376,7 @@ def train(
             compiled.place(found if start else state),
             steps=steps,
             seeds=seeds,
-            batches=lambda first, count: np.stack(
-                [data.batch_index(seed, size, batch_size, first, count) for seed in seeds], 1
-            ),
+            batches=batches,
             start=start,
             log_every=log_every,
             write=lambda rows: run.write(name, rows),

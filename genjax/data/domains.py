@@ -155,9 +155,9 @@ def from_text(
 def select(source: Source, spec: str) -> list[str]:
     """The domains that a spec names, in order.
 
-    `diagonals<n>` (grid): the pairs of n cyclic diagonals. `seen`: all that are not held out; `all`;
-    names joined by `+`; `seen-a-b`: without some. Raises UsageError for a name that does not exist,
-    or one named twice.
+    `diagonals<n>` (grid): the pairs of n cyclic diagonals. `seen`: all that are not held out;
+    `all`; names joined by `+`; `seen-a-b`: without some. Raises UsageError for a name that does not
+    exist, or one named twice.
     """
     whole, *without = spec.split("-")
     if whole.startswith("diagonals") and source.lines:
@@ -192,8 +192,8 @@ def weights(
 ) -> dict[str, float]:
     """How often each domain is drawn: {name: probability}.
 
-    rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau & Lample 2019),
-        or numbers joined by `+`, one a domain.
+    rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau &
+        Lample 2019), or numbers joined by `+`, one a domain.
     replay: the share that the domains `old` take together, evenly; the rest is by the rule.
     Raises UsageError for weights that are negative, do not sum to one, or are too few.
     """

@@ -4,12 +4,14 @@ Rotary positions (Su et al. 2021), RMS norms, a feed-forward part of four times 
 embeddings that are the output's weights too. `init` and `apply` are pure functions.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax.attention import Variant
 
@@ -17,20 +19,20 @@ from genjax.attention import Variant
 class Model(NamedTuple):
     """init: key -> params. apply: (params, tokens [b, n]) -> logits [b, n, vocabulary], float32.
 
-    heads: (params, tokens) -> q, k, v of the last layer, [b, n, heads, dim].
+    heads: (params, tokens) -> q, k, v of the last layer, [b, n, heads, dim]; None without any.
     """
 
     init: Callable
     apply: Callable
-    heads: Callable
+    heads: Callable | None = None
 
 
 def rotate(x: jax.Array, base: float = 10_000.0) -> jax.Array:
     """Rotary embedding of x [b, n, heads, dim] by its position, dim even (RoFormer, eq. 34)."""
     half = x.shape[-1] // 2
-    rates = base ** (-jnp.arange(half) / half)
-    angles = jnp.arange(x.shape[1])[:, None] * rates
-    cos, sin = jnp.cos(angles)[:, None, :], jnp.sin(angles)[:, None, :]
+    # On the host, once: XLA:CPU computes them again for every head and row.
+    angles = np.arange(x.shape[1])[:, None, None] * base ** (-np.arange(half) / half)
+    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     left, right = x[..., :half], x[..., half:]
     out = jnp.concatenate([left * cos - right * sin, left * sin + right * cos], -1)
     return out.astype(x.dtype)
@@ -58,26 +60,34 @@ class SelfAttention(nn.Module):
 
 
 class Network(nn.Module):
+    """Pre-norm blocks around whatever mixes positions; `mixer` makes one module a block."""
+
     vocabulary: int
-    variant: Variant
+    mixer: Callable
     width: int
     depth: int
-    heads: int
     dtype: jnp.dtype
+    feed_forward: bool = True
 
     @nn.compact
     def __call__(self, tokens):
         init = nn.initializers.normal(self.width**-0.5)
-        embed = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, embedding_init=init)
+        embed = nn.Embed(
+            self.vocabulary, self.width, dtype=self.dtype, embedding_init=init, name="embed"
+        )
         x = embed(tokens) * self.width**0.5
-        for _ in range(self.depth):
-            h = nn.RMSNorm(dtype=self.dtype)(x)
-            x = x + SelfAttention(self.variant, self.heads, self.dtype)(h)
-            h = nn.RMSNorm(dtype=self.dtype)(x)
-            h = nn.relu(nn.Dense(4 * self.width, use_bias=False, dtype=self.dtype)(h))
-            x = x + nn.Dense(self.width, use_bias=False, dtype=self.dtype)(h)
-        x = nn.RMSNorm(dtype=self.dtype)(x)
+        for i in range(self.depth):
+            h = nn.RMSNorm(dtype=self.dtype, name=f"mixer_norm_{i}")(x)
+            x = x + self.mixer(name=f"mixer_{i}")(h)
+            if self.feed_forward:
+                h = nn.RMSNorm(dtype=self.dtype, name=f"feed_norm_{i}")(x)
+                h = self.dense(4 * self.width, f"up_{i}")(h)
+                x = x + self.dense(self.width, f"down_{i}")(nn.relu(h))
+        x = nn.RMSNorm(dtype=self.dtype, name="norm")(x)
         return embed.attend(x).astype(jnp.float32)
+
+    def dense(self, width, name):
+        return nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)
 
 
 def build(
@@ -96,7 +106,8 @@ def build(
     """
     if width % (2 * heads):
         raise ValueError(f"{heads} heads do not cut a width of {width} into even parts")
-    network = Network(vocabulary, variant, width, depth, heads, dtype)
+    mixer = functools.partial(SelfAttention, variant, heads, dtype)
+    network = Network(vocabulary, mixer, width, depth, dtype)
 
     def init(key):
         return network.init(key, jnp.zeros((1, length), jnp.int32))["params"]
@@ -106,6 +117,6 @@ def build(
 
     def last_heads(params, tokens):
         _, found = network.apply({"params": params}, tokens, mutable=["intermediates"])
-        return found["intermediates"][f"SelfAttention_{depth - 1}"]["heads"][0]
+        return found["intermediates"][f"mixer_{depth - 1}"]["heads"][0]
 
     return Model(init, apply, last_heads)
