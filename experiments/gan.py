@@ -25,6 +25,7 @@ from genjax import (
     data,
     losses,
     parallel,
+    recipes,
     report,
     runs,
     steps,
@@ -210,29 +211,10 @@ def main():
 
 def parse_arms(images: bool) -> dict[str, dict]:
     """{name: recipe}: the common flags, and what each --arm changes."""
-    common = {name: FLAGS[name].value for name in RECIPE}
-    arms = {}
-    for text in _ARM.value or ["gan"]:
-        name, _, changes = text.partition(":")
-        if not name or not all(c.isalnum() or c in "_-+." for c in name):
-            raise UsageError(f"--arm={text}: a name of letters, digits, '_', '-', '+' or '.'")
-        if name in arms or name == "truth":
-            raise UsageError(f"--arm={text}: the name {name} is taken")
-        recipe = dict(common)
-        for change in filter(None, changes.split(",")):
-            key, equals, value = change.partition("=")
-            if key not in RECIPE or not equals:
-                raise UsageError(
-                    f"--arm={text}: '{change}' is no flag=value of a recipe; "
-                    f"choices: {', '.join(RECIPE)}"
-                )
-            try:
-                recipe[key] = FLAGS[key].parser.parse(value)
-            except ValueError as error:
-                raise UsageError(f"--arm={text}: {key}={value}: {error}") from error
-        check_recipe(f"--arm={text}" if _ARM.value else "the flags", recipe, images)
-        arms[name] = recipe
-    return arms
+    found = recipes.parse(_ARM.value or ["gan"], RECIPE, reserved=("truth",))
+    for text, recipe in zip(_ARM.value or ["the flags"], found.values(), strict=True):
+        check_recipe(f"--arm={text}" if _ARM.value else text, recipe, images)
+    return found
 
 
 def check_recipe(where: str, recipe: dict, images: bool):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from genjax.metrics import transfer
+
 CONFIDENCE = 0.95
 
 
@@ -75,8 +77,37 @@ def claim(
         "direction": direction,
         "seeds": len(left),
         "interval": "95% t, paired over seeds",
+        "p": _p_value(np.subtract(left, right) - threshold),
         "verdict": _verdict(low, high, threshold, direction),
     }
+
+
+def _p_value(differences) -> float | None:
+    """Two-sided p of a t test that the mean is zero; None with fewer than two seeds."""
+    if len(differences) < 2 or not np.isfinite(differences).all():
+        return None
+    if np.ptp(differences) == 0:
+        return float(differences[0] == 0)
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def family(claims: list[dict]) -> list[dict]:
+    """The claims with p values adjusted over all of them by Holm (1979).
+
+    A verdict whose adjusted p is above 5% becomes inconclusive. Parts without a p value (shares,
+    fits) stay as they are.
+    """
+    parts = [part for made in claims for part in made.get("parts", [made])]
+    adjusted = transfer.holm({part["id"]: part["p"] for part in parts if part.get("p") is not None})
+    for part in parts:
+        if part["id"] in adjusted:
+            part["p_holm"] = adjusted[part["id"]]
+            if part["p_holm"] > 1 - CONFIDENCE:
+                part["verdict"] = "inconclusive"
+    return [
+        both(made["id"], made["statement"], made["parts"]) if "parts" in made else made
+        for made in claims
+    ]
 
 
 def share(

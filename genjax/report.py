@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genjax.errors import UsageError
-from genjax.plots import latents, modes, scaling
+from genjax.plots import carrying, latents, modes, scaling
 
 BETTER = {
     "↓": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "roughness", "kfid_reconstructions",
@@ -45,7 +45,12 @@ def read(folder: str | Path) -> dict:
 
 # --- Figures -------------------------------------------------------------------------------------
 
-FIGURES = {"vae": latents.FIGURES, "gan": modes.FIGURES, "attention": scaling.FIGURES}
+FIGURES = {
+    "vae": latents.FIGURES,
+    "gan": modes.FIGURES,
+    "attention": scaling.FIGURES,
+    "domains": carrying.FIGURES,
+}
 
 
 def figures(run: dict) -> list[tuple[str, Path]]:

@@ -1,0 +1,119 @@
+"""What a language model loses on each domain: bits, calibration, examples in context, drift.
+
+A measure is taken for all seeds at once: parameters have leaves [seeds, ...].
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.data.domains import Measured
+from genjax.metrics import transfer
+from genjax.ngram import NGram
+
+CHUNK = 32
+
+
+def meter(apply: Callable) -> Callable:
+    """(params [seeds, ...], windows [n, t + 1]) -> bits, top probability, hit, each [seeds, n, t].
+
+    Bits are -log2 p of each token given those before it in its window.
+    """
+
+    @jax.jit
+    def run(params, windows):
+        def one(params):
+            log_p = jax.nn.log_softmax(apply(params, windows[:, :-1]))
+            bits = -jnp.take_along_axis(log_p, windows[:, 1:, None], -1)[..., 0] / jnp.log(2.0)
+            hit = jnp.argmax(log_p, -1) == windows[:, 1:]
+            return bits, jnp.exp(log_p.max(-1)), hit
+
+        return jax.lax.map(one, params)
+
+    return lambda params, windows: _in_chunks(run, params, windows)
+
+
+def drift_meter(apply: Callable) -> Callable:
+    """((base, params), windows) -> cross-entropy to the base's distribution, [seeds, n, t], bits.
+
+    The forgetting of Kalajdzievski (2024), equation 2: no labels are needed, and nothing else than
+    the base's own predictions is kept.
+    """
+
+    @jax.jit
+    def run(params, windows):
+        def one(params):
+            base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in params)
+            return (-(jnp.exp(base) * tuned).sum(-1) / jnp.log(2.0),)
+
+        return jax.lax.map(one, params)
+
+    return lambda params, windows: _in_chunks(run, params, windows)[0]
+
+
+def _in_chunks(run, params, windows):
+    """Calls of one shape, so that one program serves all."""
+    rows = np.full((-(-len(windows) // CHUNK) * CHUNK, windows.shape[1]), windows[0, 0], np.int32)
+    rows[: len(windows)] = windows
+    found = [jax.device_get(run(params, part)) for part in rows.reshape(-1, CHUNK, rows.shape[1])]
+    return tuple(np.concatenate(parts, 1)[:, : len(windows)] for parts in zip(*found, strict=True))
+
+
+def ngram_meter(model: NGram, seeds: int) -> Callable:
+    """The same three for an n-gram, which is the same for every seed; it knows bits alone."""
+
+    def run(params, windows):
+        del params
+        bits = -np.stack([model.log2_probs(window) for window in windows])
+        blank = np.full((seeds, *bits.shape), np.nan)
+        return np.broadcast_to(bits, blank.shape), blank, blank
+
+    return run
+
+
+def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarray]:
+    """What one domain costs.
+
+    loss [seeds]: bits a unit. documents [seeds, docs]: bits of each document. position [seeds, t]:
+    bits at each place of the window, over the windows that score it (nan where none does). ece
+    [seeds]: expected calibration error of the likeliest token.
+    """
+    bits, top, hit = measure(params, measured.windows)
+    counted = np.where(measured.scored, bits, 0.0)
+    places, which = np.unique(measured.document, return_inverse=True)
+    documents = np.zeros((len(bits), len(places)))
+    for seed, row in enumerate(counted.sum(-1)):
+        np.add.at(documents[seed], which, row)
+    times = measured.scored.sum(0)
+    position = counted.sum(1) / np.where(times, times, np.nan)
+    ece = [
+        transfer.calibration_error(t[measured.scored].astype(float), h[measured.scored])
+        if np.isfinite(t).all()
+        else np.nan
+        for t, h in zip(top, hit, strict=True)
+    ]
+    return {
+        "loss": counted.sum((1, 2)) / measured.units,
+        "documents": documents,
+        "position": position,
+        "ece": np.array(ece),
+    }
+
+
+def generate(apply: Callable, params, prompts: np.ndarray, length: int, key) -> np.ndarray:
+    """Continuations drawn from the model: prompts [n, p] to [n, length], temperature 1."""
+    size = prompts.shape[1]
+    tokens = jnp.zeros((len(prompts), length), jnp.int32).at[:, :size].set(prompts)
+
+    @jax.jit
+    def run(params, tokens):
+        def body(i, tokens):
+            logits = apply(params, tokens)[:, i - 1]
+            drawn = jax.random.categorical(jax.random.fold_in(key, i), logits)
+            return tokens.at[:, i].set(drawn)
+
+        return jax.lax.fori_loop(size, length, body, tokens)
+
+    return np.asarray(run(params, tokens))

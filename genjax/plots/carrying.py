@@ -1,0 +1,245 @@
+"""Figures of the domains experiment: functions of a run that return (caption, figure), or None."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from genjax import claims
+from genjax.plots.common import COLOURS, colours, seeds
+
+LINES = {"known": ("#444444", ":"), "family": ("#009E73", "--"), "seen": ("#D55E00", "-.")}
+
+
+def _bases(run):
+    """Arms trained from scratch."""
+    summary = run["summary"]
+    return [arm for arm in summary["arms"] if not summary["recipes"][arm]["from"]]
+
+
+def _band(axes, x, values, **style):
+    """Mean over seeds [seeds, x], and its 95% t interval."""
+    fits = np.array([claims.interval(column) for column in values.T])
+    colour = axes.plot(x, fits[:, 0], **style)[0].get_color()
+    if np.isfinite(fits).all():
+        axes.fill_between(x, fits[:, 1], fits[:, 2], color=colour, alpha=0.15, lw=0)
+
+
+def _heat(run):
+    summary, arms = run["summary"], run["summary"]["arms"]
+    names = summary["domains"]
+    losses = np.array([run["arrays"][arm]["losses"].mean(0) for arm in arms])
+    label = summary["unit"]
+    if "known" in run["arrays"][arms[0]]:
+        losses = losses - run["arrays"][arms[0]]["known"]
+        label = "bits a token above `known`"
+    figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.4 + 0.42 * len(arms)), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(losses, cmap="viridis", aspect="auto")
+    middle = (losses.min() + losses.max()) / 2
+    for i, arm in enumerate(arms):
+        for j, name in enumerate(names):
+            trained = name in summary["trained_on"][arm]
+            axes.annotate(
+                f"{losses[i, j]:.2f}",
+                (j, i),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if losses[i, j] < middle else "black",
+                fontweight="bold" if trained else "normal",
+            )
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
+    for tick, name in zip(axes.get_xticklabels(), names, strict=True):
+        tick.set_color("#D55E00" if name in summary["held_out"] else "black")
+    axes.set_yticks(range(len(arms)), arms, fontsize=8)
+    axes.set_xlabel("tested on (held out in orange); bold: the arm was trained on it last")
+    figure.colorbar(picture, label=label, fraction=0.03, pad=0.01)
+    return "Loss of every arm on every domain, mean over seeds.", figure
+
+
+def _diversity(run):
+    summary = run["summary"]
+    groups = {}
+    for arm in _bases(run):
+        recipe = {k: v for k, v in summary["recipes"][arm].items() if k != "domains"}
+        if f"{arm}/unseen" in summary["metrics"]:
+            groups.setdefault(str(recipe), []).append(arm)
+    groups = [group for group in groups.values() if len(group) > 1]
+    if not groups:
+        return None
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for group, colour in zip(groups, COLOURS, strict=False):
+        group = sorted(group, key=lambda arm: len(summary["trained_on"][arm]))
+        x = [len(summary["trained_on"][arm]) for arm in group]
+        for name, style in (("unseen", "o-"), ("seen", "s:")):
+            values = np.stack([seeds(summary, f"{arm}/{name}") for arm in group], 1)
+            model = summary["recipes"][group[0]]["model"]
+            _band(axes, x, values, color=colour, ls=style[1:], marker=style[0],
+                  label=f"{model}, {name} domains")  # fmt: skip
+        lines = [run["arrays"][arm].get("position_unseen_lines") for arm in group]
+        if lines[0] is not None and group is groups[0]:
+            for i, (line, (grey, dash)) in enumerate(LINES.items()):
+                axes.plot(x, [found[i].mean() for found in lines], color=grey, ls=dash, lw=1.2,
+                          label=f"exact on unseen: {line}")  # fmt: skip
+        axes.set_xticks(x)
+    axes.set_xlabel("training domains, at one token budget")
+    axes.set_ylabel(summary["unit"])
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(alpha=0.25, lw=0.6)
+    return (
+        "Loss on domains that were never seen, against the number that were. `seen`: the best that "
+        "perfect memory could do there, `family`: perfect composition, `known`: the domain given.",
+        figure,
+    )
+
+
+def _tuned(run):
+    metrics = run["summary"]["metrics"]
+    return [arm for arm in run["summary"]["arms"] if f"{arm}/forgetting" in metrics]
+
+
+def _front(run):
+    arms, summary = _tuned(run), run["summary"]
+    if len(arms) < 2:
+        return None
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    shade = colours(arms)
+    for i, arm in enumerate(arms):
+        x, y = (seeds(summary, f"{arm}/{name}") for name in ("new", "forgetting"))
+        marker = "osD^v<>P"[i // len(COLOURS) % 8]
+        axes.plot(x, y, marker, color=shade[arm], alpha=0.35, ms=5, mew=0)
+        axes.plot(
+            x.mean(), y.mean(), marker, color=shade[arm], ms=9, mec="black", mew=0.6, label=arm
+        )
+    axes.axhline(0, color="#888", lw=0.8)
+    axes.set_xlabel(f"loss on the new domains ({summary['unit']})")
+    axes.set_ylabel("forgetting: old domains' loss, after - before")
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.grid(alpha=0.25, lw=0.6)
+    return (
+        "Learning and forgetting: down and to the left is better. Large marks are means over seeds.",
+        figure,
+    )
+
+
+def _few_shot(run):
+    arms = [arm for arm in _bases(run) if "few_shot" in run["arrays"][arm]]
+    if not arms:
+        return None
+    shots = [int(k) for k in run["summary"]["flags"]["shots"]]
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shade = colours(arms)
+    for arm in arms:
+        _band(axes, np.log2(1 + np.array(shots)), run["arrays"][arm]["few_shot"],
+              color=shade[arm], marker="o", ms=4, label=arm)  # fmt: skip
+    axes.set_xticks(np.log2(1 + np.array(shots)), shots)
+    axes.set_xlabel("examples in context (log2(1 + k))")
+    axes.set_ylabel(f"the next example, unseen domain ({run['summary']['unit']})")
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(alpha=0.25, lw=0.6)
+    return "Loss on an example of an unseen domain behind k others of the same domain.", figure
+
+
+def _position(run):
+    arms = _bases(run)
+    groups = [
+        (group, found)
+        for group in ("seen", "unseen")
+        if (found := [arm for arm in arms if f"position_{group}" in run["arrays"][arm]])
+    ]
+    figure = Figure(figsize=(5.4 * len(groups), 4.2), layout="constrained")
+    shade = colours(arms)
+    for axes, (group, found) in zip(
+        np.atleast_1d(figure.subplots(1, len(groups))), groups, strict=True
+    ):
+        for arm in found:
+            values, lines = (run["arrays"][arm].get(f"position_{group}{s}") for s in ("", "_lines"))
+            shown = values.mean(0) - (0 if lines is None else lines[0])
+            width = max(1, len(shown) // 32)
+            shown = shown[: len(shown) // width * width].reshape(-1, width).mean(1)
+            axes.plot((np.arange(len(shown)) + 0.5) * width, shown, color=shade[arm], label=arm)
+        axes.set_title(f"{group} domains")
+        axes.set_xlabel("position in the window")
+        axes.set_ylabel("bits a token above `known`" if lines is not None else "bits a token")
+        axes.grid(alpha=0.25, lw=0.6)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return "Loss by position: what a model infers about its domain from the context.", figure
+
+
+def _curves(run):
+    groups = ("valid_new", "valid_old", "valid_unseen")
+    arms = run["summary"]["arms"]
+    found = {
+        (arm, group): rows
+        for arm in arms
+        for group in groups
+        if (rows := [r for r in run["rows"] if r["arm"] == arm and group in r])
+    }
+    if not found:
+        return None
+    arms = [arm for arm in arms if any(arm == key[0] for key in found)]
+    columns = min(4, len(arms))
+    lines = -(-len(arms) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.4 * lines + 0.4), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(lines, columns, sharey=True, squeeze=False)).ravel()
+    for axes in grid[len(arms) :]:
+        axes.set_visible(False)
+    for axes, arm in zip(grid, arms, strict=False):
+        for group, colour in zip(groups, COLOURS, strict=False):
+            rows = found.get((arm, group), [])
+            places = sorted({row["step"] for row in rows})
+            if places:
+                means = [np.mean([r[group] for r in rows if r["step"] == s]) for s in places]
+                axes.plot(places, means, "o-", ms=2.5, color=colour, label=group[6:])
+        axes.set_title(arm, fontsize=9)
+        axes.grid(alpha=0.25, lw=0.6)
+    handles = {}
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3,
+                  frameon=False, fontsize=8)  # fmt: skip
+    figure.supxlabel("step", fontsize=9)
+    figure.supylabel("bits a token", fontsize=9)
+    return (
+        "Valid text along training: what is trained on now, what was before, what never was.",
+        figure,
+    )
+
+
+def _samples(run):
+    arms = [arm for arm in run["summary"]["arms"] if "generated" in run["arrays"][arm]]
+    if not arms:
+        return None
+    names, blocks = run["summary"]["domains"], []
+    for i, name in enumerate(names):
+        prompt = str(run["arrays"][arms[0]]["prompts"][i])[-60:]
+        blocks.append(f"[{name}] ...{_plain(prompt)}")
+        blocks += [
+            f"    {arm}: {_plain(str(run['arrays'][arm]['generated'][i]))[:180]}" for arm in arms
+        ]
+    lines = [
+        part for block in blocks for part in textwrap.wrap(block, 130, subsequent_indent="        ")
+    ]
+    figure = Figure(figsize=(11, 0.3 + 0.17 * len(lines)))
+    figure.text(0.01, 0.99, "\n".join(lines), va="top", family="monospace", fontsize=7.5)
+    return "The end of a test text of each domain, and how the first seed goes on.", figure
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.replace("$", "S").split())
+
+
+FIGURES = {
+    "diversity": _diversity,
+    "domains": _heat,
+    "front": _front,
+    "few_shot": _few_shot,
+    "position": _position,
+    "curves": _curves,
+    "samples": _samples,
+}

@@ -1,0 +1,34 @@
+"""Arms of a comparison: recipes that differ from the script's flags in the switches they name."""
+
+from absl import flags
+
+from genjax.errors import UsageError
+
+
+def parse(texts: list[str], recipe: tuple[str, ...], reserved: tuple[str, ...] = ()) -> dict:
+    """{name: {flag: value}} of `--arm` texts, 'name' or 'name:flag=value,flag=value'.
+
+    recipe: the flags an arm may change; the others it takes from the command line. Raises
+    UsageError for a name that is taken or cannot be a file's, and for what is no flag or value.
+    """
+    common = {name: flags.FLAGS[name].value for name in recipe}
+    arms = {}
+    for text in texts:
+        name, _, changes = text.partition(":")
+        if not name or not all(c.isalnum() or c in "_-+." for c in name):
+            raise UsageError(f"--arm={text}: a name of letters, digits, '_', '-', '+' or '.'")
+        if name in arms or name in reserved:
+            raise UsageError(f"--arm={text}: the name {name} is taken")
+        arms[name] = dict(common)
+        for change in filter(None, changes.split(",")):
+            key, equals, value = change.partition("=")
+            if key not in recipe or not equals:
+                raise UsageError(
+                    f"--arm={text}: '{change}' is no flag=value of a recipe; "
+                    f"choices: {', '.join(recipe)}"
+                )
+            try:
+                arms[name][key] = flags.FLAGS[key].parser.parse(value)
+            except ValueError as error:
+                raise UsageError(f"--arm={text}: {key}={value}: {error}") from error
+    return arms
