@@ -92,7 +92,7 @@ def test_random_features_are_not_trained():
     params = model.init(jax.random.key(0))
     tokens = jnp.arange(12)[None] % 7
     grads = jax.grad(lambda p: (model.apply(p, tokens) ** 2).sum())(params)
-    layer = grads["SelfAttention_0"]
+    layer = grads["mixer_0"]
     assert np.abs(layer["extra"]["features"]).max() == 0 < np.abs(layer["qkv"]["kernel"]).max()
 
 
