@@ -1,6 +1,6 @@
 """Speed as ratios measured in one run: against this machine's own products, and against peers.
 
-    python experiments/benchmark.py --only=vae     or --only=gan, --only=attention
+    python experiments/benchmark.py --only=vae     or --only=gan, --only=attention, --only=lm
 
 All rows are measured in rounds, in a random order each, so that a change of the machine's clock
 meets them alike. The peers run in a process of their own where they are installed
@@ -16,6 +16,7 @@ from functools import partial
 import attention_peers
 import jax
 import jax.numpy as jnp
+import language_peers
 import numpy as np
 import optax
 from absl import flags
@@ -23,9 +24,9 @@ from absl import flags
 from genjax import adversarial, attention, parallel, runs, steps, sweep
 from genjax.data import gaussians
 from genjax.metrics.likelihood import importance_bounds
-from genjax.models import autoencoder, gan
+from genjax.models import autoencoder, gan, transformer
 
-_ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan", "attention"), "The part to measure.")
+_ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan", "attention", "lm"), "The part to measure.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds over all rows.", lower_bound=2)
 _SECONDS = flags.DEFINE_float("seconds", 1.5, "Per row and round.", lower_bound=0.1)
 _LENGTHS = flags.DEFINE_list("lengths", ["1024", "2048", "4096", "8192"], "attention: n.")
@@ -45,7 +46,7 @@ G_WIDTH, G_DEPTH, D_WIDTH, D_DEPTH, PACKS, GAN_SEEDS = 400, 4, 200, 3, 100, 20
 
 
 def main():
-    parts = {"vae": vae_part, "gan": gan_part, "attention": attention_part}
+    parts = {"vae": vae_part, "gan": gan_part, "attention": attention_part, "lm": lm_part}
     rows, serve, ratios = parts[_ONLY.value]()
     peers = start_peers(serve)
     for name in peers.names if peers else ():
@@ -129,6 +130,67 @@ def gan_part():
         return found
 
     return rows, serve_gan, ratios
+
+
+def lm_part():
+    """Training of a small byte-level decoder, tokens a second, against the same in PyTorch."""
+    shape = language_peers
+    rows = {
+        "square": products([(1024, 1024, 1024)]),
+        "flash": decoder("flash"),
+        "full": decoder("full"),
+    }
+    # Six a weight and token; attention's causal half of 4 n^2 d a layer, three times.
+    weights = 12 * shape.DEPTH * shape.WIDTH**2 + shape.VOCABULARY * shape.WIDTH
+    flops = 6 * weights + 6 * shape.DEPTH * shape.CONTEXT * shape.WIDTH
+
+    def ratios(rates):
+        found = {
+            "training / the machine's products": flops
+            * np.asarray(rates["flash"])
+            / np.asarray(rates["square"]),
+            "flash / full": ratio(rates, "flash", "full"),
+        }
+        if "PyTorch decoder" in rates:
+            found["training / PyTorch decoder"] = ratio(rates, "flash", "PyTorch decoder")
+        return found
+
+    return rows, partial(language_peers.serve, timed=timed), ratios
+
+
+def decoder(variant):
+    """Tokens a second through the real training step."""
+    shape = language_peers
+    made = attention.build(variant, shape.CONTEXT, shape.WIDTH // shape.HEADS, causal=True)
+    model = transformer.build(
+        made, vocabulary=shape.VOCABULARY, length=shape.CONTEXT, width=shape.WIDTH,
+        depth=shape.DEPTH, heads=shape.HEADS,
+    )  # fmt: skip
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=0.01))
+
+    def take(arrays, windows):
+        del arrays
+        ones = jnp.ones(len(windows))
+        return {"tokens": windows[:, :-1], "target": windows[:, 1:], "weight": ones}
+
+    compiled = parallel.compile_step(
+        steps.training_step(steps.token_loss(model.apply), optimizer),
+        {},
+        [0],
+        shape.BATCH,
+        how=parallel.plan(convolutions=False, steps_per_call=shape.STEPS),
+        take=take,
+    )
+    init = jax.jit(jax.vmap(lambda key: steps.init_state(model.init(key), optimizer)))
+    held = [compiled.place(init(jax.vmap(jax.random.key)(np.arange(1))))]
+    size = (shape.STEPS, 1, shape.BATCH, shape.CONTEXT + 1)
+    windows = np.random.default_rng(0).integers(0, shape.VOCABULARY - 1, size, np.int32)
+
+    def run():
+        held[0], _ = compiled.run(held[0], windows, shape.STEPS)
+        jax.block_until_ready(held[0])
+
+    return timed(run, shape.STEPS * shape.BATCH * shape.CONTEXT)
 
 
 # Ours and the peers that compute the same, or what they call so.
@@ -496,7 +558,9 @@ def serve_vae(connection, images):
 
 def report(rates, ratios):
     """Prints each row's median and range, and the ratios by round with theirs."""
-    rows = {"vae": "images/s", "gan": "steps/s", "attention": "calls/s"}[_ONLY.value]
+    rows = {"vae": "images/s", "gan": "steps/s", "attention": "calls/s", "lm": "tokens/s"}[
+        _ONLY.value
+    ]
     units = {"products": ("GFLOP/s", 1e9), "square": ("GFLOP/s", 1e9)}
     print(f"{runs.environment()['device']}")
     print(f"{'row':36} {'median':>10} {'least':>10} {'most':>10}")

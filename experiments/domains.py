@@ -11,6 +11,8 @@ the optimum is exact; text comes from a folder.
 import json
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -73,7 +75,7 @@ _BASE = flags.DEFINE_integer("base", 16, "Base tokens.", lower_bound=1)
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 32, "Tokens of the grid.", lower_bound=2)
 _SHARED = flags.DEFINE_integer("shared", 4, "Base tokens named alike everywhere.", lower_bound=0)
 _GRID_SEED = flags.DEFINE_integer("grid_seed", 0, "Draws the grid.", lower_bound=0)
-_POOL = flags.DEFINE_integer("pool", 4096, "Documents of a domain to train on.", lower_bound=1)
+_POOL = flags.DEFINE_integer("pool", 2048, "Documents of a domain to train on.", lower_bound=1)
 _DOCUMENTS = flags.DEFINE_integer("documents", 32, "The same to measure on.", lower_bound=2)
 _CONTEXT = flags.DEFINE_integer("context", 128, "Tokens of a window.", lower_bound=8)
 _SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4", "8"], "Examples in context; empty: none.")
@@ -89,8 +91,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "domains",
     "seen",
-    "What is trained on: seen (all but the held out), all, names joined by '+', seen-a-b; on the "
-    "grid diagonals<n>: n pairs of every structure.",
+    "What is trained on: names and groups joined by '+', '-' before those to leave out. Groups: "
+    "seen (all but the held out), all, on the grid diagonals<n> (n pairs of every structure).",
 )
 flags.DEFINE_string(
     "mixture", "uniform", "Uniform, proportional, temperature:<T>, or weights joined by '+'."
@@ -133,6 +135,7 @@ def main():
     begun = time.monotonic()
     clock = runs.CompileClock()
     parallel.keep_buffers()
+    parallel.split_cpu(FLAGS.seeds)
     arms = recipes.parse(_ARM.value or ["model"], RECIPE)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("domains")
     runs.enable_compile_cache(FLAGS.compile_cache)
@@ -261,7 +264,7 @@ class Study:
     def __init__(self, source: domains.Source, arms: dict, seeds: list[int]):
         self.source, self.arms, self.seeds = source, arms, seeds
         self.shots = shots()
-        self._compiled, self._models, self._meters = {}, {}, {}
+        self._programs, self._models, self._meters = {}, {}, {}
         for arm in arms:
             self.check(arm)
 
@@ -338,15 +341,12 @@ class Study:
 
     def step(self, arm) -> parallel.Compiled:
         """The compiled step; arms that differ in data or rate alone share one."""
-        recipe = self.arms[arm]
         model, method = self.model(arm), self.method(arm)
-        key = (model.apply, method, recipe["optimizer"], recipe["weight_decay"], recipe["steps"])
-        if key not in self._compiled:
-            step = steps.training_step(
-                finetune.loss(model.apply, method, recipe["depth"]), self.optimizer(arm)
-            )
-            self._compiled[key] = parallel.compile_step(
-                step,
+
+        def make():
+            loss = finetune.loss(model.apply, method, self.arms[arm]["depth"])
+            return parallel.compile_step(
+                steps.training_step(loss, self.optimizer(arm)),
                 {},
                 self.seeds,
                 FLAGS.batch_size,
@@ -354,9 +354,35 @@ class Study:
                 how=parallel.plan(convolutions=False, steps_per_call=FLAGS.steps_per_call),
                 take=take_windows,
             )
-        return self._compiled[key]
 
-    def optimizer(self, arm) -> optax.GradientTransformation:
+        return self.shared(arm, "step", make)
+
+    def begin(self, arm) -> Callable:
+        """(keys, base or None, fisher or None, rate) -> the first state, leaves [seeds, ...]."""
+        model, method = self.model(arm), self.method(arm)
+
+        def one(key, base, fisher, rate):
+            base = model.init(key) if base is None else base
+            params = finetune.start(key, base, method, fisher)
+            return steps.init_state(params, self.optimizer(arm, rate))
+
+        return self.shared(arm, "begin", lambda: jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None))))
+
+    def merge(self, arm) -> Callable:
+        """(parameters of the state, [seeds, ...]) -> the model's."""
+        of = partial(finetune.merged, method=self.method(arm))
+        return self.shared(arm, "merge", lambda: jax.jit(jax.vmap(of)))
+
+    def shared(self, arm, what, make):
+        """What `make` makes, once for all arms that differ in data or rate alone."""
+        recipe = self.arms[arm]
+        names = ("optimizer", "weight_decay", "steps")
+        key = (what, self.model(arm).apply, self.method(arm), *(recipe[name] for name in names))
+        if key not in self._programs:
+            self._programs[key] = make()
+        return self._programs[key]
+
+    def optimizer(self, arm, rate=0.0) -> optax.GradientTransformation:
         """Its rate is part of the state, so that other rates need no other program."""
         recipe = self.arms[arm]
         shape = optax.warmup_cosine_decay_schedule(
@@ -373,7 +399,7 @@ class Study:
                 ),
             )
 
-        inner = optax.inject_hyperparams(make)(learning_rate=recipe["learning_rate"])
+        inner = optax.inject_hyperparams(make)(learning_rate=rate)
         return finetune.optimizer(inner, self.method(arm), recipe["depth"])
 
     def train(self, run, arm):
@@ -381,14 +407,11 @@ class Study:
         recipe = self.arms[arm]
         if recipe["model"] == "ngram":
             return None
-        method, model, optimizer = self.method(arm), self.model(arm), self.optimizer(arm)
+        method = self.method(arm)
         keys = jax.vmap(jax.random.key)(np.asarray(self.seeds))
-        base = self.base(run, arm) if recipe["from"] else jax.vmap(model.init)(keys)
+        base = self.base(run, arm) if recipe["from"] else None
         fisher = self.fisher(arm, base) if method.ewc else None
-        params = jax.vmap(lambda key, base, fisher: finetune.start(key, base, method, fisher))(
-            keys, base, fisher
-        )
-        state = jax.device_get(jax.vmap(lambda p: steps.init_state(p, optimizer))(params))
+        state = jax.device_get(self.begin(arm)(keys, base, fisher, recipe["learning_rate"]))
         every = max(1, recipe["steps"] // _EVALUATIONS.value)
         log_every = math.gcd(every, FLAGS.log_every) if FLAGS.log_every else every
         log_every, save_every = runs.intervals(recipe["steps"], log_every, FLAGS.checkpoint_every)
@@ -416,10 +439,10 @@ class Study:
             compiled=self.step(arm),
             state=state,
         )
-        params = jax.vmap(lambda p: finetune.merged(p, method))(state.params)
+        merge = self.merge(arm)
+        params = jax.device_get(merge(state.params))
         if recipe["average"] < 1:
             params = finetune.average(base, params, recipe["average"])
-        params = jax.device_get(params)
         kept = Checkpoints(run.folder / "models" / arm, keep=1)
         kept.save(recipe["steps"], params)
         kept.close()
@@ -429,8 +452,10 @@ class Study:
         """The trained parameters that an arm starts from."""
         parent = self.arms[arm]["from"]
         folder = run.folder / "models" / parent if parent in self.arms else Path(parent)
-        keys = jax.vmap(jax.random.key)(np.asarray(self.seeds))
-        like = jax.device_get(jax.vmap(self.model(arm).init)(keys))
+        like = jax.eval_shape(
+            jax.vmap(self.model(arm).init), jax.vmap(jax.random.key)(np.asarray(self.seeds))
+        )
+        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         kept = Checkpoints(folder, keep=1)
         _, found = kept.restore(like, runs.say)
         kept.close()
@@ -465,11 +490,10 @@ class Study:
                 owner += [group] * len(pick)
         windows, scored, owner = np.concatenate(windows), np.concatenate(scored), np.array(owner)
         measure = self.meter(arm, bydomain.meter)
-        merge = jax.jit(jax.vmap(lambda p: finetune.merged(p, method)))
+        merge = self.merge(arm)
 
         def validate(state):
-            params = state.params["model"] if method.train != "lora" else merge(state.params)
-            bits = measure(params, windows)[0]
+            bits = measure(jax.device_get(merge(state.params)), windows)[0]
             return {
                 f"valid_{group}": [
                     float(row[(owner == group)[:, None] & scored].mean()) for row in bits
@@ -719,25 +743,28 @@ def judge(study: Study, found: dict, rows: list[dict]) -> list[dict]:
         text = "At a fixed budget more training domains carry further"
         made.append(claims.both("D1", text, parts))
     full = [a for a in bases if is_attention(arms[a])]
-    for measure in ("parameters", "flops"):
-        parts = []
-        for arm in full:
-            rivals = [
-                other
-                for other in bases
-                if other not in full
-                and arms[other]["domains"] == arms[arm]["domains"]
-                and (arms[other]["model"] == "ngram" or alike(study, arm, other, measure))
+    for id, measure in (("D2", "parameters"), ("D2F", "flops")):
+        pairs = [
+            (other, arm)
+            for arm in full
+            for other in bases
+            if other not in full
+            and arms[other]["domains"] == arms[arm]["domains"]
+            and (arms[other]["model"] == "ngram" or alike(study, arm, other, measure))
+        ]
+        # An n-gram has neither size: it stands beside networks that do.
+        if any(arms[other]["model"] != "ngram" for other, _ in pairs):
+            text = f"Attention carries further than other architectures, at equal {measure}"
+            parts = [
+                compare(
+                    f"{id}{letter}",
+                    f"loss on unseen domains, {other} - {arm}",
+                    of(other, "unseen"),
+                    of(arm, "unseen"),
+                )
+                for letter, (other, arm) in zip("abcdefghijklmnop", pairs, strict=False)
             ]
-            for other in rivals:
-                text = f"loss on unseen domains, {other} - {arm}"
-                letter = "abcdefghijklmnop"[len(parts)]
-                parts.append(compare(f"D2{letter}", text, of(other, "unseen"), of(arm, "unseen")))
-        if parts:
-            text = (
-                f"Attention carries over better than what it is compared with, at equal {measure}"
-            )
-            made.append(claims.both(f"D2 {measure}", text, parts))
+            made.append(claims.both(id, text, parts))
     made += judge_shape(study, of, compare, same_but, found)
     made += judge_finetuning(study, of, compare, rows, found)
     shown = [a for a in full if "few_shot_gain" in found[a]]

@@ -60,6 +60,21 @@ def tune_cpu() -> None:
         os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_experimental_ynn_fusion_type=".strip()
 
 
+def split_cpu(seeds: int) -> None:
+    """Makes the CPU's cores devices, as many as share the seeds evenly.
+
+    To be called before the first computation. What XLA:CPU runs on one core (loops, small products)
+    then runs on all of them, a seed each. A count that XLA_FLAGS gives stays, and other backends do
+    not care.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = math.gcd(seeds, cores or 1)
+    if count > 1 and "xla_force_host_platform_device_count" not in given:
+        flag = f"--xla_force_host_platform_device_count={count}"
+        os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
+
+
 def keep_buffers() -> None:
     """Has glibc keep the memory of large buffers; call it before the first computation.
 

@@ -281,13 +281,17 @@ for name in files:
             module.parse_arms()
         elif "gan" in script:
             module.parse_arms("stacked" in flags.FLAGS.data)
+        elif "domains" in script:
+            if not flags.FLAGS.corpus:
+                arms = module.recipes.parse(flags.FLAGS.arm, module.RECIPE)
+                module.Study(module.read_source(arms), arms, [0])
         else:
             module.check_flags()
     print(name)
 """
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "attention"])
+@pytest.mark.parametrize("name", ["vae", "gan", "attention", "domains"])
 def test_flagfiles_parse(name):
     script = ROOT / "experiments" / f"{name}.py"
     starts = {"vae": ("vae_", "iwae_")}.get(name, (f"{name}_",))

@@ -119,8 +119,3 @@ def test_documents_follow_their_source(source):
 def test_sizes_that_contradict_each_other_are_named(change, flag):
     with pytest.raises(UsageError, match=flag):
         hmm.grid(4, **SMALL | change)
-
-
-def test_a_diversity_beyond_the_grid_is_named(source):
-    with pytest.raises(UsageError, match="--diversity=4: choose 1 to 3"):
-        source.diagonals(4)

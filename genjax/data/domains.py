@@ -30,6 +30,7 @@ class Measured(NamedTuple):
 class Source(NamedTuple):
     """The domains of an experiment.
 
+    groups: names of several at once, for `select`.
     pool: (name, limit) -> how many windows training can draw, of at most `limit` units (0: all).
     draw: (name, index [n], limit) -> windows [n, length + 1]; an index numbers a window.
     measured: (name, split) -> Measured, split `valid` or `test`.
@@ -39,6 +40,7 @@ class Source(NamedTuple):
 
     names: list[str]
     held_out: list[str]
+    groups: dict[str, list[str]]
     vocabulary: int
     bos: int
     length: int
@@ -73,6 +75,7 @@ def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: i
     return Source(
         names=grid.domains,
         held_out=grid.held_out(),
+        groups={f"diagonals{n}": grid.diagonals(n) for n in range(1, len(grid.transition))},
         vocabulary=grid.vocabulary + 1,
         bos=grid.vocabulary,
         length=length,
@@ -137,6 +140,7 @@ def from_text(
     return Source(
         names=list(corpus),
         held_out=held_out,
+        groups={},
         vocabulary=tokens.vocabulary,
         bos=tokens.bos,
         length=length,
@@ -155,29 +159,22 @@ def from_text(
 def select(source: Source, spec: str) -> list[str]:
     """The domains that a spec names, in order.
 
-    `diagonals<n>` (grid): the pairs of n cyclic diagonals. `seen`: all that are not held out;
-    `all`; names joined by `+`; `seen-a-b`: without some. Raises UsageError for a name that does not
-    exist, or one named twice.
+    Names and groups joined by `+`, and `-` before those to leave out. Groups: `seen`, all that are
+    not held out; `all`; on the grid `diagonals<n>`, the pairs of n cyclic diagonals. Raises
+    UsageError for a name that does not exist, or one named twice.
     """
     whole, *without = spec.split("-")
-    if whole.startswith("diagonals") and source.lines:
-        side = round(len(source.names) ** 0.5)
-        count = int(whole[9:]) if whole[9:].isdigit() else 0
-        if not 0 < count < side:
-            raise UsageError(f"--domains={spec}: choose diagonals1 to diagonals{side - 1}")
-        names = [
-            source.names[s * side + (s + d) % side]
-            for d in range(1, count + 1)
-            for s in range(side)
-        ]
-    elif whole in ("seen", "all"):
-        names = [n for n in source.names if whole == "all" or n not in source.held_out]
-    else:
-        names = whole.split("+")
+    names = []
+    for part in whole.split("+"):
+        if part in ("seen", "all"):
+            names += [n for n in source.names if part == "all" or n not in source.held_out]
+        else:
+            names += source.groups.get(part, [part])
     for name in [*names, *without]:
         if name not in source.names:
             raise UsageError(
-                f"--domains={spec}: no domain {name}; choose from {', '.join(source.names)}"
+                f"--domains={spec}: no domain {name}; choose from "
+                f"{', '.join(['seen', 'all', *source.groups, *source.names])}"
             )
     if len(set(names)) < len(names):
         raise UsageError(f"--domains={spec}: a domain is named twice")

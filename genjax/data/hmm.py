@@ -54,12 +54,9 @@ class Grid(NamedTuple):
     def diagonals(self, count: int) -> list[str]:
         """The pairs of the first `count` cyclic diagonals beside the main one.
 
-        Each holds every structure and every lexicon once. Raises UsageError where there are not so
-        many.
+        Each holds every structure and every lexicon once.
         """
         side = len(self.transition)
-        if not 0 < count < side:
-            raise UsageError(f"--diversity={count}: choose 1 to {side - 1} on a grid of {side}")
         return [f"s{s}l{(s + d) % side}" for d in range(1, count + 1) for s in range(side)]
 
 

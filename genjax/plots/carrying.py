@@ -70,7 +70,7 @@ def _diversity(run):
         return None
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    for group, colour in zip(groups, COLOURS, strict=False):
+    for number, (group, colour) in enumerate(zip(groups, COLOURS, strict=False)):
         group = sorted(group, key=lambda arm: len(summary["trained_on"][arm]))
         x = [len(summary["trained_on"][arm]) for arm in group]
         for name, style in (("unseen", "o-"), ("seen", "s:")):
@@ -79,7 +79,7 @@ def _diversity(run):
             _band(axes, x, values, color=colour, ls=style[1:], marker=style[0],
                   label=f"{model}, {name} domains")  # fmt: skip
         lines = [run["arrays"][arm].get("position_unseen_lines") for arm in group]
-        if lines[0] is not None and group is groups[0]:
+        if lines[0] is not None and number == 0:
             for i, (line, (grey, dash)) in enumerate(LINES.items()):
                 axes.plot(x, [found[i].mean() for found in lines], color=grey, ls=dash, lw=1.2,
                           label=f"exact on unseen: {line}")  # fmt: skip
@@ -96,8 +96,13 @@ def _diversity(run):
 
 
 def _tuned(run):
-    metrics = run["summary"]["metrics"]
-    return [arm for arm in run["summary"]["arms"] if f"{arm}/forgetting" in metrics]
+    """Finetuned arms; those that overfit on purpose would set the scale."""
+    summary = run["summary"]
+    return [
+        arm
+        for arm in summary["arms"]
+        if f"{arm}/forgetting" in summary["metrics"] and not summary["recipes"][arm]["limit"]
+    ]
 
 
 def _front(run):
@@ -120,7 +125,7 @@ def _front(run):
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.25, lw=0.6)
     return (
-        "Learning and forgetting: down and to the left is better. Large marks are means over seeds.",
+        "Learning and forgetting: down and to the left is better. Large marks: means over seeds.",
         figure,
     )
 

@@ -1,0 +1,335 @@
+"""Domains as training sees them: what is drawn, how often, what is measured, what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genjax import attention, bydomain, finetune, ngram, steps
+from genjax.data import domains, hmm, text
+from genjax.errors import UsageError
+from genjax.models import recurrent, transformer
+from genjax.parallel import identity
+
+LENGTH = 16
+
+
+@pytest.fixture(scope="module")
+def source():
+    grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4)
+    return domains.from_grid(grid, length=LENGTH, pool=20, documents=6)
+
+
+@pytest.fixture(scope="module")
+def prose():
+    rng = np.random.default_rng(0)
+
+    def make(size):
+        return rng.integers(97, 123, size).astype(np.uint8)
+
+    corpus = {name: text.Domain(make(400), make(90), make(100)) for name in ("a", "b", "c")}
+    return domains.from_text(corpus, text.byte_tokens(), ["c"], length=LENGTH, stride=5)
+
+
+def test_splits_of_the_grid_share_no_document(source):
+    pool = source.draw("s0l1", np.arange(20), 0)
+    valid, test = (source.measured("s0l1", split).windows for split in ("valid", "test"))
+    rows = np.concatenate([pool, valid, test])
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    assert (rows[:, 0] == source.bos).all()
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("seen", ["s0l1", "s0l2", "s1l0", "s1l2", "s2l0", "s2l1"]),
+        ("diagonals1", ["s0l1", "s1l2", "s2l0"]),
+        ("diagonals1+s0l0", ["s0l1", "s1l2", "s2l0", "s0l0"]),
+        ("s0l0+s1l1", ["s0l0", "s1l1"]),
+        ("seen-s0l1-s0l2", ["s1l0", "s1l2", "s2l0", "s2l1"]),
+    ],
+)
+def test_domains_are_selected(source, spec, found):
+    assert domains.select(source, spec) == found
+
+
+@pytest.mark.parametrize("spec", ["s9l9", "s0l0+s0l0", "diagonals3", "diagonals", "s0l0-s0l0"])
+def test_domains_that_cannot_be_selected_are_named(source, spec):
+    with pytest.raises(UsageError, match=f"--domains={spec.replace('+', '.')}"):
+        domains.select(source, spec)
+
+
+def test_weights_follow_their_rule():
+    names, sizes = ["a", "b"], [100, 400]
+    assert domains.weights(names, sizes, "uniform") == {"a": 0.5, "b": 0.5}
+    assert domains.weights(names, sizes, "proportional") == {"a": 0.2, "b": 0.8}
+    tempered = domains.weights(names, sizes, "temperature:2")
+    np.testing.assert_allclose(tempered["b"] / tempered["a"], 2)
+    assert domains.weights(names, sizes, "0.3+0.7") == {"a": 0.3, "b": 0.7}
+
+
+def test_replay_of_the_joint_share_is_joint_training():
+    joint = domains.weights(["new", "a", "b", "c"], [1] * 4, "uniform")
+    replayed = domains.weights(["new"], [1], "uniform", 0.75, ("a", "b", "c"))
+    assert joint == pytest.approx(replayed)
+
+
+@pytest.mark.parametrize("rule", ["0.5+0.6", "-0.5+1.5", "1", "most", "temperature:0"])
+def test_weights_that_are_none_are_refused(rule):
+    with pytest.raises(UsageError, match="--mixture="):
+        domains.weights(["a", "b"], [1, 1], rule)
+
+
+def test_batches_are_a_function_of_seed_and_step(source):
+    draw = domains.batches(source, {"s0l1": 0.25, "s1l2": 0.75}, 64, seeds=[3, 4])
+    whole, late = draw(0, 4), draw(2, 2)
+    assert whole.shape == (4, 2, 64, LENGTH + 1)
+    np.testing.assert_array_equal(whole[2:], late)
+    assert (whole[:, 0] != whole[:, 1]).any()
+    pool = {tuple(row) for row in source.draw("s1l2", np.arange(20), 0)}
+    share = np.mean([tuple(row) in pool for row in whole.reshape(-1, LENGTH + 1)])
+    assert abs(share - 0.75) < 0.1
+
+
+def test_a_limit_is_kept(source):
+    draw = domains.batches(source, {"s0l1": 1.0}, 64, seeds=[0], limit=3 * LENGTH)
+    rows = draw(0, 4).reshape(-1, LENGTH + 1)
+    assert len(np.unique(rows, axis=0)) == 3
+
+
+def test_every_byte_of_a_test_text_is_scored_once(prose):
+    found = prose.measured("b", "test")
+    assert found.units == 100 and found.scored.sum() == 100
+    np.testing.assert_array_equal(found.windows[0, 0], prose.bos)
+
+
+def test_a_window_longer_than_a_text_is_refused(prose):
+    with pytest.raises(UsageError, match="--context=16: longer than the 9 tokens of a"):
+        prose.pool("a", 9)
+
+
+def test_examples_are_the_same_query_behind_more_of_the_domain(source):
+    cases = domains.examples(source, "s1l1", [0, 1, 3], 4, 5, seed=0)
+    for k, found in cases.items():
+        assert found.scored.sum() == 20
+        query = found.windows[:, 1:][found.scored].reshape(5, 4)
+        np.testing.assert_array_equal(query, cases[0].windows[:, 1:5])
+        np.testing.assert_array_equal(
+            found.windows[:, 1 : 4 * k + 1], cases[3].windows[:, 1 : 4 * k + 1]
+        )
+    with pytest.raises(UsageError, match="at most 3"):
+        domains.examples(source, "s1l1", [0, 4], 4, 5, seed=0)
+
+
+# --- Models --------------------------------------------------------------------------------------
+
+
+def models():
+    """Every causal model, with a vocabulary of as many tokens as positions."""
+    shape = {"vocabulary": LENGTH, "width": 8, "depth": 2}
+    # The other variants: their own gradients are tested in test_attention.py.
+    for name in ("flash", "full", "longformer", "performer", "linear"):
+        variant = attention.build(name, LENGTH, 4, causal=True, window=3)
+        yield name, transformer.build(variant, length=LENGTH, heads=2, **shape)
+    for name in recurrent.LAYERS:
+        yield name, recurrent.build(name, **shape)
+
+
+MODELS = dict(models())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_model_sees_the_future(name):
+    """By gradient. Each position has a token of its own, so that a row of the embeddings is one.
+
+    The logit of token 0 reads the output's row 0 alone: what comes to the others comes through the
+    input.
+    """
+    model = MODELS[name]
+    params = model.init(jax.random.key(0))
+    tokens = jnp.arange(LENGTH)[None]
+
+    @jax.jit
+    def slopes(params):
+        rows = jax.jacrev(lambda p: model.apply(p, tokens)[0, :, 0])(params)
+        return jnp.abs(rows["embed"]["embedding"]).sum(-1)
+
+    found = np.asarray(slopes(params))[:, 1:]
+    place, source = np.arange(LENGTH)[:, None], np.arange(1, LENGTH)
+    assert (found[source > place] == 0).all()
+    assert (found[source == place] > 0).all()
+    assert (found[-1] > 0).sum() > 2
+
+
+def test_state_space_layer_is_its_recurrence():
+    layer = recurrent.StateSpace(4, jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (2, 6, 4))
+    params = layer.init(jax.random.key(1), x)
+    parts = x @ params["params"]["input"]["kernel"] + params["params"]["input"]["bias"]
+    keep, new, show = np.split(np.asarray(parts), 3, -1)
+    keep, state, found = 1 / (1 + np.exp(-keep - 1)), np.zeros((2, 4)), []
+    for t in range(6):
+        state = keep[:, t] * state + (1 - keep[:, t]) * new[:, t]
+        found.append(state * show[:, t] / (1 + np.exp(-show[:, t])))
+    expected = np.stack(found, 1) @ params["params"]["out"]["kernel"]
+    np.testing.assert_allclose(layer.apply(params, x), expected, rtol=1e-5, atol=1e-6)
+
+
+# --- Finetuning ----------------------------------------------------------------------------------
+
+SMALL = recurrent.build("ssm", vocabulary=9, width=8, depth=2)
+
+
+def descend(method, windows, count=60, rate=0.03, base=None, fisher=None, apply=SMALL.apply):
+    base = SMALL.init(jax.random.key(0)) if base is None else base
+    optimizer = finetune.optimizer(optax.adam(rate), method, 2)
+    step = steps.training_step(finetune.loss(apply, method, 2), optimizer)
+    state = steps.init_state(finetune.start(jax.random.key(1), base, method, fisher), optimizer)
+    batch = {"tokens": windows[:, :-1], "target": windows[:, 1:], "weight": jnp.ones(len(windows))}
+
+    @jax.jit
+    def run(state):
+        def one(state, _):
+            state, metrics = step(state, batch, jax.random.key(2), total=identity, gather=identity)
+            return state, metrics["loss"]
+
+        return jax.lax.scan(one, state, None, count)
+
+    state, losses = run(state)
+    return base, state.params, np.asarray(losses)
+
+
+WINDOWS = jax.random.randint(jax.random.key(5), (4, LENGTH + 1), 0, 8)
+
+
+@pytest.mark.parametrize("train", finetune.TRAINED)
+def test_only_what_trains_moves(train):
+    method = finetune.Method(train, rank=2)
+    base, params, losses = descend(method, WINDOWS, count=20)
+    assert losses[-1] < losses[0]
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), base, params["model"])
+    flat = {jax.tree_util.keystr(p): m for p, m in jax.tree_util.tree_leaves_with_path(moved)}
+    if train == "lora":
+        assert not any(flat.values())
+        assert jax.tree.all(
+            jax.tree.map(
+                lambda a, b: (a == b).all(),
+                finetune.merged(finetune.start(jax.random.key(1), base, method), method),
+                base,
+            )
+        )
+    elif train == "biases":
+        vectors = {k for k, leaf in zip(flat, jax.tree.leaves(base), strict=True) if leaf.ndim == 1}
+        assert {name for name, m in flat.items() if m} <= vectors
+    elif train == "last":
+        assert {name for name, m in flat.items() if m} <= {
+            n for n in flat if "_1" in n or "'norm'" in n
+        }
+        assert flat["['mixer_1']['out']['kernel']"] and not flat["['mixer_0']['out']['kernel']"]
+    else:
+        assert all(flat.values())
+
+
+def matrices_alone(params, tokens):
+    """SMALL with no gradient but for the matrices that LoRA changes."""
+
+    def keep(path, leaf):
+        return leaf if leaf.ndim == 2 and path[0].key != "embed" else jax.lax.stop_gradient(leaf)
+
+    return SMALL.apply(jax.tree_util.tree_map_with_path(keep, params), tokens)
+
+
+def test_lora_of_full_rank_reaches_what_full_finetuning_of_its_matrices_reaches():
+    counting = (jnp.arange(LENGTH + 1) * 3 + jnp.arange(4)[:, None]) % 8
+    full = descend(finetune.Method("all"), counting, 300, apply=matrices_alone)[2][-1]
+    losses = descend(finetune.Method("lora", rank=8), counting, 300)[2]
+    assert full < losses[0] - 1
+    assert losses[-1] < full + 0.05
+
+
+def test_anchor_and_ewc_hold_the_base():
+    base, free, _ = descend(finetune.Method("all"), WINDOWS)
+    fisher = jax.jit(lambda p: finetune.fisher(SMALL.apply, p, WINDOWS))(base)
+    far = _distance(base, free["model"])
+    for method in (finetune.Method("all", anchor=5.0), finetune.Method("all", ewc=100.0)):
+        _, held, _ = descend(method, WINDOWS, base=base, fisher=fisher if method.ewc else None)
+        assert _distance(base, held["model"]) < far
+        np.testing.assert_array_equal(held["fixed"]["base"]["norm"]["scale"], base["norm"]["scale"])
+
+
+def _distance(a, b):
+    parts = jax.tree.map(lambda x, y: ((x - y) ** 2).sum(), a, b)
+    return float(sum(jax.tree.leaves(parts)))
+
+
+def test_fisher_is_the_mean_squared_gradient():
+    base = SMALL.init(jax.random.key(0))
+
+    def total(params, window):
+        log_p = jax.nn.log_softmax(SMALL.apply(params, window[None, :-1]))[0]
+        return -log_p[jnp.arange(LENGTH), window[1:]].sum()
+
+    slope = jax.jit(jax.grad(total))
+    grads = [slope(base, window) for window in WINDOWS]
+    expected = sum(g["mixer_0"]["out"]["kernel"] ** 2 for g in grads) / len(grads) / LENGTH
+    found = jax.jit(lambda p: finetune.fisher(SMALL.apply, p, WINDOWS))(base)["mixer_0"]["out"][
+        "kernel"
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_average_lies_between():
+    a, b = {"w": jnp.zeros(2)}, {"w": jnp.ones(2)}
+    np.testing.assert_allclose(finetune.average(a, b, 0.25)["w"], 0.25)
+
+
+# --- Measuring -----------------------------------------------------------------------------------
+
+
+def test_losses_are_bits_of_the_scored_tokens(source):
+    test = source.measured("s0l0", "test")
+    model = recurrent.build("gru", vocabulary=source.vocabulary, width=8, depth=1)
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
+    scored = test.scored.copy()
+    scored[:, :3] = False
+    found = bydomain.losses(
+        bydomain.meter(model.apply), params, test._replace(scored=scored, units=scored.sum())
+    )
+    for i in range(2):
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], params)
+        log_p = jax.nn.log_softmax(jax.jit(model.apply)(own, test.windows[:, :-1]))
+        picked = np.take_along_axis(np.asarray(log_p), test.windows[:, 1:, None], -1)[..., 0]
+        np.testing.assert_allclose(found["loss"][i], -picked[:, 3:].mean() / np.log(2), rtol=1e-4)
+    assert np.isnan(found["position"][:, :3]).all()
+    np.testing.assert_allclose(found["documents"].sum(1) / scored.sum(), found["loss"], rtol=1e-5)
+
+
+def test_drift_from_itself_is_the_entropy(source):
+    windows = source.measured("s0l0", "test").windows
+    model = recurrent.build("gru", vocabulary=source.vocabulary, width=8, depth=1)
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 1))
+    other = jax.vmap(model.init)(jax.random.split(jax.random.key(1), 1))
+    drift = bydomain.drift_meter(model.apply)
+    p = jax.nn.softmax(model.apply(jax.tree.map(lambda x: x[0], params), windows[:, :-1]))
+    entropy = -(p * jnp.log2(p)).sum(-1)
+    np.testing.assert_allclose(drift((params, params), windows)[0], entropy, rtol=1e-4)
+    assert drift((params, other), windows).mean() > entropy.mean()
+
+
+def test_an_ngram_is_measured_like_a_model(source):
+    model = ngram.fit(source.sequences("s0l1"), order=2, vocabulary=source.vocabulary)
+    test = source.measured("s0l1", "test")
+    found = bydomain.losses(bydomain.ngram_meter(model, 3), None, test)
+    expected = np.mean([-model.log2_probs(window).mean() for window in test.windows])
+    np.testing.assert_allclose(found["loss"], [expected] * 3)
+    assert np.isnan(found["ece"]).all()
+
+
+def test_generation_keeps_the_prompt():
+    params = SMALL.init(jax.random.key(0))
+    prompts = np.asarray(WINDOWS[:, :5])
+    made = bydomain.generate(SMALL.apply, params, prompts, LENGTH, jax.random.key(3))
+    assert made.shape == (4, LENGTH)
+    np.testing.assert_array_equal(made[:, :5], prompts)
+    assert len(np.unique(made[:, 5:])) > 1

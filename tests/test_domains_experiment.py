@@ -1,0 +1,170 @@
+"""experiments/domains.py as a user meets it: the run folder, a cut run, bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_experiments import ROOT, assert_identical, checkpoint, environment, launch
+
+SCRIPT = ROOT / "experiments" / "domains.py"
+SMOKE = f"--flagfile={ROOT / 'experiments' / 'flags' / 'domains_smoke.flags'}"
+ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "lora"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    folder = tmp_path_factory.mktemp("domains") / "run"
+    done = launch(SMOKE, cache, f"--workdir={folder}", script=SCRIPT)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_run_folder_holds_table_claims_and_pictures(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["arms"] == ARMS
+    metrics = summary["metrics"]
+    for arm in ARMS:
+        assert len(metrics[f"{arm}/seen"]["per_seed"]) == 2
+        assert metrics[f"{arm}/excess_seen"]["mean"] > 0
+    for arm in ("tuned", "replay", "lora"):
+        assert {f"{arm}/{name}" for name in ("gain", "forgetting", "drift")} <= set(metrics)
+    assert {claim["id"] for claim in summary["claims"]} >= {"D1", "D6", "D7"}
+    names = {path.name for path in (finished / "plots").iterdir()}
+    assert names == {
+        f"{name}.png"
+        for name in (
+            "diversity", "domains", "front", "few_shot", "position", "curves", "samples",
+        )
+    }  # fmt: skip
+    assert "What is not claimed" in (finished / "report.html").read_text()
+
+
+def test_an_adapted_arm_starts_from_what_its_parent_ended_with(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["trained_on"]["tuned"] == ["s0l0"]
+    before = json.loads((finished / "evaluation" / "many.json").read_text())
+    after = json.loads((finished / "evaluation" / "tuned.json").read_text())
+    gained = np.subtract(before["loss/s0l0"], after["loss/s0l0"])
+    np.testing.assert_allclose(after["gain"], gained)
+    # Four small steps: near where it came from, and far from where a fresh start would be.
+    assert (np.abs(gained) < 0.5).all()
+
+
+def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(finished, folder)
+    for arm in ("tuned", "replay", "lora"):
+        (folder / "evaluation" / f"{arm}.json").unlink()
+        shutil.rmtree(folder / "models" / arm)
+        shutil.rmtree(folder / "checkpoints" / arm / "4")
+    shutil.rmtree(folder / "checkpoints" / "tuned")
+    (folder / "summary.json").unlink()
+    done = launch(SMOKE, cache, f"--workdir={folder}", script=SCRIPT)
+    assert done.returncode == 0, done.stderr
+    for arm in ("tuned", "replay", "lora"):
+        assert_identical(checkpoint(finished, arm, 4), checkpoint(folder, arm, 4))
+        left, right = ((f / "evaluation" / f"{arm}.json").read_text() for f in (finished, folder))
+        assert left == right
+
+
+TRY = """
+import importlib.util, json, sys
+from absl import flags
+from absl.testing import flagsaver
+from genjax.errors import UsageError
+spec = importlib.util.spec_from_file_location("script", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+flags.FLAGS([sys.argv[1]])
+for args in json.loads(sys.stdin.read()):
+    with flagsaver.flagsaver():
+        try:
+            flags.FLAGS([sys.argv[1], *args])
+            module.main()
+            print(json.dumps("accepted"))
+        except (UsageError, flags.Error) as error:
+            print(json.dumps(str(error)))
+"""
+
+CORPUS = "--corpus={folder}"
+BAD = {
+    "unknown parent": (["--arm=a:from=b"], ["--from=b", "neither an arm"]),
+    "later parent": (["--arm=a:from=b", "--arm=b"], ["--from=b"]),
+    "unknown domain": (["--arm=a:domains=s9l9"], ["--domains=s9l9", "s0l0"]),
+    "named twice": (["--arm=a:domains=s0l0+s0l0"], ["--domains=s0l0+s0l0", "twice"]),
+    "weights": (["--arm=a:domains=s0l1+s0l2,mixture=0.5+0.6"], ["--mixture=0.5+0.6", "sum to 1"]),
+    "negative": (["--arm=a:domains=s0l1+s0l2,mixture=-0.5+1.5"], ["--mixture=-0.5+1.5"]),
+    "replay of nothing": (["--arm=a:replay=0.5"], ["--replay=0.5", "--from"]),
+    "lora of nothing": (["--arm=a:train=lora"], ["--train=lora", "--from"]),
+    "other shape": (["--arm=a", "--arm=b:from=a,width=32"], ["--width=32", "--from=a has 64"]),
+    "no recipe": (["--arm=a:rank=3"], ["rank=3", "choices"]),
+    "not causal": (["--arm=a:attention=linformer"], ["--attention=linformer", "not causal"]),
+    "heads": (["--arm=a:heads=3"], ["--heads=3"]),
+    "shots": (["--shots=0,99"], ["--shots=99", "at most 15"]),
+    "shots in words": (["--shots=few"], ["--shots=few"]),
+    "states": (["--states=4"], ["--states=4", "at least 8"]),
+    "ngram tuned": (["--arm=a", "--arm=b:from=a,model=ngram"], ["n-gram"]),
+    "no checkpoint": (["--arm=a:from={folder}"], ["--from=", "no whole checkpoint"]),
+    "no folder": (["--corpus={folder}/none"], ["--corpus", "none"]),
+    "no splits": ([CORPUS], ["torn", "valid.txt"]),
+    "held out": (["--corpus={folder}/good", "--held_out=greek"], ["--held_out=greek", "one"]),
+    "context": (["--corpus={folder}/good", "--context=4096", "--shots="], ["--context=4096"]),
+    "leak": (["--corpus={folder}/leaky", "--held_out=two"], ["two", "one"]),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    rng = np.random.default_rng(0)
+
+    def words(size):
+        return bytes(rng.integers(97, 123, size).astype(np.uint8))
+
+    for corpus in ("good", "leaky"):
+        for name in ("one", "two"):
+            place = folder / corpus / name
+            place.mkdir(parents=True)
+            for split, size in (("train", 3000), ("valid", 600), ("test", 900)):
+                (place / f"{split}.txt").write_bytes(words(size))
+    (folder / "leaky" / "two" / "test.txt").write_bytes(
+        (folder / "leaky" / "one" / "train.txt").read_bytes()[:900]
+    )
+    (folder / "torn").mkdir()
+    (folder / "torn" / "train.txt").write_text("a text without its splits")
+    cases = [
+        [a.replace("{folder}", str(folder)) for a in args]
+        + ["--compile_cache=off", f"--workdir={folder / 'runs' / str(i)}"]
+        for i, (args, _) in enumerate(BAD.values())
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", TRY, str(SCRIPT)],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    runs = {i: folder / "runs" / str(i) for i in range(len(BAD))}
+    return {
+        name: (answer, runs[i]) for i, (name, answer) in enumerate(zip(BAD, answers, strict=True))
+    }
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_one_line(refusals, name):
+    message, place = refusals[name]
+    assert all(part in message for part in BAD[name][1]), message
+    assert "\n" not in message
+    # A base that turns out damaged is found while running; all else before anything is written.
+    assert name == "no checkpoint" or not place.exists()
