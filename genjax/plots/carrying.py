@@ -35,8 +35,11 @@ def _heat(run):
         label = "bits a token above `known`"
     figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.4 + 0.42 * len(arms)), layout="constrained")
     axes = figure.subplots()
-    picture = axes.imshow(losses, cmap="viridis", aspect="auto")
-    middle = (losses.min() + losses.max()) / 2
+    # Arms that overfit on purpose would take the whole scale.
+    usual = [i for i, arm in enumerate(arms) if not summary["recipes"][arm]["limit"]]
+    most = losses[usual].max() if usual else losses.max()
+    picture = axes.imshow(losses, cmap="viridis", aspect="auto", vmax=most)
+    middle = (losses.min() + most) / 2
     for i, arm in enumerate(arms):
         for j, name in enumerate(names):
             trained = name in summary["trained_on"][arm]
