@@ -457,9 +457,11 @@ class Study:
         )
         like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         kept = Checkpoints(folder, keep=1)
-        _, found = kept.restore(like, runs.say)
+        _, found = kept.restore(like, runs.say, set_aside=False)
         kept.close()
-        if found is None:
+        # Orbax reads an array of any shape.
+        shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (like, found)]
+        if found is None or shapes[0] != shapes[1]:
             raise UsageError(
                 f"--arm={arm}: --from={parent}: no whole checkpoint of {len(self.seeds)} seeds and "
                 "of this shape; name a folder <run>/models/<arm>, and that run's shape and seeds"

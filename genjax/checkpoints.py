@@ -37,12 +37,12 @@ class Checkpoints:
         )
         self._manager.save(step, args=items)
 
-    def restore(self, like, say=print):
+    def restore(self, like, say=print, *, set_aside: bool = True):
         """(step, state) of the last whole checkpoint, or (0, None).
 
         like: a state of the same structure. A checkpoint that cannot be read, or whose arrays do
         not have the checksum that was saved with them, is named through `say`, set aside in
-        damaged/, and the one before it is taken.
+        damaged/ (a checkpoint of another run stays: set_aside=False), and the one before it taken.
         """
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
@@ -60,6 +60,9 @@ class Checkpoints:
             except Exception as error:
                 reason = one_line(error)
             source = self.folder / str(step)
+            if not set_aside:
+                say(f"checkpoint {source} cannot be read ({reason})")
+                continue
             aside = self.folder.parent / "damaged" / f"{self.folder.name}-{step}"
             aside.parent.mkdir(exist_ok=True)
             shutil.rmtree(aside, ignore_errors=True)

@@ -104,3 +104,27 @@ def test_between_takes_both_sides():
     assert verdict((1.0, 0.5, 1.05), -math.inf, 1.1) == "supported"
     assert verdict((1.0, math.inf, math.inf), -math.inf, 1.1) == "refuted"
     assert "parts" not in claims.between("X", "x", (1, 1, 1), -math.inf, 2, "exact")
+
+
+def test_a_family_adjusts_its_verdicts():
+    rng = np.random.default_rng(0)
+    strong = claims.claim("A", "", 10 + rng.normal(size=5), np.zeros(5), direction="greater")
+    values = np.array([0.3, 1.9, 1.0, 1.2, 0.1])
+    weak = claims.claim("B", "", values, np.zeros(5), direction="greater")
+    assert strong["verdict"] == weak["verdict"] == "supported"
+    assert weak["p"] == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    others = [
+        claims.claim(name, "", rng.normal(size=5), np.zeros(5), direction="greater")
+        for name in "CDEFGH"
+    ]
+    part = claims.share("S", "", [True] * 9, direction="greater", threshold=0.5)
+    made = claims.family([strong, claims.both("P", "", [weak, part]), *others])
+    assert made[0]["verdict"] == "supported" and made[0]["p_holm"] >= strong["p"]
+    assert made[1]["verdict"] == "inconclusive"
+    assert [p["verdict"] for p in made[1]["parts"]] == ["inconclusive", "supported"]
+
+
+def test_p_values_of_one_seed_and_of_equal_differences():
+    assert claims.claim("A", "", [1.0], [0.0], direction="less")["p"] is None
+    assert claims.claim("A", "", [1.0, 1.0], [0.0, 0.0], direction="less")["p"] == 0
+    assert claims.claim("A", "", [1.0, 1.0], [1.0, 1.0], direction="less")["p"] == 1

@@ -86,7 +86,7 @@ def test_batches_are_a_function_of_seed_and_step(source):
     whole, late = draw(0, 4), draw(2, 2)
     assert whole.shape == (4, 2, 64, LENGTH + 1)
     np.testing.assert_array_equal(whole[2:], late)
-    assert (whole[:, 0] != whole[:, 1]).any()
+    assert (whole[:, 0] != whole[:, 1]).any() and (whole[0] != whole[1]).any()
     pool = {tuple(row) for row in source.draw("s1l2", np.arange(20), 0)}
     share = np.mean([tuple(row) in pool for row in whole.reshape(-1, LENGTH + 1)])
     assert abs(share - 0.75) < 0.1
@@ -115,6 +115,7 @@ def test_examples_are_the_same_query_behind_more_of_the_domain(source):
         assert found.scored.sum() == 20
         query = found.windows[:, 1:][found.scored].reshape(5, 4)
         np.testing.assert_array_equal(query, cases[0].windows[:, 1:5])
+        assert k == 0 or (found.windows[:, 1:5] != query).any(1).all()
         np.testing.assert_array_equal(
             found.windows[:, 1 : 4 * k + 1], cases[3].windows[:, 1 : 4 * k + 1]
         )
@@ -229,6 +230,20 @@ def test_only_what_trains_moves(train):
         assert flat["['mixer_1']['out']['kernel']"] and not flat["['mixer_0']['out']['kernel']"]
     else:
         assert all(flat.values())
+
+
+def test_lora_adds_twice_the_product_to_every_matrix_but_the_embeddings():
+    base = SMALL.init(jax.random.key(0))
+    method = finetune.Method("lora", rank=2)
+    params = finetune.start(jax.random.key(1), base, method)
+    assert len(params["lora"]) == sum(leaf.ndim == 2 for leaf in jax.tree.leaves(base)) - 1
+    name = "['up_1']['kernel']"
+    b = jax.random.normal(jax.random.key(2), (2, 32))
+    params["lora"][name]["b"] = b
+    expected = base["up_1"]["kernel"] + 2 * params["lora"][name]["a"] @ b
+    found = finetune.merged(params, method)
+    np.testing.assert_allclose(found["up_1"]["kernel"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found["down_0"]["kernel"], base["down_0"]["kernel"])
 
 
 def matrices_alone(params, tokens):

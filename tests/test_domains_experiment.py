@@ -81,6 +81,24 @@ def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_pat
         assert left == right
 
 
+SIZES = [
+    "--grid=3", "--seeds=2", "--batch_size=4", "--context=32", "--pool=32", "--documents=8",
+    "--evaluations=1", "--shots=", "--depth=1", "--optimizer=adamw",
+]  # fmt: skip
+
+
+def test_a_model_of_another_run_is_a_base_and_stays_as_it_is(finished, cache, tmp_path):
+    base = finished / "models" / "many"
+    before = sorted(path for path in base.rglob("*"))
+    arm = f"--arm=next:from={base},domains=s0l0,steps=2"
+    done = launch(arm, *SIZES, "--width=16", cache, f"--workdir={tmp_path / 'good'}", script=SCRIPT)
+    assert done.returncode == 0, done.stderr
+    done = launch(arm, *SIZES, "--width=8", cache, f"--workdir={tmp_path / 'bad'}", script=SCRIPT)
+    assert done.returncode == 2, done.stderr
+    assert "no whole checkpoint of 2 seeds and of this shape" in done.stderr.splitlines()[-1]
+    assert sorted(path for path in base.rglob("*")) == before
+
+
 TRY = """
 import importlib.util, json, sys
 from absl import flags

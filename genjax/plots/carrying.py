@@ -12,9 +12,10 @@ LINES = {"known": ("#444444", ":"), "family": ("#009E73", "--"), "seen": ("#D55E
 
 
 def _bases(run):
-    """Arms trained from scratch."""
+    """Arms that start from no other of this run."""
     summary = run["summary"]
-    return [arm for arm in summary["arms"] if not summary["recipes"][arm]["from"]]
+    arms = summary["arms"]
+    return [arm for arm in arms if summary["recipes"][arm]["from"] not in arms]
 
 
 def _band(axes, x, values, **style):
