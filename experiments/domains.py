@@ -10,6 +10,7 @@ the optimum is exact; text comes from a folder.
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -185,7 +186,7 @@ def main():
             if name in TABLE
         },
         "claims": made,
-        "notes": notes(study),
+        "notes": notes(study, found),
         "timing": timing
         | {"compile_s": clock.seconds, "total_s": time.monotonic() - begun}
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
@@ -283,8 +284,11 @@ class Study:
                 raise UsageError(f"{where}: --{key}={recipe[key]} needs --from=<arm>")
         if recipe["train"] != "all" and not parent:
             raise UsageError(f"{where}: --train={recipe['train']} needs --from=<arm>")
-        if recipe["replay"] and parent not in self.arms:
-            raise UsageError(f"{where}: --replay needs the domains of --from: an arm of this run")
+        if recipe["replay"] and not self.old(arm):
+            raise UsageError(
+                f"{where}: --replay={recipe['replay']}: --from has no domains in this run besides "
+                "those that train now"
+            )
         if parent in self.arms:
             base = self.arms[parent]
             changed = [key for key in NETWORK if base[key] != recipe[key]]
@@ -443,6 +447,8 @@ class Study:
         params = jax.device_get(merge(state.params))
         if recipe["average"] < 1:
             params = finetune.average(base, params, recipe["average"])
+        # A run that was killed while measuring has saved it already.
+        shutil.rmtree(run.folder / "models" / arm, ignore_errors=True)
         kept = Checkpoints(run.folder / "models" / arm, keep=1)
         kept.save(recipe["steps"], params)
         kept.close()
@@ -518,11 +524,7 @@ class Study:
             test = source.measured(name, "test")
             by_name[name] = bydomain.losses(measure, params, test)
             if source.lines:
-                known = [n for n in [*new, *old]]
-                lines[name] = {
-                    line: bits[test.scored].reshape(test.scored.shape)
-                    for line, bits in source.lines(name, known, test.windows).items()
-                }
+                lines[name] = source.lines(name, [*new, *old], test.windows)
         row = {}
         groups = {"seen": [*new, *old], "new": new if old else [], "old": old, "unseen": unseen}
         for group, names in groups.items():
@@ -533,6 +535,11 @@ class Study:
             if group in ("seen", "unseen"):
                 row[f"worst_{group}"] = loss.max(0)
                 row[f"ece_{group}"] = np.mean([by_name[name]["ece"] for name in names], 0)
+                # Mean, low and high over documents, the seeds' mean of each.
+                parts = [by_name[name]["documents"].mean(0) for name in names]
+                sizes = [by_name[name]["sizes"] for name in names]
+                bits, sizes = np.concatenate(parts), np.concatenate(sizes)
+                row[f"bootstrap_{group}"] = transfer.bootstrap(bits / sizes, sizes)
             if lines:
                 for line in ("known", "family", "seen"):
                     row[f"{group}_{line}_line"] = np.full(
@@ -582,14 +589,33 @@ class Study:
         gain = [np.subtract(before[f"loss/{n}"], by_name[n]["loss"]) for n in new]
         found = {"gain": np.mean(gain, 0)}
         if old:
-            lost = [np.subtract(by_name[n]["loss"], before[f"loss/{n}"]) for n in old]
-            found["forgetting"] = np.mean(lost, 0)
+            earlier = np.array([before[f"loss/{n}"] for n in old])
+            now = np.array([by_name[n]["loss"] for n in old])
+            found["forgetting"] = [
+                transfer.forgetting(a, b)[1] for a, b in zip(earlier.T, now.T, strict=True)
+            ]
             measure = self.meter(arm, bydomain.drift_meter)
             windows = np.concatenate(
                 [self.source.measured(n, "valid").windows[: _WATCHED.value] for n in old]
             )
             found["drift"] = measure((self.base(run, arm), params), windows).mean((1, 2))
-        return found
+        return found | self.sequence(run, arm, by_name)
+
+    def sequence(self, run, arm, by_name) -> dict:
+        """GEM's three measures, where the arm is the end of a sequence of adaptations."""
+        chain = [arm]
+        while (parent := self.parent(chain[0])) is not None:
+            chain.insert(0, parent)
+        tasks = [self.trained_on(stage) for stage in chain[1:]]
+        if len(tasks) < 2:
+            return {}
+        losses = [run.read_json(f"evaluation/{stage}.json") for stage in chain[:-1]]
+        losses.append({f"loss/{name}": found["loss"] for name, found in by_name.items()})
+        table = np.array(
+            [[np.mean([row[f"loss/{n}"] for n in names], 0) for names in tasks] for row in losses]
+        )
+        found = [transfer.continual(table[..., i]) for i in range(len(self.seeds))]
+        return {f"sequence_{name}": [row[name] for row in found] for name in found[0]}
 
     def few_shot(self, measure, params, names) -> np.ndarray:
         """Bits of an example behind k others of its domain, [seeds, shots]."""
@@ -696,7 +722,7 @@ def take_windows(arrays, windows) -> dict:
 TABLE = (
     "seen", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen", "score",
     "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
-    "ece_unseen",
+    "ece_unseen", "sequence_final", "sequence_backward", "sequence_forward",
 )  # fmt: skip
 
 
@@ -943,7 +969,7 @@ def along(rows, seeds, name) -> np.ndarray:
     )
 
 
-def notes(study) -> list[str]:
+def notes(study, found) -> list[str]:
     """What a reader could take for a claim."""
     lines = [
         "Measured at the last step, whose number was fixed before; nothing was chosen by a test "
@@ -959,6 +985,28 @@ def notes(study) -> list[str]:
         lines.append(
             f"Bits a byte over windows of {_CONTEXT.value} tokens, stride {_STRIDE.value}; every "
             "byte is scored once."
+        )
+    for arm, row in found.items():
+        if "bootstrap_unseen" in row and not study.parent(arm):
+            mean, low, high = row["bootstrap_unseen"]
+            lines.append(
+                f"{arm} on unseen domains, over documents (95% bootstrap, seeds averaged): "
+                f"{mean:.3f} ({low:.3f} to {high:.3f}) bits"
+            )
+    methods = [a for a, row in found.items() if "forgetting" in row and not study.arms[a]["limit"]]
+    starts = {study.parent(arm) for arm in methods}
+    news = {tuple(study.trained_on(arm)) for arm in methods}
+    if len(methods) > 1 and len(starts) == len(news) == 1:
+        (start,), (names,) = starts, news
+        volumes = []
+        for i in range(len(study.seeds)):
+            worst = np.mean([found[start][f"loss/{name}"][i] for name in names])
+            points = np.array([[found[a]["new"][i], found[a]["forgetting"][i]] for a in methods])
+            volumes.append(transfer.hypervolume(points, np.array([worst, 1.0])))
+        mean, low, high = claims.interval(volumes)
+        lines.append(
+            "Hypervolume of the front, against the loss before adaptation and one bit of "
+            f"forgetting: {mean:.3f} ({low:.3f} to {high:.3f}) square bits"
         )
     sizes = {arm: study.size(arm) for arm in study.arms if study.arms[arm]["model"] != "ngram"}
     lines += [

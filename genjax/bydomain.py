@@ -76,7 +76,8 @@ def ngram_meter(model: NGram, seeds: int) -> Callable:
 def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarray]:
     """What one domain costs.
 
-    loss [seeds]: bits a unit. documents [seeds, docs]: bits of each document. position [seeds, t]:
+    loss [seeds]: bits a unit. documents [seeds, docs]: bits of each document, sizes [docs]: scored
+    tokens in it. position [seeds, t]:
     bits at each place of the window, over the windows that score it (nan where none does). ece
     [seeds]: expected calibration error of the likeliest token.
     """
@@ -97,6 +98,7 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
     return {
         "loss": counted.sum((1, 2)) / measured.units,
         "documents": documents,
+        "sizes": np.bincount(which, measured.scored.sum(1)),
         "position": position,
         "ece": np.array(ece),
     }

@@ -11,7 +11,7 @@ from test_experiments import ROOT, assert_identical, checkpoint, environment, la
 
 SCRIPT = ROOT / "experiments" / "domains.py"
 SMOKE = f"--flagfile={ROOT / 'experiments' / 'flags' / 'domains_smoke.flags'}"
-ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "lora"]
+ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,10 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
         assert metrics[f"{arm}/excess_seen"]["mean"] > 0
     for arm in ("tuned", "replay", "lora"):
         assert {f"{arm}/{name}" for name in ("gain", "forgetting", "drift")} <= set(metrics)
+    for name in ("final", "backward", "forward"):
+        assert len(metrics[f"next/sequence_{name}"]["per_seed"]) == 2
+    assert "Hypervolume" not in str(summary["notes"])  # Two starts: no common front.
+    assert "over documents" in str(summary["notes"])
     assert {claim["id"] for claim in summary["claims"]} >= {"D1", "D6", "D7"}
     names = {path.name for path in (finished / "plots").iterdir()}
     assert names == {
@@ -69,8 +73,10 @@ def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_pat
     shutil.copytree(finished, folder)
     for arm in ("tuned", "replay", "lora"):
         (folder / "evaluation" / f"{arm}.json").unlink()
+    for arm in ("tuned", "replay"):
         shutil.rmtree(folder / "models" / arm)
         shutil.rmtree(folder / "checkpoints" / arm / "4")
+    # lora was killed while it was measured.
     shutil.rmtree(folder / "checkpoints" / "tuned")
     (folder / "summary.json").unlink()
     done = launch(SMOKE, cache, f"--workdir={folder}", script=SCRIPT)
@@ -126,6 +132,10 @@ BAD = {
     "named twice": (["--arm=a:domains=s0l0+s0l0"], ["--domains=s0l0+s0l0", "twice"]),
     "weights": (["--arm=a:domains=s0l1+s0l2,mixture=0.5+0.6"], ["--mixture=0.5+0.6", "sum to 1"]),
     "negative": (["--arm=a:domains=s0l1+s0l2,mixture=-0.5+1.5"], ["--mixture=-0.5+1.5"]),
+    "replay of itself": (
+        ["--arm=a", "--arm=b:from=a,replay=0.5"],
+        ["--replay=0.5", "besides those that train now"],
+    ),
     "replay of nothing": (["--arm=a:replay=0.5"], ["--replay=0.5", "--from"]),
     "lora of nothing": (["--arm=a:train=lora"], ["--train=lora", "--from"]),
     "other shape": (["--arm=a", "--arm=b:from=a,width=32"], ["--width=32", "--from=a has 64"]),
