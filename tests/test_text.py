@@ -401,9 +401,7 @@ def test_bytes():
     tokens = text.byte_tokens()
     assert (tokens.vocabulary, tokens.bos) == (257, 256)
     every = np.arange(256, dtype=np.uint8)
-    ids = tokens.encode(every)
-    assert ids.dtype == np.int32 and type(ids) is np.ndarray
-    np.testing.assert_array_equal(ids, every)
+    assert tokens.encode(every) is every
     ids = tokens.encode(array(SAMPLE))
     assert tokens.decode([256, *ids, 256]) == SAMPLE
     assert tokens.decode(array("é")[:1]) == "\N{REPLACEMENT CHARACTER}"
