@@ -10,36 +10,17 @@ the optimum is exact; text comes from a folder.
 
 import json
 import math
-import shutil
 import time
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-import optax.contrib
 from absl import flags
 
-from genjax import (
-    attention,
-    bydomain,
-    claims,
-    finetune,
-    ngram,
-    parallel,
-    recipes,
-    report,
-    runs,
-    steps,
-)
-from genjax.checkpoints import Checkpoints
+from genjax import attention, claims, finetune, ngram, parallel, recipes, report, runs
 from genjax.data import domains, hmm, text
 from genjax.errors import UsageError
 from genjax.metrics import transfer
-from genjax.models import recurrent, transformer
+from genjax.models import recurrent
+from genjax.study import NETWORK, Settings, Study
 
 # Two models count as equal in parameters or FLOPs within this factor.
 ALIKE = 1.15
@@ -122,7 +103,6 @@ flags.DEFINE_float(
 )
 flags.DEFINE_integer("ngram_order", 4, "model=ngram: tokens with the predicted.", lower_bound=1)
 flags.DEFINE_enum("ngram_smoothing", "kneser_ney", ngram.SMOOTHINGS, "model=ngram.")
-NETWORK = ("model", "attention", "window", "width", "depth", "heads")
 METHOD = ("train", "lora_rank", "ewc", "anchor")
 RECIPE = (
     "from", "domains", "mixture", "limit", *NETWORK, "optimizer", "learning_rate", "weight_decay",
@@ -141,9 +121,8 @@ def main():
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("domains")
     runs.enable_compile_cache(FLAGS.compile_cache)
     parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
-    seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
-    source = read_source(arms)
-    study = Study(source, arms, seeds)
+    study = plan(arms)
+    source, seeds = study.source, study.seeds
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=study.disk_needed())
     if finished := run.read_json("summary.json"):
         runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
@@ -207,6 +186,11 @@ def data_name() -> str:
 def read_source(arms: dict) -> domains.Source:
     """The domains. Raises UsageError for what cannot be trained on."""
     if not _CORPUS.value:
+        if _HELD_OUT.value:
+            raise UsageError(
+                f"--held_out={','.join(_HELD_OUT.value)}: needs --corpus=<folder>; the grid holds "
+                "out its diagonal"
+            )
         grid = hmm.grid(
             _GRID.value,
             states=_STATES.value,
@@ -256,465 +240,24 @@ def shots() -> list[int]:
     return found
 
 
-# --- The graph of runs ---------------------------------------------------------------------------
-
-
-class Study:
-    """Arms, each trained from scratch or from another; networks and programs shared where equal."""
-
-    def __init__(self, source: domains.Source, arms: dict, seeds: list[int]):
-        self.source, self.arms, self.seeds = source, arms, seeds
-        self.shots = shots()
-        self._programs, self._models, self._meters = {}, {}, {}
-        for arm in arms:
-            self.check(arm)
-
-    def check(self, arm):
-        """Raises UsageError where a recipe contradicts itself, or names what does not exist."""
-        recipe, where = self.arms[arm], f"--arm={arm}"
-        before = list(self.arms)[: list(self.arms).index(arm)]
-        parent = recipe["from"]
-        if parent and parent not in before and not Path(parent).is_dir():
-            raise UsageError(
-                f"{where}: --from={parent}: neither an arm before it "
-                f"({', '.join(before) or 'there is none'}) nor a folder <run>/models/<arm>"
-            )
-        for key in ("replay", "ewc", "anchor"):
-            if recipe[key] and not parent:
-                raise UsageError(f"{where}: --{key}={recipe[key]} needs --from=<arm>")
-        if recipe["train"] != "all" and not parent:
-            raise UsageError(f"{where}: --train={recipe['train']} needs --from=<arm>")
-        if recipe["replay"] and not self.old(arm):
-            raise UsageError(
-                f"{where}: --replay={recipe['replay']}: --from has no domains in this run besides "
-                "those that train now"
-            )
-        if parent in self.arms:
-            base = self.arms[parent]
-            changed = [key for key in NETWORK if base[key] != recipe[key]]
-            if changed and recipe["model"] != "ngram":
-                raise UsageError(
-                    f"{where}: --{changed[0]}={recipe[changed[0]]}, but --from={parent} has "
-                    f"{base[changed[0]]}; a base gives its own shape"
-                )
-        if "ngram" in (recipe["model"], self.arms.get(parent, {}).get("model")) and parent:
-            raise UsageError(f"{where}: an n-gram is counted, not finetuned; drop --from")
-        self.mixture(arm)
-        if recipe["model"] != "ngram":
-            self.model(arm)
-
-    def trained_on(self, arm) -> list[str]:
-        return domains.select(self.source, self.arms[arm]["domains"])
-
-    def parent(self, arm) -> str | None:
-        """The arm of this run that this one starts from."""
-        found = self.arms[arm]["from"]
-        return found if found in self.arms else None
-
-    def old(self, arm) -> list[str]:
-        """What was trained on before, along the chain, and is not trained on now."""
-        found, now = [], self.trained_on(arm)
-        while (arm := self.parent(arm)) is not None:
-            found += [name for name in self.trained_on(arm) if name not in [*now, *found]]
-        return found
-
-    def mixture(self, arm) -> dict[str, float]:
-        recipe, names = self.arms[arm], self.trained_on(arm)
-        sizes = [self.source.pool(name, recipe["limit"]) for name in names]
-        return domains.weights(
-            names, sizes, recipe["mixture"], recipe["replay"], tuple(self.old(arm))
-        )
-
-    def model(self, arm) -> transformer.Model:
-        recipe = self.arms[arm]
-        key = tuple(recipe[name] for name in NETWORK)
-        if key not in self._models:
-            self._models[key] = build(recipe, self.source.vocabulary)
-        return self._models[key]
-
-    def meter(self, arm, kind):
-        apply = self.model(arm).apply
-        if (kind, apply) not in self._meters:
-            self._meters[kind, apply] = kind(apply)
-        return self._meters[kind, apply]
-
-    def method(self, arm) -> finetune.Method:
-        recipe = self.arms[arm]
-        rank = recipe["lora_rank"] if recipe["train"] == "lora" else 0
-        return finetune.Method(recipe["train"], rank, recipe["ewc"], recipe["anchor"])
-
-    def step(self, arm) -> parallel.Compiled:
-        """The compiled step; arms that differ in data or rate alone share one."""
-        model, method = self.model(arm), self.method(arm)
-
-        def make():
-            loss = finetune.loss(model.apply, method, self.arms[arm]["depth"])
-            return parallel.compile_step(
-                steps.training_step(loss, self.optimizer(arm)),
-                {},
-                self.seeds,
-                FLAGS.batch_size,
-                mode=FLAGS.parallel,
-                how=parallel.plan(convolutions=False, steps_per_call=FLAGS.steps_per_call),
-                take=take_windows,
-            )
-
-        return self.shared(arm, "step", make)
-
-    def begin(self, arm) -> Callable:
-        """(keys, base or None, fisher or None, rate) -> the first state, leaves [seeds, ...]."""
-        model, method = self.model(arm), self.method(arm)
-
-        def one(key, base, fisher, rate):
-            base = model.init(key) if base is None else base
-            params = finetune.start(key, base, method, fisher)
-            return steps.init_state(params, self.optimizer(arm, rate))
-
-        return self.shared(arm, "begin", lambda: jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None))))
-
-    def merge(self, arm) -> Callable:
-        """(parameters of the state, [seeds, ...]) -> the model's."""
-        of = partial(finetune.merged, method=self.method(arm))
-        return self.shared(arm, "merge", lambda: jax.jit(jax.vmap(of)))
-
-    def shared(self, arm, what, make):
-        """What `make` makes, once for all arms that differ in data or rate alone."""
-        recipe = self.arms[arm]
-        names = ("optimizer", "weight_decay", "steps")
-        key = (what, self.model(arm).apply, self.method(arm), *(recipe[name] for name in names))
-        if key not in self._programs:
-            self._programs[key] = make()
-        return self._programs[key]
-
-    def optimizer(self, arm, rate=0.0) -> optax.GradientTransformation:
-        """Its rate is part of the state, so that other rates need no other program."""
-        recipe = self.arms[arm]
-        shape = optax.warmup_cosine_decay_schedule(
-            0.0, 1.0, recipe["steps"] // 20 + 1, recipe["steps"] + 1, end_value=0.05
-        )
-        kinds = {"muon": optax.contrib.muon, "adamw": optax.adamw}
-
-        def make(learning_rate):
-            return optax.chain(
-                optax.clip_by_global_norm(1.0),
-                kinds[recipe["optimizer"]](
-                    lambda count: learning_rate * shape(count),
-                    weight_decay=recipe["weight_decay"],
-                ),
-            )
-
-        inner = optax.inject_hyperparams(make)(learning_rate=rate)
-        return finetune.optimizer(inner, self.method(arm), recipe["depth"])
-
-    def train(self, run, arm):
-        """The parameters [seeds, ...] of a trained arm, on the host; None for an n-gram."""
-        recipe = self.arms[arm]
-        if recipe["model"] == "ngram":
-            return None
-        method = self.method(arm)
-        keys = jax.vmap(jax.random.key)(np.asarray(self.seeds))
-        base = self.base(run, arm) if recipe["from"] else None
-        fisher = self.fisher(arm, base) if method.ewc else None
-        state = jax.device_get(self.begin(arm)(keys, base, fisher, recipe["learning_rate"]))
-        every = max(1, recipe["steps"] // _EVALUATIONS.value)
-        log_every = math.gcd(every, FLAGS.log_every) if FLAGS.log_every else every
-        log_every, save_every = runs.intervals(recipe["steps"], log_every, FLAGS.checkpoint_every)
-        state = runs.train(
-            run,
-            arm,
-            None,
-            None,
-            {},
-            seeds=self.seeds,
-            steps=recipe["steps"],
-            batch_size=FLAGS.batch_size,
-            log_every=log_every,
-            save_every=save_every,
-            how=None,
-            validate=self.watch(arm, method),
-            validate_every=every,
-            batches=domains.batches(
-                self.source,
-                self.mixture(arm),
-                FLAGS.batch_size,
-                seeds=self.seeds,
-                limit=recipe["limit"],
-            ),
-            compiled=self.step(arm),
-            state=state,
-        )
-        merge = self.merge(arm)
-        params = jax.device_get(merge(state.params))
-        if recipe["average"] < 1:
-            params = finetune.average(base, params, recipe["average"])
-        # A run that was killed while measuring has saved it already.
-        shutil.rmtree(run.folder / "models" / arm, ignore_errors=True)
-        kept = Checkpoints(run.folder / "models" / arm, keep=1)
-        kept.save(recipe["steps"], params)
-        kept.close()
-        return params
-
-    def base(self, run, arm):
-        """The trained parameters that an arm starts from."""
-        parent = self.arms[arm]["from"]
-        folder = run.folder / "models" / parent if parent in self.arms else Path(parent)
-        like = jax.eval_shape(
-            jax.vmap(self.model(arm).init), jax.vmap(jax.random.key)(np.asarray(self.seeds))
-        )
-        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-        kept = Checkpoints(folder, keep=1)
-        _, found = kept.restore(like, runs.say, set_aside=False)
-        kept.close()
-        # Orbax reads an array of any shape.
-        shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (like, found)]
-        if found is None or shapes[0] != shapes[1]:
-            raise UsageError(
-                f"--arm={arm}: --from={parent}: no whole checkpoint of {len(self.seeds)} seeds and "
-                "of this shape; name a folder <run>/models/<arm>, and that run's shape and seeds"
-            )
-        return found
-
-    def fisher(self, arm, base):
-        """The diagonal Fisher on the old domains' training text."""
-        names = self.old(arm) or self.trained_on(self.parent(arm) or arm)
-        draw = domains.batches(
-            self.source, domains.weights(names, [1] * len(names), "uniform"), 64, seeds=[0]
-        )
-        return jax.jit(
-            jax.vmap(lambda p: finetune.fisher(self.model(arm).apply, p, draw(0, 1)[0, 0]))
-        )(base)
-
-    def watch(self, arm, method):
-        """Losses along training on the first windows of the valid texts: never the tests."""
-        groups = {"new": self.trained_on(arm), "old": self.old(arm), "unseen": self.source.held_out}
-        groups["unseen"] = [name for name in groups["unseen"] if name not in groups["new"]]
-        windows, scored, owner = [], [], []
-        for group, names in groups.items():
-            for name in names:
-                found = self.source.measured(name, "valid")
-                pick = np.linspace(0, len(found.windows) - 1, _WATCHED.value).astype(int)
-                windows.append(found.windows[pick])
-                scored.append(found.scored[pick])
-                owner += [group] * len(pick)
-        windows, scored, owner = np.concatenate(windows), np.concatenate(scored), np.array(owner)
-        measure = self.meter(arm, bydomain.meter)
-        merge = self.merge(arm)
-
-        def validate(state):
-            bits = measure(jax.device_get(merge(state.params)), windows)[0]
-            return {
-                f"valid_{group}": [
-                    float(row[(owner == group)[:, None] & scored].mean()) for row in bits
-                ]
-                for group, names in groups.items()
-                if names
-            }
-
-        return validate
-
-    # --- Measuring -------------------------------------------------------------------------------
-
-    def measure(self, run, arm, params):
-        """({measure: [seeds]}, arrays of the pictures) of a trained arm."""
-        source, new, old = self.source, self.trained_on(arm), self.old(arm)
-        measure = self.ngram(arm) if params is None else self.meter(arm, bydomain.meter)
-        unseen = [name for name in source.held_out if name not in [*new, *old]]
-        by_name, lines = {}, {}
-        for name in source.names:
-            test = source.measured(name, "test")
-            by_name[name] = bydomain.losses(measure, params, test)
-            if source.lines:
-                lines[name] = source.lines(name, [*new, *old], test.windows)
-        row = {}
-        groups = {"seen": [*new, *old], "new": new if old else [], "old": old, "unseen": unseen}
-        for group, names in groups.items():
-            if not names:
-                continue
-            loss = np.stack([by_name[name]["loss"] for name in names])
-            row[group] = loss.mean(0)
-            if group in ("seen", "unseen"):
-                row[f"worst_{group}"] = loss.max(0)
-                row[f"ece_{group}"] = np.mean([by_name[name]["ece"] for name in names], 0)
-                # Mean, low and high over documents, the seeds' mean of each.
-                parts = [by_name[name]["documents"].mean(0) for name in names]
-                sizes = [by_name[name]["sizes"] for name in names]
-                bits, sizes = np.concatenate(parts), np.concatenate(sizes)
-                row[f"bootstrap_{group}"] = transfer.bootstrap(bits / sizes, sizes)
-            if lines:
-                for line in ("known", "family", "seen"):
-                    row[f"{group}_{line}_line"] = np.full(
-                        len(self.seeds), np.mean([lines[name][line].mean() for name in names])
-                    )
-                row[f"excess_{group}"] = row[group] - row[f"{group}_known_line"]
-        if lines and unseen:
-            row["score"] = transfer.composition_score(
-                row["unseen"], row["unseen_family_line"], row["unseen_seen_line"]
-            )
-        valid = [bydomain.losses(measure, params, source.measured(n, "valid"))["loss"] for n in new]
-        row["valid"] = np.mean(valid, 0)
-        row |= {f"loss/{name}": found["loss"] for name, found in by_name.items()}
-        arrays = {
-            "losses": np.stack([by_name[name]["loss"] for name in source.names], -1),
-            "position_seen": np.mean([by_name[n]["position"] for n in groups["seen"]], 0),
-        }
-        if unseen:
-            arrays["position_unseen"] = np.mean([by_name[n]["position"] for n in unseen], 0)
-        if lines:
-            arrays["known"] = np.array([lines[name]["known"].mean() for name in source.names])
-            for group in ("seen", "unseen"):
-                if groups[group]:
-                    arrays[f"position_{group}_lines"] = np.stack(
-                        [
-                            np.mean([lines[n][line].mean(0) for n in groups[group]], 0)
-                            for line in ("known", "family", "seen")
-                        ]
-                    )
-        if self.parent(arm):
-            row |= self.forgotten(run, arm, params, row, by_name)
-        if self.shots and unseen and params is not None and not self.parent(arm):
-            few = self.few_shot(measure, params, unseen)
-            arrays["few_shot"] = few
-            row["few_shot_gain"] = few[:, 0] - few[:, -1]
-            row["few_shot_area"] = np.array(
-                [transfer.few_shot_area(np.array(self.shots, float), values) for values in few]
-            )
-        if params is not None and _SAMPLES.value:
-            arrays |= self.generated(arm, params)
-        return {name: np.asarray(v, float).tolist() for name, v in row.items()}, arrays
-
-    def forgotten(self, run, arm, params, row, by_name) -> dict:
-        """What the old domains lost, and the new gained, against the arm it started from."""
-        before = run.read_json(f"evaluation/{self.parent(arm)}.json")
-        new, old = self.trained_on(arm), self.old(arm)
-        gain = [np.subtract(before[f"loss/{n}"], by_name[n]["loss"]) for n in new]
-        found = {"gain": np.mean(gain, 0)}
-        if old:
-            earlier = np.array([before[f"loss/{n}"] for n in old])
-            now = np.array([by_name[n]["loss"] for n in old])
-            found["forgetting"] = [
-                transfer.forgetting(a, b)[1] for a, b in zip(earlier.T, now.T, strict=True)
-            ]
-            measure = self.meter(arm, bydomain.drift_meter)
-            windows = np.concatenate(
-                [self.source.measured(n, "valid").windows[: _WATCHED.value] for n in old]
-            )
-            found["drift"] = measure((self.base(run, arm), params), windows).mean((1, 2))
-        return found | self.sequence(run, arm, by_name)
-
-    def sequence(self, run, arm, by_name) -> dict:
-        """GEM's three measures, where the arm is the end of a sequence of adaptations."""
-        chain = [arm]
-        while (parent := self.parent(chain[0])) is not None:
-            chain.insert(0, parent)
-        tasks = [self.trained_on(stage) for stage in chain[1:]]
-        if len(tasks) < 2:
-            return {}
-        losses = [run.read_json(f"evaluation/{stage}.json") for stage in chain[:-1]]
-        losses.append({f"loss/{name}": found["loss"] for name, found in by_name.items()})
-        table = np.array(
-            [[np.mean([row[f"loss/{n}"] for n in names], 0) for names in tasks] for row in losses]
-        )
-        found = [transfer.continual(table[..., i]) for i in range(len(self.seeds))]
-        return {f"sequence_{name}": [row[name] for row in found] for name in found[0]}
-
-    def few_shot(self, measure, params, names) -> np.ndarray:
-        """Bits of an example behind k others of its domain, [seeds, shots]."""
-        totals = np.zeros((len(self.seeds), len(self.shots)))
-        for name in names:
-            cases = domains.examples(self.source, name, self.shots, _EXAMPLE.value, 64, seed=0)
-            for i, k in enumerate(self.shots):
-                totals[:, i] += bydomain.losses(measure, params, cases[k])["loss"]
-        return totals / len(names)
-
-    def generated(self, arm, params) -> dict:
-        """The first seed's continuations of each domain's test text, as text."""
-        size = _CONTEXT.value // 4
-        prompts = np.stack(
-            [self.source.measured(name, "test").windows[0][:size] for name in self.source.names]
-        )
-        first = jax.tree.map(lambda leaf: leaf[0], params)
-        length = min(_CONTEXT.value, size + _SAMPLES.value)
-        made = bydomain.generate(
-            self.model(arm).apply, first, prompts, _CONTEXT.value, jax.random.key(0)
-        )[:, :length]
-        return {
-            "prompts": np.array([self.source.decode(row) for row in prompts]),
-            "generated": np.array([self.source.decode(row[size:]) for row in made]),
-        }
-
-    def ngram(self, arm):
-        """Counted on as many tokens as the networks of this run are trained on."""
-        recipe, names = self.arms[arm], self.trained_on(arm)
-        budget = recipe["steps"] * FLAGS.batch_size * self.source.length // len(names)
-        documents = []
-        for name in names:
-            left = min(budget, recipe["limit"] or budget)
-            for sequence in self.source.sequences(name):
-                if left <= 0:
-                    break
-                documents.append(np.asarray(sequence[: left + 1], np.int32))
-                left -= len(documents[-1]) - 1
-        model = ngram.fit(
-            documents,
-            order=recipe["ngram_order"],
-            vocabulary=self.source.vocabulary,
-            smoothing=recipe["ngram_smoothing"],
-        )
-        return bydomain.ngram_meter(model, len(self.seeds))
-
-    def size(self, arm) -> dict:
-        """Parameters, and FLOPs of a token's training step: six a weight, attention's pairs."""
-        recipe = self.arms[arm]
-        if recipe["model"] == "ngram":
-            return {"parameters": 0, "flops": 0.0}
-        shapes = jax.eval_shape(self.model(arm).init, jax.random.key(0))
-        parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
-        flops = 6.0 * parameters
-        if recipe["model"] == "transformer":
-            cost = variant(recipe).cost.flops * recipe["heads"] * recipe["depth"]
-            flops += 3.5 * cost / _CONTEXT.value
-        return {"parameters": parameters, "flops": flops}
-
-    def disk_needed(self) -> float:
-        """Bytes for two checkpoints of params and moments, and the final model, and 50 MB."""
-        total = sum(self.size(arm)["parameters"] for arm in self.arms)
-        return 5e7 + 4.0 * 9 * len(self.seeds) * total
-
-
-def variant(recipe) -> attention.Variant:
-    return attention.build(
-        recipe["attention"],
-        _CONTEXT.value,
-        recipe["width"] // recipe["heads"],
-        causal=True,
-        window=recipe["window"],
-        dtype=FLAGS.precision,
+def plan(arms: dict) -> Study:
+    """The study that the flags ask for. Raises UsageError where it contradicts itself."""
+    source = read_source(arms)
+    settings = Settings(
+        seeds=list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)),
+        batch_size=FLAGS.batch_size,
+        parallel=FLAGS.parallel,
+        steps_per_call=FLAGS.steps_per_call,
+        precision=FLAGS.precision,
+        log_every=FLAGS.log_every,
+        checkpoint_every=FLAGS.checkpoint_every,
+        evaluations=_EVALUATIONS.value,
+        watched=_WATCHED.value,
+        shots=shots(),
+        example=_EXAMPLE.value,
+        samples=_SAMPLES.value,
     )
-
-
-def build(recipe, vocabulary) -> transformer.Model:
-    dtype = jnp.dtype(FLAGS.precision)
-    shape = {"vocabulary": vocabulary, "width": recipe["width"], "depth": recipe["depth"]}
-    if recipe["model"] != "transformer":
-        return recurrent.build(recipe["model"], dtype=dtype, **shape)
-    if recipe["attention"] in attention.NOT_CAUSAL:
-        raise UsageError(
-            f"--attention={recipe['attention']}: not causal; a language model needs it"
-        )
-    try:
-        return transformer.build(
-            variant(recipe), length=_CONTEXT.value, heads=recipe["heads"], dtype=dtype, **shape
-        )
-    except ValueError as error:
-        raise UsageError(f"--heads={recipe['heads']}: {error}") from error
-
-
-def take_windows(arrays, windows) -> dict:
-    """The batch of windows [b, length + 1]; padding is -1 all over."""
-    del arrays
-    real = windows[:, 0] >= 0
-    tokens = jnp.maximum(windows, 0)
-    return {"tokens": tokens[:, :-1], "target": tokens[:, 1:], "weight": real.astype(jnp.float32)}
+    return Study(source, arms, settings)
 
 
 # --- Claims --------------------------------------------------------------------------------------

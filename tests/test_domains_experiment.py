@@ -150,6 +150,7 @@ BAD = {
     "no folder": (["--corpus={folder}/none"], ["--corpus", "none"]),
     "no splits": ([CORPUS], ["torn", "valid.txt"]),
     "held out": (["--corpus={folder}/good", "--held_out=greek"], ["--held_out=greek", "one"]),
+    "held out of the grid": (["--held_out=brown"], ["--held_out=brown", "--corpus=<folder>"]),
     "context": (["--corpus={folder}/good", "--context=4096", "--shots="], ["--context=4096"]),
     "leak": (["--corpus={folder}/leaky", "--held_out=two"], ["two", "one"]),
 }

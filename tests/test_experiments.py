@@ -282,9 +282,9 @@ for name in files:
         elif "gan" in script:
             module.parse_arms("stacked" in flags.FLAGS.data)
         elif "domains" in script:
-            if not flags.FLAGS.corpus:
+            if not flags.FLAGS.held_out:
                 arms = module.recipes.parse(flags.FLAGS.arm, module.RECIPE)
-                module.Study(module.read_source(arms), arms, [0])
+                module.plan(arms)
         else:
             module.check_flags()
     print(name)
