@@ -107,9 +107,7 @@ def main():
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("attention")
     runs.enable_compile_cache(FLAGS.compile_cache)
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=5e7)
-    if finished := run.read_json("summary.json"):
-        runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is measured again")
-        report.conclude(run, finished, runs.say)
+    if report.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()

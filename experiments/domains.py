@@ -124,9 +124,7 @@ def main():
     study = plan(arms)
     source, seeds = study.source, study.seeds
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=study.disk_needed())
-    if finished := run.read_json("summary.json"):
-        runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
-        report.conclude(run, finished, runs.say)
+    if report.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()

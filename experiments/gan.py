@@ -143,9 +143,7 @@ def main():
     coverage.check_count(_EVAL_SAMPLES.value, 0 if images else len(mixture.means))
     splits = read_images() if images else None
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, splits))
-    if finished := run.read_json("summary.json"):
-        runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
-        report.conclude(run, finished, runs.say)
+    if report.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()

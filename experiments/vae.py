@@ -124,9 +124,7 @@ def main():
     shape = splits["train"]["image"].shape[1:]
     models = {arm: build_model(arm, shape) for arm in arms}
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(models, shape))
-    if finished := run.read_json("summary.json"):
-        runs.say(f"{FLAGS.workdir} holds this very run, finished; nothing is trained again")
-        report.conclude(run, finished, runs.say)
+    if report.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()

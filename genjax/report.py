@@ -206,6 +206,16 @@ def write(folder: str | Path) -> Path:
     return path
 
 
+def finished(run, say) -> bool:
+    """Whether the folder holds this very run, whole; then its report is written again."""
+    summary = run.read_json("summary.json")
+    if summary is None:
+        return False
+    say(f"{run.folder} holds this very run, finished; nothing is computed again")
+    conclude(run, summary, say)
+    return True
+
+
 def conclude(run, summary: dict, say) -> None:
     """Writes the report of a run, and says its verdicts."""
     page = write(run.folder)

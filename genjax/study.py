@@ -320,7 +320,7 @@ class Study:
             test = source.measured(name, "test")
             by_name[name] = bydomain.losses(measure, params, test)
             if source.lines:
-                lines[name] = source.lines(name, [*new, *old], test.windows)
+                lines[name] = source.lines(name, [*new, *old])
         row = {}
         groups = {"seen": [*new, *old], "new": new if old else [], "old": old, "unseen": unseen}
         for group, names in groups.items():

@@ -7,6 +7,13 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(["genjax.losses", "genjax.metrics", "genjax.samplers"], "beartype.beartype")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One compile cache for all processes of a file: they run the same few programs."""
+    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"

@@ -89,7 +89,7 @@ def test_a_killed_sweep_measures_only_what_is_missing(run, tmp_path):
     key = ("arm", "mode", "length", "round")
     assert [again[-1][k] for k in key] == [json.loads(lost)[k] for k in key]
     done = script(SMOKE, f"--workdir={folder}")
-    assert done.returncode == 0 and "nothing is measured again" in done.stderr
+    assert done.returncode == 0 and "nothing is computed again" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,6 @@ ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora"]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
-
-
-@pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("domains") / "run"
     done = launch(SMOKE, cache, f"--workdir={folder}", script=SCRIPT)

@@ -47,12 +47,6 @@ def launch(*args, devices=1, script=SCRIPT, **more):
     )
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """One compile cache for all these processes: they run the same few programs."""
-    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
-
-
 def rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

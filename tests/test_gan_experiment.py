@@ -18,11 +18,6 @@ def gan(*args, **how):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
-
-
-@pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     """The smoke run: three arms, two seeds."""
     folder = tmp_path_factory.mktemp("gan") / "run"

@@ -86,12 +86,14 @@ def test_a_mixture_is_the_posterior_mean(source):
 def test_lines_are_ordered(source):
     training = source.diagonals(2)
     tokens = hmm.documents(source, ["s1l1"], 40, 64, seed=2)[0]
-    bits = {key: value.mean() for key, value in hmm.lines(source, "s1l1", training, tokens).items()}
+    every = hmm.log_probs(source, source.domains, tokens)
+    bits = {key: value.mean() for key, value in hmm.lines(source, "s1l1", training, every).items()}
     assert bits["known"] < bits["family"] < bits["seen"]
     # Naming one of 16 domains costs four bits a document at most.
     assert bits["family"] - bits["known"] < 4 / 64 + 1e-9
     inside = hmm.documents(source, training[:1], 40, 64, seed=2)[0]
-    bits = {k: v.mean() for k, v in hmm.lines(source, training[0], training, inside).items()}
+    every = hmm.log_probs(source, source.domains, inside)
+    bits = {k: v.mean() for k, v in hmm.lines(source, training[0], training, every).items()}
     assert bits["known"] < bits["seen"] < bits["family"]
 
 

@@ -5,6 +5,7 @@ others is predicted from those before it. Windows are drawn on the host by (seed
 or pools that never go to the device as a whole.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class Source(NamedTuple):
     pool: (name, limit) -> how many windows training can draw, of at most `limit` units (0: all).
     draw: (name, index [n], limit) -> windows [n, length + 1]; an index numbers a window.
     measured: (name, split) -> Measured, split `valid` or `test`.
-    lines: (name, training, windows) -> {line: bits [n, length]} where the optimum is known.
+    lines: (name, training) -> {line: bits [n, length]} of the test, where the optimum is known.
     sequences: name -> token sequences of the training split, whole.
     """
 
@@ -67,6 +68,11 @@ def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: i
             )
         return kept[name, split]
 
+    @functools.cache
+    def log_probs(name):
+        """Of the test documents, under every domain: the same for all arms."""
+        return hmm.log_probs(grid, grid.domains, of(name, "test"))
+
     def measured(name, split):
         found = of(name, split)
         scored = np.ones((len(found), length), bool)
@@ -83,7 +89,7 @@ def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: i
         pool=lambda name, limit: min(pool, max(1, limit // length)) if limit else pool,
         draw=lambda name, index, limit: of(name, "train")[index],
         measured=measured,
-        lines=lambda name, training, windows: hmm.lines(grid, name, training, windows),
+        lines=lambda name, training: hmm.lines(grid, name, training, log_probs(name)),
         sequences=lambda name: list(of(name, "train")),
         decode=lambda ids: " ".join(str(i) for i in ids),
     )

@@ -173,16 +173,13 @@ def mixture(log_prob: np.ndarray) -> np.ndarray:
     return np.diff(evidence, prepend=0.0)
 
 
-def lines(
-    source: Grid, name: str, training: list[str], tokens: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The three exact lines of documents [n, t + 1] of a domain: bits [n, t].
+def lines(source: Grid, name: str, training: list[str], every: np.ndarray) -> dict[str, np.ndarray]:
+    """The three exact lines of a domain's documents: bits [n, t].
 
-    known: the domain is given. family: any pair of the grid, uniformly (perfect composition). seen:
-    any pair trained on (perfect memory).
+    every: `log_probs` of them under all domains. known: the domain is given. family: any pair of
+    the grid, uniformly (perfect composition). seen: any pair trained on (perfect memory).
     """
     domains = source.domains
-    every = log_probs(source, domains, tokens)
     inside = [domains.index(other) for other in training]
     return {
         "known": -every[domains.index(name)],
