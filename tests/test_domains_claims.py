@@ -1,0 +1,228 @@
+"""The claims of experiments/domains.py: a verdict must turn where the figures do."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from test_experiments import ROOT
+
+SEEDS = [0, 1, 2, 3]
+NEWS, OLDS = ["new"], ["a", "b", "c"]
+COMMON = {
+    "from": "", "domains": "all", "model": "transformer", "attention": "flash", "window": 32,
+    "width": 64, "depth": 2, "heads": 2, "learning_rate": 0.02, "optimizer": "muon", "train": "all",
+    "lora_rank": 8, "replay": 0.0, "ewc": 0.0, "anchor": 0.0, "limit": 0, "average": 1.0,
+    "steps": 100,
+}  # fmt: skip
+NOISE = np.array([-0.01, 0.0, 0.01, 0.0])
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script as a module; its flags leave with it, for other scripts have some of one name."""
+    before = set(flags.FLAGS)
+    path = ROOT / "experiments" / "domains.py"
+    spec = importlib.util.spec_from_file_location("domains_script", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    flags.FLAGS(["domains.py"])
+    yield module
+    flags.FLAGS.remove_flag_values([name for name in flags.FLAGS if name not in before])
+
+
+class Study:
+    """Recipes and sizes as judge() asks for them; `domains` of a recipe names its domains."""
+
+    def __init__(self, arms, sizes=None):
+        self.arms = {name: COMMON | recipe for name, recipe in arms.items()}
+        self.seeds, self.sizes = SEEDS, sizes or {}
+        self.source = SimpleNamespace(unit="bits", lines=None)
+
+    def trained_on(self, arm):
+        domains = self.arms[arm]["domains"]
+        return [*OLDS, *NEWS] if domains == "all" else domains.split("+")
+
+    def parent(self, arm):
+        return self.arms[arm]["from"] or None
+
+    def old(self, arm):
+        return [name for name in OLDS if name not in self.trained_on(arm)]
+
+    def size(self, arm):
+        return self.sizes.get(arm, {"parameters": 1000, "flops": 1000.0})
+
+
+def around(value):
+    return list(value + NOISE)
+
+
+def verdicts(script, study, found, rows=()):
+    made = script.judge(study, found, list(rows))
+    parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
+    return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
+
+
+def test_more_domains_carry_further(script):
+    study = Study({"few": {"domains": "a"}, "many": {"domains": "a+b+c"}})
+
+    def judged(few, many, few_score, many_score):
+        found = {
+            "few": {"unseen": around(few), "score": around(few_score)},
+            "many": {"unseen": around(many), "score": around(many_score)},
+        }
+        return verdicts(script, study, found)
+
+    assert judged(3.0, 2.0, 0.1, 0.8)["D1"] == "supported"
+    assert judged(2.0, 3.0, 0.1, 0.8)["D1a"] == "refuted"
+    assert judged(3.0, 2.0, 0.4, 0.8)["D1b"] == "refuted"
+    assert judged(3.0, 2.0, 0.1, 0.4)["D1c"] == "refuted"
+
+
+@pytest.mark.parametrize(("id", "measure"), [("D2", "parameters"), ("D2F", "flops")])
+def test_attention_is_held_against_models_of_its_size(script, id, measure):
+    other = {"parameters": "flops", "flops": "parameters"}[measure]
+    small, same, large = ({measure: size, other: 1e9 * i + 1} for i, size in enumerate((9, 10, 20)))
+    study = Study(
+        {"attention": {}, "lstm": {"model": "lstm"}, "wide": {"model": "lstm", "width": 99}},
+        {"attention": small, "lstm": same, "wide": large},
+    )
+    found = {arm: {"unseen": around(2.0)} for arm in study.arms}
+    # Only `lstm` is of the size of `attention`; what `wide` reaches is of no weight.
+    found["wide"]["unseen"] = around(0.5)
+    found["lstm"]["unseen"] = around(2.5)
+    assert verdicts(script, study, found)[id] == "supported"
+    found["lstm"]["unseen"] = around(1.5)
+    assert verdicts(script, study, found)[id] == "refuted"
+
+
+def test_depth_against_width_at_one_size(script):
+    study = Study({"wide": {"depth": 1, "width": 96}, "deep": {"depth": 4, "width": 48}})
+    found = {"wide": {"unseen": around(2.5)}, "deep": {"unseen": around(2.0)}}
+    assert verdicts(script, study, found)["D3"] == "supported"
+    found = {"wide": {"unseen": around(2.0)}, "deep": {"unseen": around(2.5)}}
+    assert verdicts(script, study, found)["D3"] == "refuted"
+    study.sizes = {"wide": {"parameters": 2000, "flops": 1.0}}
+    assert "D3" not in verdicts(script, study, found)
+
+
+def tuned(**recipe):
+    return {"from": "base", "domains": "new"} | recipe
+
+
+def results(new, forgetting, valid=1.0, **losses):
+    found = {"new": new, "forgetting": forgetting, "valid": valid, "gain": 3.0 - new}
+    found |= {f"loss/{name}": new for name in NEWS} | {f"loss/{name}": 1.0 for name in OLDS}
+    return {name: around(value) for name, value in (found | losses).items()}
+
+
+def test_over_finetuning_turns_and_costs(script):
+    study = Study({"base": {}, "long": tuned(limit=100)})
+    found = {"base": {}, "long": results(2.0, 1.0)}
+
+    def judged(new, old, forgetting=1.0):
+        rows = [
+            {"arm": "long", "seed": s, "step": 10 * k, "valid_new": n + NOISE[s], "valid_old": o}
+            for s in SEEDS
+            for k, (n, o) in enumerate(zip(new, old, strict=True))
+        ]
+        found["long"] |= {"forgetting": around(forgetting)}
+        return verdicts(script, study, found, rows)
+
+    turned, rises = [3.0, 2.0, 2.5], [1.0, 2.0, 2.5]
+    jitter = [[value + 0.001 * k for k, value in enumerate(row)] for row in (turned, rises)]
+    assert judged(*jitter)["D5"] == "supported"
+    assert judged(turned, rises, -1.0)["D5a"] == "refuted"
+    # Where the lowest loss is the last, nothing turned.
+    assert judged([3.0, 2.5, 2.0], rises)["D5b"] == "inconclusive"
+    assert judged(turned, [1.0, 2.5, 2.0])["D5c"] == "refuted"
+
+
+def test_lora_is_judged_at_the_rate_its_valid_text_prefers(script):
+    study = Study(
+        {
+            "base": {},
+            "all": tuned(),
+            "low": tuned(train="lora", learning_rate=0.1),
+            "high": tuned(train="lora", learning_rate=0.2),
+        }
+    )
+    found = {
+        "base": {},
+        "all": results(1.0, 2.0),
+        "low": results(1.5, 1.0, valid=1.0),
+        "high": results(0.5, 3.0, valid=2.0),
+    }
+    judged = verdicts(script, study, found)
+    assert (judged["D7a"], judged["D7b"]) == ("supported", "supported")
+    found["low"]["valid"], found["high"]["valid"] = around(2.0), around(1.0)
+    judged = verdicts(script, study, found)
+    assert (judged["D7a"], judged["D7b"]) == ("refuted", "refuted")
+
+
+def test_replay_is_judged_by_the_share_of_the_gap_it_closes(script):
+    study = Study({"base": {"steps": 1}, "none": tuned(), "some": tuned(replay=0.05)})
+    study.arms["joint"] = study.arms["none"] | {"domains": "all"}
+
+    def judged(old_some):
+        old = {"none": 2.0, "some": old_some, "joint": 1.0}
+        found = {"base": {}} | {
+            arm: results(1.0, 0.5, **{f"loss/{name}": value for name in OLDS})
+            for arm, value in old.items()
+        }
+        # Seeds that move together leave the difference alone, up to a little noise.
+        for name in OLDS:
+            found["some"][f"loss/{name}"] += 0.01 * NOISE
+        return verdicts(script, study, found)["D8"]
+
+    assert judged(1.2) == "supported"
+    assert judged(1.8) == "refuted"
+
+
+def test_a_front_of_one_method_is_no_balance(script):
+    study = Study({"base": {}, "x": tuned(), "y": tuned(replay=0.5), "z": tuned(ewc=1.0)})
+    study.seeds = list(range(20))
+
+    def judged(forgetting):
+        found = {"base": {}}
+        for arm, new, forgot in zip("xyz", (1.0, 1.5, 2.0), forgetting, strict=True):
+            found[arm] = {"new": [new] * 20, "forgetting": [forgot] * 20, "gain": [0.0] * 20}
+            found[arm] |= {"valid": [0.0] * 20}
+            found[arm] |= {f"loss/{name}": [0.0] * 20 for name in (*NEWS, *OLDS)}
+        return verdicts(script, study, found)["D9"]
+
+    assert judged((3.0, 2.0, 1.0)) == "supported"
+    assert judged((1.0, 2.0, 3.0)) == "refuted"
+
+
+def test_far_domains_gain_most(script, tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"d{i}" for i in range(8)]
+    shared = rng.integers(97, 123, 4000)
+    corpus = {}
+    for i, name in enumerate(names):
+        # The further, the fewer of its bytes are from the text that all have.
+        alone = rng.integers(97, 123, 4000)
+        corpus[name] = np.concatenate([shared[: 500 * (8 - i)], alone[: 500 * i]]).astype(np.uint8)
+        place = tmp_path / name
+        place.mkdir()
+        for split in ("train", "valid", "test"):
+            (place / f"{split}.txt").write_bytes(corpus[name].tobytes())
+    study = Study({"base": {"domains": "+".join(names)}})
+    study.arms |= {f"to_{name}": COMMON | tuned(domains=name) for name in names}
+    study.old = lambda arm: [name for name in names if name != study.arms[arm]["domains"]]
+
+    def judged(sign):
+        found = {"base": {}}
+        for i, name in enumerate(names):
+            found[f"to_{name}"] = {
+                "gain": around(sign * i), "forgetting": around(1.0), "new": around(1.0),
+                "valid": around(1.0), **{f"loss/{other}": around(1.0) for other in names},
+            }  # fmt: skip
+        with flagsaver.flagsaver(corpus=str(tmp_path)):
+            return verdicts(script, study, found)["D4"]
+
+    assert judged(1) == "supported"
+    assert judged(-1) == "refuted"
