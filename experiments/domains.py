@@ -57,6 +57,9 @@ _BASE = flags.DEFINE_integer("base", 16, "Base tokens.", lower_bound=1)
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 32, "Tokens of the grid.", lower_bound=2)
 _SHARED = flags.DEFINE_integer("shared", 4, "Base tokens named alike everywhere.", lower_bound=0)
 _GRID_SEED = flags.DEFINE_integer("grid_seed", 0, "Draws the grid.", lower_bound=0)
+_CHAINS = flags.DEFINE_integer(
+    "chains", 0, "Order-1 chains beside the grid, far domains to adapt to.", lower_bound=0
+)
 _POOL = flags.DEFINE_integer("pool", 2048, "Documents of a domain to train on.", lower_bound=1)
 _DOCUMENTS = flags.DEFINE_integer("documents", 32, "The same to measure on.", lower_bound=2)
 _CONTEXT = flags.DEFINE_integer("context", 128, "Tokens of a window.", lower_bound=8)
@@ -74,7 +77,8 @@ flags.DEFINE_string(
     "domains",
     "seen",
     "What is trained on: names and groups joined by '+', '-' before those to leave out. Groups: "
-    "seen (all but the held out), all, on the grid diagonals<n> (n pairs of every structure).",
+    "seen (all but the held out), all, on the grid diagonals<n> (n pairs of every structure); "
+    "chain0 and so on are in neither.",
 )
 flags.DEFINE_string(
     "mixture", "uniform", "Uniform, proportional, temperature:<T>, or weights joined by '+'."
@@ -198,7 +202,11 @@ def read_source(arms: dict) -> domains.Source:
             seed=_GRID_SEED.value,
         )
         return domains.from_grid(
-            grid, length=_CONTEXT.value, pool=_POOL.value, documents=_DOCUMENTS.value
+            grid,
+            length=_CONTEXT.value,
+            pool=_POOL.value,
+            documents=_DOCUMENTS.value,
+            far=_CHAINS.value,
         )
     corpus = text.read(_CORPUS.value, tfds_dir=_TFDS_DIR.value)
     for name in _HELD_OUT.value:

@@ -1,27 +1,16 @@
 """The attention script from end to end: a run's files, its continuation, and bad input."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import shutil
 
 import pytest
+import scripts
 
-ROOT = Path(__file__).parent.parent
-SMOKE = "--flagfile=experiments/flags/attention_smoke.flags"
+SMOKE = scripts.smoke("attention")
 
 
 def script(*arguments):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    return subprocess.run(
-        [sys.executable, "experiments/attention.py", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return scripts.launch("attention", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +22,7 @@ def run(tmp_path_factory):
 
 
 def rows(folder):
-    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [row for row in found if "mode" in row]
+    return [row for row in scripts.rows(folder) if "mode" in row]
 
 
 def test_a_run_holds_points_fits_probes_claims_and_pictures(run):
@@ -74,7 +62,7 @@ def test_every_point_is_timed_once_a_round(run):
 
 def test_a_killed_sweep_measures_only_what_is_missing(run, tmp_path):
     folder = tmp_path / "run"
-    subprocess.run(["cp", "-r", run, folder], check=True)
+    shutil.copytree(run, folder)
     (folder / "summary.json").unlink()
     before = rows(folder)
     lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -92,26 +80,33 @@ def test_a_killed_sweep_measures_only_what_is_missing(run, tmp_path):
     assert done.returncode == 0 and "nothing is computed again" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    (
-        (["--lengths=128,64"], "--lengths=128,64: must ascend"),
-        (["--variants=full,sparse"], "--variants=sparse: unknown; choose from full"),
-        (["--variants=bigbird", "--lengths=64,100"], "does not divide the length 100"),
-        (["--implementation=cudnn"], "--implementation=cudnn: needs a GPU"),
-        (["--widths=24"], "--widths=24: --head_dim=16 does not divide it"),
-        (["--cores=999"], "--cores=999: this process may run on cores"),
-        (["--recall_pairs=30"], "--recall_pairs=30: at most 10 fit"),
-        (["--variants=linformer", "--causal"], "linformer: is not causal"),
+BAD = {
+    "order": (["--lengths=128,64"], ["--lengths=128,64: must ascend"]),
+    "variant": (
+        ["--variants=full,sparse"],
+        ["--variants=sparse: unknown; choose from full"],
     ),
-    ids=lambda value: value[0].strip("-").split("=")[0] if isinstance(value, list) else "",
-)
-def test_bad_input_gets_one_line(flags, said, tmp_path):
-    done = script(SMOKE, f"--workdir={tmp_path / 'run'}", *flags)
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1 and said in lines[0]
-    assert not (tmp_path / "run").exists()
+    "block": (
+        ["--variants=bigbird", "--lengths=64,100"],
+        ["does not divide the length 100"],
+    ),
+    "cudnn": (["--implementation=cudnn"], ["--implementation=cudnn: needs a GPU"]),
+    "width": (["--widths=24"], ["--widths=24: --head_dim=16 does not divide it"]),
+    "cores": (["--cores=999"], ["--cores=999: this process may run on cores"]),
+    "pairs": (["--recall_pairs=30"], ["--recall_pairs=30: at most 10 fit"]),
+    "causal": (["--variants=linformer", "--causal"], ["linformer: is not causal"]),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    cases = {name: [SMOKE, *args] for name, (args, _) in BAD.items()}
+    return scripts.refusals("attention", cases, tmp_path_factory.mktemp("refusals"))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_one_line(refusals, name):
+    scripts.assert_refused(refusals[name], BAD[name][1])
 
 
 def test_what_does_not_fit_is_predicted_and_skipped(tmp_path):

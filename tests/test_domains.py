@@ -40,6 +40,38 @@ def test_splits_of_the_grid_share_no_document(source):
     assert (rows[:, 0] == source.bos).all()
 
 
+def test_lines_are_ordered():
+    grid = hmm.grid(4, states=8, base=16, vocabulary=32, shared=4)
+    source = domains.from_grid(grid, length=64, pool=1, documents=40, far=2)
+    training = grid.diagonals(2)
+
+    def bits(name):
+        return {line: value.mean() for line, value in source.lines(name, training).items()}
+
+    unseen, seen, far = bits("s1l1"), bits(training[0]), bits("chain1")
+    assert unseen["known"] < unseen["family"] < unseen["seen"]
+    # Naming one of 16 domains costs four bits a document at most.
+    assert unseen["family"] - unseen["known"] < 4 / 64 + 1e-9
+    assert seen["known"] < seen["seen"] < seen["family"]
+    # A chain shares nothing with the grid: learning its rows beats remembering the grid's.
+    assert far["known"] < far["family"] < far["seen"]
+    assert far["family"] < np.log2(32)
+
+
+def test_chains_are_neither_seen_nor_held_out():
+    grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4)
+    source = domains.from_grid(grid, length=LENGTH, pool=20, documents=6, far=2)
+    assert source.names[-2:] == ["chain0", "chain1"]
+    for spec in ("seen", "all"):
+        assert not any("chain" in name for name in domains.select(source, spec))
+    assert domains.select(source, "chain1+s0l0") == ["chain1", "s0l0"]
+    rows = np.concatenate(
+        [source.measured("chain1", split).windows for split in ("valid", "test")]
+        + [source.draw("chain1", np.arange(20), 0), source.draw("chain0", np.arange(20), 0)]
+    )
+    assert len(np.unique(rows, axis=0)) == len(rows)
+
+
 @pytest.mark.parametrize(
     ("spec", "found"),
     [

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scripts
 from absl import flags
 from absl.testing import flagsaver
-from test_experiments import ROOT
 
 SEEDS = [0, 1, 2, 3]
 NEWS, OLDS = ["new"], ["a", "b", "c"]
@@ -24,8 +24,7 @@ NOISE = np.array([-0.01, 0.0, 0.01, 0.0])
 def script():
     """The script as a module; its flags leave with it, for other scripts have some of one name."""
     before = set(flags.FLAGS)
-    path = ROOT / "experiments" / "domains.py"
-    spec = importlib.util.spec_from_file_location("domains_script", path)
+    spec = importlib.util.spec_from_file_location("script", scripts.path("domains"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     flags.FLAGS(["domains.py"])

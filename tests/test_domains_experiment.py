@@ -2,22 +2,24 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from test_experiments import ROOT, assert_identical, checkpoint, environment, launch
+import scripts
+from scripts import assert_identical, checkpoint
 
-SCRIPT = ROOT / "experiments" / "domains.py"
-SMOKE = f"--flagfile={ROOT / 'experiments' / 'flags' / 'domains_smoke.flags'}"
+SMOKE = scripts.smoke("domains")
 ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora"]
+
+
+def launch(*args):
+    return scripts.launch("domains", *args)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("domains") / "run"
-    done = launch(SMOKE, cache, f"--workdir={folder}", script=SCRIPT)
+    done = launch(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -74,7 +76,7 @@ def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_pat
     # lora was killed while it was measured.
     shutil.rmtree(folder / "checkpoints" / "tuned")
     (folder / "summary.json").unlink()
-    done = launch(SMOKE, cache, f"--workdir={folder}", script=SCRIPT)
+    done = launch(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     for arm in ("tuned", "replay", "lora"):
         assert_identical(checkpoint(finished, arm, 4), checkpoint(folder, arm, 4))
@@ -92,32 +94,13 @@ def test_a_model_of_another_run_is_a_base_and_stays_as_it_is(finished, cache, tm
     base = finished / "models" / "many"
     before = sorted(path for path in base.rglob("*"))
     arm = f"--arm=next:from={base},domains=s0l0,steps=2"
-    done = launch(arm, *SIZES, "--width=16", cache, f"--workdir={tmp_path / 'good'}", script=SCRIPT)
+    done = launch(arm, *SIZES, "--width=16", cache, f"--workdir={tmp_path / 'good'}")
     assert done.returncode == 0, done.stderr
-    done = launch(arm, *SIZES, "--width=8", cache, f"--workdir={tmp_path / 'bad'}", script=SCRIPT)
+    done = launch(arm, *SIZES, "--width=8", cache, f"--workdir={tmp_path / 'bad'}")
     assert done.returncode == 2, done.stderr
     assert "no whole checkpoint of 2 seeds and of this shape" in done.stderr.splitlines()[-1]
     assert sorted(path for path in base.rglob("*")) == before
 
-
-TRY = """
-import importlib.util, json, sys
-from absl import flags
-from absl.testing import flagsaver
-from genjax.errors import UsageError
-spec = importlib.util.spec_from_file_location("script", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-flags.FLAGS([sys.argv[1]])
-for args in json.loads(sys.stdin.read()):
-    with flagsaver.flagsaver():
-        try:
-            flags.FLAGS([sys.argv[1], *args])
-            module.main()
-            print(json.dumps("accepted"))
-        except (UsageError, flags.Error) as error:
-            print(json.dumps(str(error)))
-"""
 
 CORPUS = "--corpus={folder}"
 BAD = {
@@ -170,31 +153,13 @@ def refusals(tmp_path_factory):
     )
     (folder / "torn").mkdir()
     (folder / "torn" / "train.txt").write_text("a text without its splits")
-    cases = [
-        [a.replace("{folder}", str(folder)) for a in args]
-        + ["--compile_cache=off", f"--workdir={folder / 'runs' / str(i)}"]
-        for i, (args, _) in enumerate(BAD.values())
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", TRY, str(SCRIPT)],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    runs = {i: folder / "runs" / str(i) for i in range(len(BAD))}
-    return {
-        name: (answer, runs[i]) for i, (name, answer) in enumerate(zip(BAD, answers, strict=True))
-    }
+    cases = {name: args for name, (args, _) in BAD.items()}
+    return scripts.refusals("domains", cases, folder)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_one_line(refusals, name):
-    message, place = refusals[name]
-    assert all(part in message for part in BAD[name][1]), message
-    assert "\n" not in message
-    # A base that turns out damaged is found while running; all else before anything is written.
-    assert name == "no checkpoint" or not place.exists()
+    code, said, place = refusals[name]
+    if name == "no checkpoint":
+        place /= "none"  # A base that turns out damaged is found while running.
+    scripts.assert_refused((code, said, place), BAD[name][1])

@@ -2,19 +2,18 @@
 
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scripts
 from PIL import Image
-from test_experiments import ROOT, assert_identical, checkpoint, launch, rows
+from scripts import assert_identical, checkpoint, rows
 
-SCRIPT = ROOT / "experiments" / "gan.py"
-SMOKE = f"--flagfile={ROOT / 'experiments' / 'flags' / 'gan_smoke.flags'}"
+SMOKE = scripts.smoke("gan")
 
 
 def gan(*args, **how):
-    return launch(*args, script=SCRIPT, **how)
+    return scripts.launch("gan", *args, **how)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_
     """A run cut after its first arm, in the midst of the second's files."""
     folder = tmp_path / "cut"
     args = [SMOKE, cache, f"--workdir={folder}"]
-    assert gan(*args).returncode == 0
+    shutil.copytree(finished, folder)
     for name in ("summary.json", "evaluation/pacgan2.json", "evaluation/rpgan_r1r2.json"):
         (folder / name).unlink()
     saved = sorted((folder / "checkpoints" / "rpgan_r1r2").iterdir(), key=lambda p: p.name)
@@ -147,26 +146,13 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("refusals")
-
-    def attempt(item):
-        name, (args, _) = item
-        place = folder / name.replace(" ", "_")
-        base = [f"--workdir={place}", "--compile_cache=off"]
-        return name, (gan(*base, *args, devices=4 if name == "pmap" else 1), place)
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(pool.map(attempt, BAD.items()))
+    cases = {name: args for name, (args, _) in BAD.items()}
+    return scripts.refusals("gan", cases, tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_one_line(refusals, name):
-    done, place = refusals[name]
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert all(part in lines[0] for part in BAD[name][1]), lines[0]
-    assert not place.exists() or not any(place.iterdir())
+    scripts.assert_refused(refusals[name], BAD[name][1])
 
 
 def test_pmap_runs_the_whole_script(finished, cache, tmp_path):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genjax.data import hmm, text
+from genjax.data import chains, hmm, text
 from genjax.errors import UsageError
 
 
@@ -31,16 +31,22 @@ class Measured(NamedTuple):
 class Source(NamedTuple):
     """The domains of an experiment.
 
+    held_out: never trained on unless an arm names them: what `unseen` means.
+    far: the same, of another kind, and no part of `unseen`.
     groups: names of several at once, for `select`.
     pool: (name, limit) -> how many windows training can draw, of at most `limit` units (0: all).
     draw: (name, index [n], limit) -> windows [n, length + 1]; an index numbers a window.
     measured: (name, split) -> Measured, split `valid` or `test`.
     lines: (name, training) -> {line: bits [n, length]} of the test, where the optimum is known.
+        known: the domain is given. family: only its kind is, any pair of the grid, or any chain
+        (perfect composition, perfect learning in context). seen: any domain trained on (perfect
+        memory).
     sequences: name -> token sequences of the training split, whole.
     """
 
     names: list[str]
     held_out: list[str]
+    far: list[str]
     groups: dict[str, list[str]]
     vocabulary: int
     bos: int
@@ -54,24 +60,42 @@ class Source(NamedTuple):
     decode: Callable
 
 
-def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: int = 0) -> Source:
-    """Documents of the grid: `pool` of each domain to train on, `documents` to measure on."""
+def from_grid(
+    grid: hmm.Grid, *, length: int, pool: int, documents: int, far: int = 0, seed: int = 0
+) -> Source:
+    """Documents of the grid: `pool` of each domain to train on, `documents` to measure on.
+
+    far: chains beside it, over the same vocabulary.
+    """
     kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
-    kept = {}
+    kept, wide = {}, chains.draw(far, grid.vocabulary)
+    others = [f"chain{i}" for i in range(far)]
+    names = [*grid.domains, *others]
 
     def of(name, split):
         if (name, split) not in kept:
             stream, count = kinds[split]
-            own = 1 + grid.domains.index(name)
-            (kept[name, split],) = hmm.documents(
-                grid, [name], count, length, (seed * 3 + stream) * 10_000 + own
-            )
+            own = (seed * 3 + stream) * 10_000 + 1 + names.index(name)
+            if name in others:
+                found = chains.documents(wide[others.index(name)], count, length, own)
+            else:
+                (found,) = hmm.documents(grid, [name], count, length, own)
+            kept[name, split] = found
         return kept[name, split]
 
     @functools.cache
     def log_probs(name):
         """Of the test documents, under every domain: the same for all arms."""
-        return hmm.log_probs(grid, grid.domains, of(name, "test"))
+        found = hmm.log_probs(grid, grid.domains, of(name, "test"))
+        return np.concatenate([found, chains.log_probs(wide, of(name, "test"))])
+
+    def lines(name, training):
+        every = log_probs(name)
+        family = hmm.mixture(every[: len(grid.domains)])
+        if name in others:
+            family = chains.predictive(of(name, "test"), grid.vocabulary)
+        seen = hmm.mixture(every[[names.index(other) for other in training]])
+        return {"known": -every[names.index(name)], "family": -family, "seen": -seen}
 
     def measured(name, split):
         found = of(name, split)
@@ -79,8 +103,9 @@ def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: i
         return Measured(found, scored, scored.size, np.arange(len(found)))
 
     return Source(
-        names=grid.domains,
+        names=names,
         held_out=grid.held_out(),
+        far=others,
         groups={f"diagonals{n}": grid.diagonals(n) for n in range(1, len(grid.transition))},
         vocabulary=grid.vocabulary + 1,
         bos=grid.vocabulary,
@@ -89,7 +114,7 @@ def from_grid(grid: hmm.Grid, *, length: int, pool: int, documents: int, seed: i
         pool=lambda name, limit: min(pool, max(1, limit // length)) if limit else pool,
         draw=lambda name, index, limit: of(name, "train")[index],
         measured=measured,
-        lines=lambda name, training: hmm.lines(grid, name, training, log_probs(name)),
+        lines=lines,
         sequences=lambda name: list(of(name, "train")),
         decode=lambda ids: " ".join(str(i) for i in ids),
     )
@@ -146,6 +171,7 @@ def from_text(
     return Source(
         names=list(corpus),
         held_out=held_out,
+        far=[],
         groups={},
         vocabulary=tokens.vocabulary,
         bos=tokens.bos,
@@ -166,14 +192,17 @@ def select(source: Source, spec: str) -> list[str]:
     """The domains that a spec names, in order.
 
     Names and groups joined by `+`, and `-` before those to leave out. Groups: `seen`, all that are
-    not held out; `all`; on the grid `diagonals<n>`, the pairs of n cyclic diagonals. Raises
-    UsageError for a name that does not exist, or one named twice.
+    not held out; `all`, those too; on the grid `diagonals<n>`, the pairs of n cyclic diagonals. The
+    chains are in neither of the first two.
+
+    Raises UsageError for a name that does not exist, or one named twice.
     """
     whole, *without = spec.split("-")
     names = []
     for part in whole.split("+"):
         if part in ("seen", "all"):
-            names += [n for n in source.names if part == "all" or n not in source.held_out]
+            near = [name for name in source.names if name not in source.far]
+            names += [n for n in near if part == "all" or n not in source.held_out]
         else:
             names += source.groups.get(part, [part])
     for name in [*names, *without]:

@@ -171,18 +171,3 @@ def mixture(log_prob: np.ndarray) -> np.ndarray:
     nats = np.cumsum(log_prob, -1) * np.log(2)
     evidence = (logsumexp(nats, 0) - np.log(len(nats))) / np.log(2)
     return np.diff(evidence, prepend=0.0)
-
-
-def lines(source: Grid, name: str, training: list[str], every: np.ndarray) -> dict[str, np.ndarray]:
-    """The three exact lines of a domain's documents: bits [n, t].
-
-    every: `log_probs` of them under all domains. known: the domain is given. family: any pair of
-    the grid, uniformly (perfect composition). seen: any pair trained on (perfect memory).
-    """
-    domains = source.domains
-    inside = [domains.index(other) for other in training]
-    return {
-        "known": -every[domains.index(name)],
-        "family": -mixture(every),
-        "seen": -mixture(every[inside]),
-    }

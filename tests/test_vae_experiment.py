@@ -1,20 +1,15 @@
-"""The script as a user meets it: whole processes, their files, their exit codes."""
+"""experiments/vae.py as a user meets it: whole processes, their files, their exit codes."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
+from scripts import assert_identical, checkpoint, rows
 
-ROOT = Path(__file__).parent.parent
-SCRIPT = str(ROOT / "experiments" / "vae.py")
-FLAGFILES = sorted((ROOT / "experiments" / "flags").glob("*.flags"))
 TINY = [
     "--steps=40",
     "--log_every=10",
@@ -28,44 +23,8 @@ TINY = [
 ]
 
 
-def command(*args, script=SCRIPT):
-    return [sys.executable, str(script), *map(str, args)]
-
-
-def environment(devices=1, **more):
-    flag = f"--xla_force_host_platform_device_count={devices}"
-    return os.environ | {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"} | more
-
-
-def launch(*args, devices=1, script=SCRIPT, **more):
-    return subprocess.run(
-        command(*args, script=script),
-        capture_output=True,
-        text=True,
-        env=environment(devices, **more),
-        timeout=300,
-    )
-
-
-def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def checkpoint(folder, arm, step):
-    """The arrays of a checkpoint, by path."""
-    import orbax.checkpoint as ocp
-
-    path = (folder / "checkpoints" / arm / str(step) / "state").absolute()
-    import jax
-
-    flat, _ = jax.tree_util.tree_flatten_with_path(ocp.StandardCheckpointer().restore(path))
-    return {jax.tree_util.keystr(key): np.asarray(leaf) for key, leaf in flat}
-
-
-def assert_identical(left, right):
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+def launch(*args, **how):
+    return scripts.launch("vae", *args, **how)
 
 
 @pytest.fixture(scope="module")
@@ -90,25 +49,15 @@ def test_run_folder_holds_what_a_run_promises(compared):
     assert len(list((compared / "plots").glob("*.png"))) >= 7
 
 
-def test_flags_txt_repeats_the_run(compared, cache, tmp_path):
-    again = launch(f"--flagfile={compared / 'flags.txt'}", cache, f"--workdir={tmp_path / 'again'}")
+def test_flags_txt_repeats_the_run_and_compiles_nothing(compared, cache, tmp_path):
+    folder = tmp_path / "again"
+    again = launch(f"--flagfile={compared / 'flags.txt'}", cache, f"--workdir={folder}")
     assert again.returncode == 0, again.stderr
-    assert_identical(checkpoint(compared, "vae", 40), checkpoint(tmp_path / "again", "vae", 40))
-    left, right = (
-        json.loads((folder / "summary.json").read_text())["metrics"]
-        for folder in (compared, tmp_path / "again")
-    )
-    assert left == right
-
-
-def test_second_start_compiles_nothing(compared, cache, tmp_path):
-    folder = tmp_path / "second"
-    done = launch("--compare=ae,vae", *TINY, cache, f"--workdir={folder}")
-    timing = json.loads((folder / "summary.json").read_text())["timing"]
-    assert done.returncode == 0
-    assert timing["cache_misses"] == 0 and timing["cache_hits"] > 10
-    first = json.loads((compared / "summary.json").read_text())["timing"]
-    assert first["cache_misses"] > 10
+    assert_identical(checkpoint(compared, "vae", 40), checkpoint(folder, "vae", 40))
+    left, right = (json.loads((f / "summary.json").read_text()) for f in (compared, folder))
+    assert left["metrics"] == right["metrics"]
+    assert left["timing"]["cache_misses"] > 10
+    assert right["timing"]["cache_misses"] == 0 and right["timing"]["cache_hits"] > 10
 
 
 def test_finished_run_is_not_trained_again(compared, cache):
@@ -134,9 +83,9 @@ def uninterrupted(tmp_path_factory, cache):
 
 def kill_after_a_checkpoint(folder, cache, delay):
     process = subprocess.Popen(
-        command(*KILLED, cache, f"--workdir={folder}"),
+        scripts.command("vae", *KILLED, cache, f"--workdir={folder}"),
         stderr=subprocess.DEVNULL,
-        env=environment(),
+        env=scripts.environment(),
     )
     saved = folder / "checkpoints" / "vae"
     deadline = time.monotonic() + 120
@@ -220,27 +169,18 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("refusals")
-
-    def attempt(item):
-        name, (args, _) = item
-        place = folder / name.replace(" ", "_")
-        base = [f"--workdir={place}", "--compile_cache=off"]
-        devices = 4 if name == "pmap" else 1
-        return name, (launch(*base, *args, devices=devices), place)
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(pool.map(attempt, BAD.items()))
+    cases = {name: args for name, (args, _) in BAD.items()}
+    return scripts.refusals("vae", cases, tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_one_line(refusals, name):
-    done, place = refusals[name]
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert all(part in lines[0] for part in BAD[name][1]), lines[0]
-    assert not place.exists() or not any(place.iterdir())
+    scripts.assert_refused(refusals[name], BAD[name][1])
+
+
+def test_a_refusal_is_the_same_in_a_process_of_its_own(refusals, tmp_path):
+    done = launch(*BAD["latent"][0], f"--workdir={tmp_path / 'run'}", "--compile_cache=off")
+    assert (done.returncode, done.stderr.strip()) == refusals["latent"][:2]
 
 
 def test_another_configuration_is_refused(compared, cache):
@@ -257,48 +197,3 @@ def test_folder_that_is_no_run_is_refused(cache, tmp_path):
     done = launch("--model=ae", *TINY, cache, f"--workdir={tmp_path}")
     assert done.returncode == 2 and "no run" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-PARSE = """
-import importlib.util, sys
-from absl import flags
-from absl.testing import flagsaver
-script, *files = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("script", script)
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-flags.FLAGS([script])
-for name in files:
-    with flagsaver.flagsaver():
-        flags.FLAGS([script, f"--flagfile={name}"])
-        if "vae" in script:
-            module.parse_arms()
-        elif "gan" in script:
-            module.parse_arms("stacked" in flags.FLAGS.data)
-        elif "domains" in script:
-            if not flags.FLAGS.held_out:
-                arms = module.recipes.parse(flags.FLAGS.arm, module.RECIPE)
-                module.plan(arms)
-        else:
-            module.check_flags()
-    print(name)
-"""
-
-
-@pytest.mark.parametrize("name", ["vae", "gan", "attention", "domains"])
-def test_flagfiles_parse(name):
-    script = ROOT / "experiments" / f"{name}.py"
-    starts = {"vae": ("vae_", "iwae_")}.get(name, (f"{name}_",))
-    files = [f for f in FLAGFILES if f.name.startswith(starts)]
-    for file in files:
-        command = f"python experiments/{name}.py --flagfile=experiments/flags/{file.name}"
-        assert command in file.read_text(), f"no command in the header of {file.name}"
-    done = subprocess.run(
-        [sys.executable, "-c", PARSE, str(script), *map(str, files)],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == list(map(str, files))

@@ -1,0 +1,119 @@
+"""What the tests of the experiments share: whole processes, run folders, refusals."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+FLAGS = ROOT / "experiments" / "flags"
+
+
+def path(name):
+    return ROOT / "experiments" / f"{name}.py"
+
+
+def smoke(name):
+    return f"--flagfile={FLAGS / f'{name}_smoke.flags'}"
+
+
+def environment(devices=1, **more):
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    return os.environ | {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"} | more
+
+
+def command(name, *args):
+    return [sys.executable, str(path(name)), *map(str, args)]
+
+
+def launch(name, *args, devices=1, **more):
+    """Runs experiments/<name>.py to its end in a process of its own."""
+    return subprocess.run(
+        command(name, *args),
+        capture_output=True,
+        text=True,
+        env=environment(devices, **more),
+        timeout=300,
+    )
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoint(folder, arm, step):
+    """The arrays of a checkpoint, by path."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    place = (folder / "checkpoints" / arm / str(step) / "state").absolute()
+    flat, _ = jax.tree_util.tree_flatten_with_path(ocp.StandardCheckpointer().restore(place))
+    return {jax.tree_util.keystr(key): np.asarray(leaf) for key, leaf in flat}
+
+
+def assert_identical(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+# Imports cost seconds and a refusal none: one process imports, and forks for each case before any
+# device is started.
+FORK = """
+import importlib.util, json, os, sys
+script, places = sys.argv[1], json.loads(sys.stdin.read())
+spec = importlib.util.spec_from_file_location("script", script)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+codes = []
+for args, devices, said in places:
+    child = os.fork()
+    if not child:
+        stream = os.open(said, os.O_WRONLY | os.O_CREAT)
+        os.dup2(stream, 1), os.dup2(stream, 2)
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+        sys.argv = [script, *args]
+        module.runs.launch(module.main)
+        os._exit(0)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+
+
+def refusals(name, cases, folder):
+    """{case: (exit code, what it said, its --workdir)} of {case: arguments} that a script refuses.
+
+    `{folder}` in an argument stands for the folder. A case named `pmap` sees four devices.
+    """
+    places, runs = [], {case: folder / case.replace(" ", "_") for case in cases}
+    for case, args in cases.items():
+        args = [arg.replace("{folder}", str(folder)) for arg in args]
+        # The case's own --workdir, if it has one, is the later and counts.
+        args = [f"--workdir={runs[case]}", "--compile_cache=off", *args]
+        said = folder / f"{case.replace(' ', '_')}.said"
+        places.append((args, 4 if case == "pmap" else 1, str(said)))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK, str(path(name))],
+        input=json.dumps(places),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = json.loads(done.stdout)
+    said = [Path(place[-1]).read_text().strip() for place in places]
+    return dict(zip(cases, zip(codes, said, runs.values(), strict=True), strict=True))
+
+
+def assert_refused(refusal, parts):
+    """Exit code 2, one line that holds all parts, and nothing written."""
+    code, said, place = refusal
+    assert code == 2, said
+    assert "\n" not in said, said
+    assert all(part in said for part in parts), said
+    assert not place.exists() or not any(place.iterdir())
