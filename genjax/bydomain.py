@@ -11,6 +11,7 @@ import numpy as np
 
 from genjax.data.domains import Measured
 from genjax.metrics import transfer
+from genjax.models.transformer import Model
 from genjax.ngram import NGram
 
 CHUNK = 32
@@ -104,18 +105,34 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
     }
 
 
-def generate(apply: Callable, params, prompts: np.ndarray, length: int, key) -> np.ndarray:
-    """Continuations drawn from the model: prompts [n, p] to [n, length], temperature 1."""
+def generate(model: Model, params, prompts: np.ndarray, length: int, key) -> np.ndarray:
+    """Continuations drawn from the model: prompts [n, p] to [n, length], temperature 1.
+
+    Token by token where the model can, at a cost that is linear in the length for a recurrent net
+    and for all but attention's products; otherwise by whole passes.
+    """
     size = prompts.shape[1]
     tokens = jnp.zeros((len(prompts), length), jnp.int32).at[:, :size].set(prompts)
 
+    def put(i, tokens, logits):
+        """Tokens i, drawn behind the prompt."""
+        drawn = jax.random.categorical(jax.random.fold_in(key, i), logits)
+        return tokens.at[:, i].set(jnp.where(i < size, tokens[:, i], drawn))
+
     @jax.jit
-    def run(params, tokens):
+    def by_token(params, tokens):
+        def body(i, carry):
+            tokens, memory = carry
+            logits, memory = model.step(params, memory, tokens[:, i - 1])
+            return put(i, tokens, logits), memory
+
+        return jax.lax.fori_loop(1, length, body, (tokens, model.begin(len(prompts))))[0]
+
+    @jax.jit
+    def by_pass(params, tokens):
         def body(i, tokens):
-            logits = apply(params, tokens)[:, i - 1]
-            drawn = jax.random.categorical(jax.random.fold_in(key, i), logits)
-            return tokens.at[:, i].set(drawn)
+            return put(i, tokens, model.apply(params, tokens)[:, i - 1])
 
         return jax.lax.fori_loop(size, length, body, tokens)
 
-    return np.asarray(run(params, tokens))
+    return np.asarray((by_token if model.step else by_pass)(params, tokens))

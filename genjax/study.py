@@ -433,7 +433,7 @@ class Study:
         first = jax.tree.map(lambda leaf: leaf[0], params)
         length = min(self.source.length, size + self.settings.samples)
         made = bydomain.generate(
-            self.model(arm).apply, first, prompts, self.source.length, jax.random.key(0)
+            self.model(arm), first, prompts, self.source.length, jax.random.key(0)
         )[:, :length]
         return {
             "prompts": np.array([self.source.decode(row) for row in prompts]),

@@ -195,6 +195,22 @@ def test_no_model_sees_the_future(name):
     assert (found[-1] > 0).sum() > 2
 
 
+@pytest.mark.parametrize("name", ["flash", "longformer", *recurrent.LAYERS])
+def test_token_by_token_is_the_whole_pass(name):
+    model = MODELS[name]
+    params = model.init(jax.random.key(1))
+    tokens = jax.random.randint(jax.random.key(2), (3, LENGTH), 0, LENGTH)
+    whole = jax.jit(model.apply)(params, tokens)
+    memory, step = model.begin(3), jax.jit(model.step)
+    for i in range(LENGTH):
+        logits, memory = step(params, memory, tokens[:, i])
+        np.testing.assert_allclose(logits, whole[:, i], atol=1e-5)
+
+
+def test_what_cannot_go_token_by_token_says_so():
+    assert all(MODELS[name].step is None for name in ("performer", "linear"))
+
+
 def test_state_space_layer_is_its_recurrence():
     layer = recurrent.StateSpace(4, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (2, 6, 4))
@@ -376,7 +392,9 @@ def test_an_ngram_is_measured_like_a_model(source):
 def test_generation_keeps_the_prompt():
     params = SMALL.init(jax.random.key(0))
     prompts = np.asarray(WINDOWS[:, :5])
-    made = bydomain.generate(SMALL.apply, params, prompts, LENGTH, jax.random.key(3))
+    made = bydomain.generate(SMALL, params, prompts, LENGTH, jax.random.key(3))
     assert made.shape == (4, LENGTH)
     np.testing.assert_array_equal(made[:, :5], prompts)
     assert len(np.unique(made[:, 5:])) > 1
+    whole = bydomain.generate(SMALL._replace(step=None), params, prompts, LENGTH, jax.random.key(3))
+    np.testing.assert_array_equal(made, whole)

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.models.transformer import Model, Network
+from genjax.models.transformer import Model, Network, one_by_one
 
 
 class LSTM(nn.Module):
@@ -19,6 +19,7 @@ class LSTM(nn.Module):
 
     width: int
     dtype: jnp.dtype
+    kept: bool = False
 
     @nn.compact
     def __call__(self, x):
@@ -33,8 +34,9 @@ class LSTM(nn.Module):
             hidden = jax.nn.sigmoid(show) * jnp.tanh(cell)
             return (cell, hidden), hidden
 
-        empty = jnp.zeros((len(x), self.width), gates.dtype)
-        _, out = jax.lax.scan(step, (empty, empty), gates.swapaxes(0, 1))
+        before = _before(self, (2, len(x), self.width), gates.dtype)
+        after, out = jax.lax.scan(step, tuple(before), gates.swapaxes(0, 1))
+        _keep(self, jnp.stack(after))
         return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="out")(
             out.swapaxes(0, 1)
         )
@@ -45,6 +47,7 @@ class GRU(nn.Module):
 
     width: int
     dtype: jnp.dtype
+    kept: bool = False
 
     @nn.compact
     def __call__(self, x):
@@ -60,8 +63,9 @@ class GRU(nn.Module):
             hidden = keep * hidden + (1 - keep) * new
             return hidden, hidden
 
-        empty = jnp.zeros((len(x), self.width), gates.dtype)
-        _, out = jax.lax.scan(step, empty, gates.swapaxes(0, 1))
+        before = _before(self, (len(x), self.width), gates.dtype)
+        after, out = jax.lax.scan(step, before, gates.swapaxes(0, 1))
+        _keep(self, after)
         return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="out")(
             out.swapaxes(0, 1)
         )
@@ -76,6 +80,7 @@ class StateSpace(nn.Module):
 
     width: int
     dtype: jnp.dtype
+    kept: bool = False
 
     @nn.compact
     def __call__(self, x):
@@ -87,7 +92,10 @@ class StateSpace(nn.Module):
         def join(early, late):
             return early[0] * late[0], early[1] * late[0] + late[1]
 
-        _, state = jax.lax.associative_scan(join, (keep, added), axis=1)
+        carried, state = jax.lax.associative_scan(join, (keep, added), axis=1)
+        if self.kept:
+            state += carried * _before(self, (len(x), 1, self.width), state.dtype)
+            _keep(self, state[:, -1:])
         out = state.astype(parts.dtype) * nn.silu(show)
         return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="out")(out)
 
@@ -96,6 +104,18 @@ def _recurrent_kernel(module, gates):
     init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
     kernel = module.param("kernel", init, (module.width, gates * module.width))
     return kernel.astype(module.dtype)
+
+
+def _before(module, shape, dtype):
+    """The state before the first token: zeros, or what the token before it left."""
+    if not module.kept:
+        return jnp.zeros(shape, dtype)
+    return module.variable("memory", "state", jnp.zeros, shape, dtype).value
+
+
+def _keep(module, state):
+    if module.kept:
+        module.put_variable("memory", "state", state)
 
 
 # Which layer, and whether a feed-forward part follows it.
@@ -112,10 +132,17 @@ def build(
 ) -> Model:
     """A recurrent language model, `kind` of LAYERS."""
     layer, feed_forward = LAYERS[kind]
+    make = functools.partial(
+        Network, vocabulary, width=width, depth=depth, dtype=dtype, feed_forward=feed_forward
+    )
     mixer = functools.partial(layer, width, dtype)
-    network = Network(vocabulary, mixer, width, depth, dtype, feed_forward)
+    network = make(mixer)
 
     def init(key):
         return network.init(key, jnp.zeros((1, 2), jnp.int32))["params"]
 
-    return Model(init, lambda params, tokens: network.apply({"params": params}, tokens))
+    def apply(params, tokens):
+        return network.apply({"params": params}, tokens)
+
+    begin, step = one_by_one(make(functools.partial(mixer, kept=True)))
+    return Model(init, apply, None, begin, step)

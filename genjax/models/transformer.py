@@ -13,50 +13,85 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.attention import Variant
+from genjax.attention import Variant, blocks, full
+
+BASE = 10_000.0
 
 
 class Model(NamedTuple):
     """init: key -> params. apply: (params, tokens [b, n]) -> logits [b, n, vocabulary], float32.
 
     heads: (params, tokens) -> q, k, v of the last layer, [b, n, heads, dim]; None without any.
+    begin, step: the same token by token: begin(b) is the memory before the first, of all sequences,
+        and step(params, memory, tokens [b]) -> (logits [b, vocabulary], memory). A transformer
+        keeps keys and values, a recurrent net its state; None where a variant cannot.
     """
 
     init: Callable
     apply: Callable
     heads: Callable | None = None
+    begin: Callable | None = None
+    step: Callable | None = None
 
 
-def rotate(x: jax.Array, base: float = 10_000.0) -> jax.Array:
-    """Rotary embedding of x [b, n, heads, dim] by its position, dim even (RoFormer, eq. 34)."""
+def rotate(x: jax.Array, place: jax.Array | None = None, length: int = 0) -> jax.Array:
+    """Rotary embedding of x [b, n, heads, dim] by its position, dim even (RoFormer, eq. 34).
+
+    place: the position of the one token of x, of `length` there are; None: n positions from 0.
+    """
     half = x.shape[-1] // 2
     # On the host, once: XLA:CPU computes them again for every head and row.
-    angles = np.arange(x.shape[1])[:, None, None] * base ** (-np.arange(half) / half)
+    positions = np.arange(x.shape[1] if place is None else length)
+    angles = positions[:, None, None] * BASE ** (-np.arange(half) / half)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    if place is not None:
+        cos, sin = jnp.asarray(cos)[place][None], jnp.asarray(sin)[place][None]
     left, right = x[..., :half], x[..., half:]
     out = jnp.concatenate([left * cos - right * sin, left * sin + right * cos], -1)
     return out.astype(x.dtype)
 
 
 class SelfAttention(nn.Module):
-    """Projections around a variant; what it draws or learns beside them is a parameter."""
+    """Projections around a variant; what it draws or learns beside them is a parameter.
+
+    kept: positions whose keys and values are kept, for one token at a time; 0: all tokens at once.
+    """
 
     variant: Variant
     heads: int
     dtype: jnp.dtype
+    kept: int = 0
 
     @nn.compact
     def __call__(self, x):
         batch, length, width = x.shape
         qkv = nn.Dense(3 * width, use_bias=False, dtype=self.dtype, name="qkv")(x)
         q, k, v = jnp.split(qkv.reshape(batch, length, 3 * self.heads, -1), 3, 2)
-        q, k = rotate(q), rotate(k)
-        self.sow("intermediates", "heads", (q, k, v))
         extra = self.param("extra", self.variant.init)
-        if not self.variant.trained:
-            extra = jax.tree.map(jax.lax.stop_gradient, extra)
-        out = self.variant.attend(q, k, v, extra=extra).reshape(x.shape)
-        return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(out)
+        if self.kept:
+            out = self.next(q, k, v)
+        else:
+            q, k = rotate(q), rotate(k)
+            self.sow("intermediates", "heads", (q, k, v))
+            if not self.variant.trained:
+                extra = jax.tree.map(jax.lax.stop_gradient, extra)
+            out = self.variant.attend(q, k, v, extra=extra)
+        return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(out.reshape(x.shape))
+
+    def next(self, q, k, v):
+        """One query against the keys so far that the variant's pattern gives it."""
+        shape = (q.shape[0], self.kept, *q.shape[2:])
+        place = self.variable("memory", "place", jnp.zeros, (), jnp.int32)
+        keys = self.variable("memory", "keys", jnp.zeros, shape, k.dtype)
+        values = self.variable("memory", "values", jnp.zeros, shape, v.dtype)
+        at = place.value
+        q, k = rotate(q, at, self.kept), rotate(k, at, self.kept)
+        keys.value = jax.lax.dynamic_update_slice(keys.value, k, (0, at, 0, 0))
+        values.value = jax.lax.dynamic_update_slice(values.value, v, (0, at, 0, 0))
+        place.value = at + 1
+        seen = jnp.asarray(blocks.dense_mask(self.variant.pattern) > 0)[at]
+        mask = jnp.broadcast_to(seen, shape[:2])
+        return full.make(self.kept, q.shape[-1]).attend(q, keys.value, values.value, mask=mask)
 
 
 class Network(nn.Module):
@@ -106,8 +141,9 @@ def build(
     """
     if width % (2 * heads):
         raise ValueError(f"{heads} heads do not cut a width of {width} into even parts")
+    make = functools.partial(Network, vocabulary, width=width, depth=depth, dtype=dtype)
     mixer = functools.partial(SelfAttention, variant, heads, dtype)
-    network = Network(vocabulary, mixer, width, depth, dtype)
+    network = make(mixer)
 
     def init(key):
         return network.init(key, jnp.zeros((1, length), jnp.int32))["params"]
@@ -119,4 +155,25 @@ def build(
         _, found = network.apply({"params": params}, tokens, mutable=["intermediates"])
         return found["intermediates"][f"mixer_{depth - 1}"]["heads"][0]
 
-    return Model(init, apply, last_heads)
+    by_token = (None, None)
+    if variant.pattern is not None:
+        by_token = one_by_one(make(functools.partial(mixer, kept=length)))
+    return Model(init, apply, last_heads, *by_token)
+
+
+def one_by_one(network: Network) -> tuple[Callable, Callable]:
+    """`begin` and `step` of a model whose mixers keep a collection `memory`."""
+
+    def begin(batch):
+        shapes = jax.eval_shape(
+            network.init, jax.random.key(0), jax.ShapeDtypeStruct((batch, 1), jnp.int32)
+        )
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes["memory"])
+
+    def step(params, memory, tokens):
+        logits, found = network.apply(
+            {"params": params, "memory": memory}, tokens[:, None], mutable=["memory"]
+        )
+        return logits[:, 0], found["memory"]
+
+    return begin, step
