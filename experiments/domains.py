@@ -65,6 +65,9 @@ _DOCUMENTS = flags.DEFINE_integer("documents", 32, "The same to measure on.", lo
 _CONTEXT = flags.DEFINE_integer("context", 128, "Tokens of a window.", lower_bound=8)
 _SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4", "8"], "Examples in context; empty: none.")
 _EXAMPLE = flags.DEFINE_integer("example", 8, "Tokens of an example.", lower_bound=1)
+_DYNAMIC = flags.DEFINE_list(
+    "dynamic", [], "Rates of dynamic evaluation; the training domains' valid text chooses."
+)
 _EVALUATIONS = flags.DEFINE_integer("evaluations", 5, "Along training.", lower_bound=1)
 _WATCHED = flags.DEFINE_integer("watched", 8, "Windows a domain measured there.", lower_bound=1)
 _SAMPLES = flags.DEFINE_integer("samples", 0, "Tokens generated a domain.", lower_bound=0)
@@ -246,6 +249,16 @@ def shots() -> list[int]:
     return found
 
 
+def rates() -> list[float]:
+    try:
+        found = [float(part) for part in _DYNAMIC.value if part]
+    except ValueError as error:
+        raise UsageError(f"--dynamic={','.join(_DYNAMIC.value)}: numbers") from error
+    if any(not 0 <= rate < math.inf for rate in found):
+        raise UsageError(f"--dynamic={','.join(_DYNAMIC.value)}: rates of 0 or more")
+    return found
+
+
 def plan(arms: dict) -> Study:
     """The study that the flags ask for. Raises UsageError where it contradicts itself."""
     source = read_source(arms)
@@ -261,6 +274,7 @@ def plan(arms: dict) -> Study:
         watched=_WATCHED.value,
         shots=shots(),
         example=_EXAMPLE.value,
+        dynamic=rates(),
         samples=_SAMPLES.value,
     )
     return Study(source, arms, settings)
@@ -271,12 +285,14 @@ def plan(arms: dict) -> Study:
 TABLE = (
     "seen", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen", "score",
     "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
-    "ece_unseen", "sequence_final", "sequence_backward", "sequence_forward",
+    "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate", "sequence_final",
+    "sequence_backward", "sequence_forward",
 )  # fmt: skip
 
 
 def unit(name: str, source) -> str:
-    return "" if name in ("score", "ece_seen", "ece_unseen") else source.unit
+    plain = ("score", "ece_seen", "ece_unseen", "dynamic_rate")
+    return "" if name in plain else source.unit
 
 
 def judge(study: Study, found: dict, rows: list[dict]) -> list[dict]:
@@ -421,7 +437,7 @@ def judge_finetuning(study, of, compare, rows, found) -> list[dict]:
             break
     made += judge_lora(study, of, compare, tuned)
     made += judge_replay(study, of, compare, tuned, plain)
-    methods = [arm for arm in tuned if not arms[arm]["limit"]]
+    methods = rivals(study, found)
     if len(methods) > 2:
         hits = []
         for i in range(len(study.seeds)):
@@ -430,6 +446,16 @@ def judge_finetuning(study, of, compare, rows, found) -> list[dict]:
         text = "Learning and keeping are a balance: more than one method lies on the front"
         made.append(claims.share("D9", text, hits, direction="greater", threshold=0.5))
     return made
+
+
+def rivals(study, found) -> list[str]:
+    """The most arms that adapt one start to the same domains, each in its way."""
+    groups = {}
+    for arm, row in found.items():
+        if "forgetting" in row and not study.arms[arm]["limit"]:
+            key = (study.parent(arm), *study.trained_on(arm))
+            groups.setdefault(key, []).append(arm)
+    return max(groups.values(), key=len, default=[])
 
 
 def judge_distance(study, of, plain) -> list[dict]:
@@ -542,11 +568,9 @@ def notes(study, found) -> list[str]:
                 f"{arm} on unseen domains, over documents (95% bootstrap, seeds averaged): "
                 f"{mean:.3f} ({low:.3f} to {high:.3f}) bits"
             )
-    methods = [a for a, row in found.items() if "forgetting" in row and not study.arms[a]["limit"]]
-    starts = {study.parent(arm) for arm in methods}
-    news = {tuple(study.trained_on(arm)) for arm in methods}
-    if len(methods) > 1 and len(starts) == len(news) == 1:
-        (start,), (names,) = starts, news
+    methods = rivals(study, found)
+    if len(methods) > 1:
+        start, names = study.parent(methods[0]), study.trained_on(methods[0])
         volumes = []
         for i in range(len(study.seeds)):
             worst = np.mean([found[start][f"loss/{name}"][i] for name in names])

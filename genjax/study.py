@@ -48,6 +48,7 @@ class Settings(NamedTuple):
     watched: int
     shots: list[int]
     example: int
+    dynamic: list[float]
     samples: int
 
 
@@ -374,6 +375,8 @@ class Study:
             row["few_shot_area"] = np.array(
                 [transfer.few_shot_area(np.array(self.shots, float), values) for values in few]
             )
+        if self.settings.dynamic and params is not None and not self.parent(arm):
+            row |= self.dynamic(arm, params, groups)
         if params is not None and self.settings.samples:
             arrays |= self.generated(arm, params)
         return {name: np.asarray(v, float).tolist() for name, v in row.items()}, arrays
@@ -412,6 +415,23 @@ class Study:
         )
         found = [transfer.continual(table[..., i]) for i in range(len(self.seeds))]
         return {f"sequence_{name}": [row[name] for row in found] for name in found[0]}
+
+    def dynamic(self, arm, params, groups) -> dict:
+        """Dynamic evaluation, at the rate that the training domains' valid texts prefer."""
+        measure = self.meter(arm, bydomain.dynamic_meter)
+
+        def over(names, split, rate):
+            return np.mean(
+                [measure(params, self.source.measured(name, split), rate) for name in names], 0
+            )
+
+        rates = self.settings.dynamic
+        rate = min(rates, key=lambda rate: over(groups["seen"], "valid", rate).mean())
+        found = {"dynamic_rate": np.full(len(self.seeds), rate)}
+        for group in ("seen", "unseen"):
+            if groups[group]:
+                found[f"dynamic_{group}"] = over(groups[group], "test", rate)
+        return found
 
     def few_shot(self, measure, params, names) -> np.ndarray:
         """Bits of an example behind k others of its domain, [seeds, shots]."""

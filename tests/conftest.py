@@ -1,11 +1,10 @@
-"""Four virtual CPU devices, and shapes checked at run time in the pure functions."""
+"""Four virtual CPU devices, quick compiling, and shapes checked at run time in pure functions."""
 
 import os
 
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
-)
-os.environ["JAX_PLATFORMS"] = "cpu"
+import scripts
+
+os.environ |= scripts.environment(devices=4)  # Before jax starts.
 
 import pytest
 from jaxtyping import install_import_hook

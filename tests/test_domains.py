@@ -380,6 +380,33 @@ def test_drift_from_itself_is_the_entropy(source):
     assert drift((params, other), windows).mean() > entropy.mean()
 
 
+def test_dynamic_evaluation_scores_a_window_before_it_learns_it(source):
+    model = recurrent.build("ssm", vocabulary=source.vocabulary, width=8, depth=1)
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
+    test = source.measured("s0l1", "test")
+    # Of the last window half a part counts.
+    test = test._replace(scored=test.scored.copy())
+    test.scored[-1, : LENGTH // 2] = False
+    test = test._replace(units=test.scored.sum())
+    measure = bydomain.dynamic_meter(model.apply)
+    still = bydomain.losses(bydomain.meter(model.apply), params, test)["loss"]
+    np.testing.assert_allclose(measure(params, test, 0.0), still, rtol=1e-5)
+
+    def loss(params, i):
+        log_p = jax.nn.log_softmax(model.apply(params, test.windows[i : i + 1, :-1])[0])
+        nats = -log_p[jnp.arange(LENGTH), test.windows[i, 1:]]
+        return nats[test.scored[i]].mean(), nats[test.scored[i]].sum()
+
+    total, now = 0.0, jax.tree.map(lambda leaf: leaf[1], params)
+    for i in range(len(test.windows)):
+        slopes, nats = jax.grad(loss, has_aux=True)(now, i)
+        total += nats / np.log(2)
+        now = jax.tree.map(lambda p, g: p - 0.5 * g, now, slopes)
+    found = measure(params, test, 0.5)
+    np.testing.assert_allclose(found[1], total / test.units, rtol=1e-5)
+    assert (found < still).all()
+
+
 def test_an_ngram_is_measured_like_a_model(source):
     model = ngram.fit(source.sequences("s0l1"), order=2, vocabulary=source.vocabulary)
     test = source.measured("s0l1", "test")

@@ -122,6 +122,7 @@ BAD = {
     "heads": (["--arm=a:heads=3"], ["--heads=3"]),
     "shots": (["--shots=0,99"], ["--shots=99", "at most 15"]),
     "shots in words": (["--shots=few"], ["--shots=few"]),
+    "rates": (["--dynamic=0.1,-1"], ["--dynamic=0.1,-1"]),
     "states": (["--states=4"], ["--states=4", "at least 8"]),
     "ngram tuned": (["--arm=a", "--arm=b:from=a,model=ngram"], ["n-gram"]),
     "no checkpoint": (["--arm=a:from={folder}"], ["--from=", "no whole checkpoint"]),

@@ -153,6 +153,46 @@ def _few_shot(run):
     return "Loss on an example of an unseen domain behind k others of the same domain.", figure
 
 
+def _adaptation(run):
+    """Arms of one recipe that differ in how much of their domains they saw."""
+    summary, groups = run["summary"], {}
+    for arm in summary["arms"]:
+        recipe = summary["recipes"][arm]
+        if recipe["limit"]:
+            key = str({k: v for k, v in recipe.items() if k not in ("limit", "steps")})
+            groups.setdefault(key, []).append(arm)
+    groups = [group for group in groups.values() if len(group) > 2]
+    if not groups:
+        return None
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    lines = {}
+    for group, colour in zip(groups, COLOURS, strict=False):
+        group = sorted(group, key=lambda arm: summary["recipes"][arm]["limit"])
+        x = [summary["recipes"][arm]["limit"] for arm in group]
+        names = summary["trained_on"][group[0]]
+        where = [summary["domains"].index(name) for name in names]
+        values = [run["arrays"][arm]["losses"][:, where].mean(1) for arm in group]
+        parent = summary["recipes"][group[0]]["from"]
+        label = f"{'+'.join(names)}, from {parent or 'scratch'}"
+        _band(axes, x, np.stack(values, 1), color=colour, marker="o", ms=4, label=label)
+        if parent in summary["arms"]:
+            before = run["arrays"][parent]["losses"][:, where].mean()
+            axes.axhline(before, color=colour, lw=1, ls=(0, (1, 3)))
+            axes.annotate(f"{parent}, before", (x[0], before), fontsize=7, color=colour,
+                          va="bottom")  # fmt: skip
+        if "known" in run["arrays"][group[0]]:
+            lines[tuple(names)] = run["arrays"][group[0]]["known"][where].mean()
+    for (names, bits), dash in zip(lines.items(), ("-", "--", "-.", ":") * 8, strict=False):
+        axes.axhline(bits, color="#444444", lw=1, ls=dash, label=f"exact: {'+'.join(names)} known")
+    axes.set_xscale("log", base=4)
+    axes.set_xlabel("tokens of the new domain that training saw")
+    axes.set_ylabel(f"loss on it ({summary['unit']})")
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.grid(alpha=0.25, lw=0.6)
+    return "Adaptation to a new domain, against how much of it was seen.", figure
+
+
 def _position(run):
     arms = _bases(run)
     groups = [
@@ -248,6 +288,7 @@ FIGURES = {
     "domains": _heat,
     "front": _front,
     "few_shot": _few_shot,
+    "adaptation": _adaptation,
     "position": _position,
     "curves": _curves,
     "samples": _samples,
