@@ -84,7 +84,15 @@ flags.DEFINE_string(
     "chain0 and so on are in neither.",
 )
 flags.DEFINE_string(
-    "mixture", "uniform", "Uniform, proportional, temperature:<T>, or weights joined by '+'."
+    "mixture",
+    "uniform",
+    "Uniform, proportional, temperature:<T>, weights joined by '+', or doremi:<arm>: the mean "
+    "weights of an arm with --dro.",
+)
+flags.DEFINE_string(
+    "dro",
+    "",
+    "Group DRO (DoReMi's proxy): domains weigh by their excess over the loss of this arm.",
 )
 flags.DEFINE_integer("limit", 0, "Tokens of a domain that training sees; 0: all.", lower_bound=0)
 flags.DEFINE_enum(
@@ -112,8 +120,8 @@ flags.DEFINE_integer("ngram_order", 4, "model=ngram: tokens with the predicted."
 flags.DEFINE_enum("ngram_smoothing", "kneser_ney", ngram.SMOOTHINGS, "model=ngram.")
 METHOD = ("train", "lora_rank", "ewc", "anchor")
 RECIPE = (
-    "from", "domains", "mixture", "limit", *NETWORK, "optimizer", "learning_rate", "weight_decay",
-    *METHOD, "replay", "average", "ngram_order", "ngram_smoothing", "steps",
+    "from", "domains", "mixture", "dro", "limit", *NETWORK, "optimizer", "learning_rate",
+    "weight_decay", *METHOD, "replay", "average", "ngram_order", "ngram_smoothing", "steps",
 )  # fmt: skip
 runs.define_flags(steps=1000, batch_size=16)
 FLAGS = flags.FLAGS

@@ -1,7 +1,8 @@
 """Finetuning as a pair of choices: what trains, and what is added to the loss.
 
 The state's parameters are {"model": the base's tree, "lora": low-rank changes, "fixed": what the
-loss compares with}. `fixed`, and what of the model does not train, get no gradient and no moments.
+loss compares with, "weights": the domains', of group DRO}. `fixed`, and what of the model does not
+train, get no gradient and no moments.
 Replay is no matter of the loss: old domains are in the batch (data/domains.py).
 """
 
@@ -15,6 +16,8 @@ import optax
 from genjax import steps
 
 TRAINED = ("all", "lora", "biases", "last")
+# DoReMi's step size of the weights, and the share of them that stays uniform (Xie et al. 2023).
+DRO_RATE, DRO_UNIFORM = 1.0, 1e-3
 
 
 class Method(NamedTuple):
@@ -24,22 +27,38 @@ class Method(NamedTuple):
         al. 2022). last: the last block, the last norm.
     ewc: lambda of lambda / 2 sum_i F_i (theta_i - theta*_i)^2 (Kirkpatrick et al. 2017, eq. 3).
     anchor: weight of the cross-entropy of the base's own distribution, nats a position.
+    dro: domains whose losses are weighed by their excess over a reference, 0 for none (DoReMi, Xie
+        et al. 2023, algorithm 1).
     """
 
     train: str = "all"
     rank: int = 0
     ewc: float = 0.0
     anchor: float = 0.0
+    dro: int = 0
 
 
-def start(key, base: dict, method: Method, fisher: dict | None = None) -> dict:
-    """The parameters before the first step: the model is the base, whatever the method."""
+def start(
+    key, base: dict, method: Method, fisher: dict | None = None, reference: dict | None = None
+) -> dict:
+    """The parameters before the first step: the model is the base, whatever the method.
+
+    reference: a model of the same shape, which group DRO compares with.
+    """
     params = {"model": base}
     if method.train == "lora":
         params["lora"] = _low_rank(key, base, method.rank)
     if method.anchor or method.ewc:
         params["fixed"] = {"base": base} | ({"fisher": fisher} if method.ewc else {})
+    if method.dro:
+        params["fixed"] = {"reference": reference}
+        params["weights"] = {name: jnp.zeros(method.dro) for name in ("logits", "mean")}
     return params
+
+
+def domain_weights(logits: jax.Array) -> jax.Array:
+    """The weights of the domains as group DRO has them, from their logarithms."""
+    return (1 - DRO_UNIFORM) * jax.nn.softmax(logits) + DRO_UNIFORM / logits.shape[-1]
 
 
 def merged(params: dict, method: Method) -> dict:
@@ -66,8 +85,8 @@ def trains(path, leaf, method: Method, last: int) -> bool:
     return True
 
 
-def optimizer(inner: optax.GradientTransformation, method: Method, depth: int):
-    """`inner` for what trains; nothing else moves."""
+def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, steps: int):
+    """`inner` for what trains; nothing else moves but the weights of group DRO over `steps`."""
 
     def labels(params):
         model = jax.tree_util.tree_map_with_path(
@@ -79,9 +98,13 @@ def optimizer(inner: optax.GradientTransformation, method: Method, depth: int):
             found["lora"] = jax.tree.map(lambda _: "train", params["lora"])
         if "fixed" in params:
             found["fixed"] = jax.tree.map(lambda _: "keep", params["fixed"])
+        if "weights" in params:
+            found["weights"] = {"logits": "ascend", "mean": "gather"}
         return found
 
-    return optax.multi_transform({"train": inner, "keep": optax.set_to_zero()}, labels)
+    kinds = {"train": inner, "keep": optax.set_to_zero()}
+    kinds |= {"ascend": optax.scale(DRO_RATE), "gather": optax.scale(1 / steps)}
+    return optax.multi_transform(kinds, labels)
 
 
 def loss(apply: Callable, method: Method, depth: int) -> Callable:
@@ -97,6 +120,8 @@ def loss(apply: Callable, method: Method, depth: int) -> Callable:
         fixed = jax.lax.stop_gradient(params.get("fixed", {}))
         model = merged(params | {"model": kept}, method)
         values, metrics = steps.token_loss(apply)(model, batch, key, gather)
+        if method.dro:
+            values = _group_dro(apply, model, fixed["reference"], params["weights"], batch, values)
         if method.anchor:
             target = jax.nn.softmax(apply(fixed["base"], batch["tokens"]))
             found = optax.softmax_cross_entropy(apply(model, batch["tokens"]), target).mean(-1)
@@ -111,6 +136,25 @@ def loss(apply: Callable, method: Method, depth: int) -> Callable:
         return values, metrics
 
     return objective
+
+
+def _group_dro(apply, model, reference, weights, batch, values):
+    """Each window's loss times its domain's weight and the number of domains.
+
+    Domains are drawn evenly, so that the mean over windows is the sum over domains of weight times
+    loss. The weights' own gradients are the excess by domain, and the weights themselves, which
+    their optimizers ascend and gather.
+    """
+
+    def nats(params):
+        log_p = jax.nn.log_softmax(apply(params, batch["tokens"]))
+        return -jnp.take_along_axis(log_p, batch["target"][..., None], -1)[..., 0]
+
+    alpha = jax.lax.stop_gradient(domain_weights(weights["logits"]))
+    excess = jnp.maximum(nats(jax.lax.stop_gradient(model)) - nats(reference), 0).mean(-1)
+    own = jax.nn.one_hot(batch["domain"], len(alpha)) * len(alpha)
+    slopes = own * excess[:, None] @ weights["logits"] + alpha @ weights["mean"]
+    return (own @ alpha) * values + slopes - jax.lax.stop_gradient(slopes)
 
 
 def fisher(apply: Callable, params: dict, windows: jax.Array) -> dict:

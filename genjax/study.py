@@ -72,6 +72,7 @@ class Study:
                 f"{where}: --from={parent}: neither an arm before it "
                 f"({', '.join(before) or 'there is none'}) nor a folder <run>/models/<arm>"
             )
+        self.check_weights(arm, before)
         for key in ("replay", "ewc", "anchor"):
             if recipe[key] and not parent:
                 raise UsageError(f"{where}: --{key}={recipe[key]} needs --from=<arm>")
@@ -96,6 +97,29 @@ class Study:
         if recipe["model"] != "ngram":
             self.model(arm)
 
+    def check_weights(self, arm, before):
+        """The same, for DoReMi's two further arms: the proxy, and what takes its mixture."""
+        recipe, where = self.arms[arm], f"--arm={arm}"
+        reference, rule = recipe["dro"], recipe["mixture"]
+        if reference:
+            if reference not in before:
+                raise UsageError(
+                    f"{where}: --dro={reference}: no arm before it ({', '.join(before)})"
+                )
+            changed = [key for key in NETWORK if self.arms[reference][key] != recipe[key]]
+            if changed or recipe["model"] == "ngram":
+                raise UsageError(f"{where}: --dro={reference}: a network of another shape")
+            if recipe["from"] or rule != "uniform":
+                raise UsageError(
+                    f"{where}: --dro={reference}: starts from scratch and draws domains evenly; "
+                    "drop --from and --mixture"
+                )
+        proxy = proxy_of(rule)
+        if proxy and (proxy not in before or not self.arms[proxy]["dro"]):
+            raise UsageError(f"{where}: --mixture={rule}: no arm before it with --dro")
+        if proxy and self.trained_on(proxy) != self.trained_on(arm):
+            raise UsageError(f"{where}: --mixture={rule}: trains on other domains than {proxy}")
+
     def trained_on(self, arm) -> list[str]:
         return domains.select(self.source, self.arms[arm]["domains"])
 
@@ -111,12 +135,14 @@ class Study:
             found += [name for name in self.trained_on(arm) if name not in [*now, *found]]
         return found
 
-    def mixture(self, arm) -> dict[str, float]:
+    def mixture(self, arm, run=None) -> dict[str, float]:
+        """How often each domain is drawn; what a proxy found is known once it is in the run."""
         recipe, names = self.arms[arm], self.trained_on(arm)
-        sizes = [self.source.pool(name, recipe["limit"]) for name in names]
-        return domains.weights(
-            names, sizes, recipe["mixture"], recipe["replay"], tuple(self.old(arm))
-        )
+        sizes, rule = [self.source.pool(name, recipe["limit"]) for name in names], recipe["mixture"]
+        if proxy_of(rule):
+            found = run.read_json(f"mixtures/{proxy_of(rule)}.json") if run else None
+            rule = "+".join(str(np.mean(found[n])) for n in names) if found else "uniform"
+        return domains.weights(names, sizes, rule, recipe["replay"], tuple(self.old(arm)))
 
     def model(self, arm) -> transformer.Model:
         recipe = self.arms[arm]
@@ -136,7 +162,8 @@ class Study:
     def method(self, arm) -> finetune.Method:
         recipe = self.arms[arm]
         rank = recipe["lora_rank"] if recipe["train"] == "lora" else 0
-        return finetune.Method(recipe["train"], rank, recipe["ewc"], recipe["anchor"])
+        dro = len(self.trained_on(arm)) if recipe["dro"] else 0
+        return finetune.Method(recipe["train"], rank, recipe["ewc"], recipe["anchor"], dro)
 
     def step(self, arm) -> parallel.Compiled:
         """The compiled step; arms that differ in data or rate alone share one."""
@@ -157,15 +184,19 @@ class Study:
         return self.shared(arm, "step", make)
 
     def begin(self, arm) -> Callable:
-        """(keys, base or None, fisher or None, rate) -> the first state, leaves [seeds, ...]."""
+        """(keys, base, fisher, reference, rate) -> the first state, leaves [seeds, ...].
+
+        The trees in the middle may be None.
+        """
         model, method = self.model(arm), self.method(arm)
 
-        def one(key, base, fisher, rate):
+        def one(key, base, fisher, reference, rate):
             base = model.init(key) if base is None else base
-            params = finetune.start(key, base, method, fisher)
+            params = finetune.start(key, base, method, fisher, reference)
             return steps.init_state(params, self.optimizer(arm, rate))
 
-        return self.shared(arm, "begin", lambda: jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None))))
+        axes = (0, 0, 0, 0, None)
+        return self.shared(arm, "begin", lambda: jax.jit(jax.vmap(one, in_axes=axes)))
 
     def merge(self, arm) -> Callable:
         """(parameters of the state, [seeds, ...]) -> the model's."""
@@ -199,7 +230,7 @@ class Study:
             )
 
         inner = optax.inject_hyperparams(make)(learning_rate=rate)
-        return finetune.optimizer(inner, self.method(arm), recipe["depth"])
+        return finetune.optimizer(inner, self.method(arm), recipe["depth"], recipe["steps"])
 
     def train(self, run, arm):
         """The parameters [seeds, ...] of a trained arm, on the host; None for an n-gram."""
@@ -210,7 +241,9 @@ class Study:
         keys = jax.vmap(jax.random.key)(np.asarray(self.seeds))
         base = self.base(run, arm) if recipe["from"] else None
         fisher = self.fisher(arm, base) if method.ewc else None
-        state = jax.device_get(self.begin(arm)(keys, base, fisher, recipe["learning_rate"]))
+        reference = self.base(run, arm, "dro") if method.dro else None
+        state = self.begin(arm)(keys, base, fisher, reference, recipe["learning_rate"])
+        state = jax.device_get(state)
         every = max(1, recipe["steps"] // self.settings.evaluations)
         log_every = math.gcd(every, self.settings.log_every)
         log_every, save_every = runs.intervals(
@@ -232,7 +265,7 @@ class Study:
             validate_every=every,
             batches=domains.batches(
                 self.source,
-                self.mixture(arm),
+                self.mixture(arm, run),
                 self.settings.batch_size,
                 seeds=self.seeds,
                 limit=recipe["limit"],
@@ -240,6 +273,11 @@ class Study:
             compiled=self.step(arm),
             state=state,
         )
+        if method.dro:
+            mean = jax.device_get(state.params["weights"]["mean"]).T.tolist()
+            run.write_json(
+                f"mixtures/{arm}.json", dict(zip(self.trained_on(arm), mean, strict=True))
+            )
         merge = self.merge(arm)
         params = jax.device_get(merge(state.params))
         if recipe["average"] < 1:
@@ -251,9 +289,9 @@ class Study:
         kept.close()
         return params
 
-    def base(self, run, arm):
-        """The trained parameters that an arm starts from."""
-        parent = self.arms[arm]["from"]
+    def base(self, run, arm, key="from"):
+        """The trained parameters that an arm starts from, or (`dro`) compares with."""
+        parent = self.arms[arm][key]
         folder = run.folder / "models" / parent if parent in self.arms else Path(parent)
         like = jax.eval_shape(
             jax.vmap(self.model(arm).init), jax.vmap(jax.random.key)(np.asarray(self.seeds))
@@ -266,8 +304,9 @@ class Study:
         shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (like, found)]
         if found is None or shapes[0] != shapes[1]:
             raise UsageError(
-                f"--arm={arm}: --from={parent}: no whole checkpoint of {len(self.seeds)} seeds and "
-                "of this shape; name a folder <run>/models/<arm>, and that run's shape and seeds"
+                f"--arm={arm}: --{key}={parent}: no whole checkpoint of {len(self.seeds)} seeds "
+                "and of this shape; name a folder <run>/models/<arm>, and that run's shape and "
+                "seeds"
             )
         return found
 
@@ -278,7 +317,7 @@ class Study:
             self.source, domains.weights(names, [1] * len(names), "uniform"), 64, seeds=[0]
         )
         return jax.jit(
-            jax.vmap(lambda p: finetune.fisher(self.model(arm).apply, p, draw(0, 1)[0, 0]))
+            jax.vmap(lambda p: finetune.fisher(self.model(arm).apply, p, draw(0, 1)[0, 0, :, :-1]))
         )(base)
 
     def watch(self, arm, method):
@@ -347,6 +386,9 @@ class Study:
             row["score"] = transfer.composition_score(
                 row["unseen"], row["unseen_family_line"], row["unseen_seen_line"]
             )
+        if self.arms[arm]["dro"]:
+            found = run.read_json(f"mixtures/{arm}.json")
+            row |= {f"weight/{name}": weights for name, weights in found.items()}
         valid = [bydomain.losses(measure, params, source.measured(n, "valid"))["loss"] for n in new]
         row["valid"] = np.mean(valid, 0)
         row |= {f"loss/{name}": found["loss"] for name, found in by_name.items()}
@@ -534,8 +576,19 @@ def build(recipe: dict, vocabulary: int, length: int, dtype: str) -> transformer
 
 
 def take_windows(arrays, windows) -> dict:
-    """The batch of windows [b, length + 1]; padding is -1 all over."""
+    """The batch of what domains.batches draws, [b, length + 2]; padding is -1 all over."""
     del arrays
     real = windows[:, 0] >= 0
-    tokens = jnp.maximum(windows, 0)
-    return {"tokens": tokens[:, :-1], "target": tokens[:, 1:], "weight": real.astype(jnp.float32)}
+    tokens = jnp.maximum(windows[:, :-1], 0)
+    return {
+        "tokens": tokens[:, :-1],
+        "target": tokens[:, 1:],
+        "domain": windows[:, -1],
+        "weight": real.astype(jnp.float32),
+    }
+
+
+def proxy_of(rule: str) -> str | None:
+    """The arm whose weights a mixture's rule takes."""
+    kind, _, arm = rule.partition(":")
+    return arm if kind == "doremi" else None

@@ -116,17 +116,18 @@ def test_weights_that_are_none_are_refused(rule):
 def test_batches_are_a_function_of_seed_and_step(source):
     draw = domains.batches(source, {"s0l1": 0.25, "s1l2": 0.75}, 64, seeds=[3, 4])
     whole, late = draw(0, 4), draw(2, 2)
-    assert whole.shape == (4, 2, 64, LENGTH + 1)
+    assert whole.shape == (4, 2, 64, LENGTH + 2)
     np.testing.assert_array_equal(whole[2:], late)
     assert (whole[:, 0] != whole[:, 1]).any() and (whole[0] != whole[1]).any()
     pool = {tuple(row) for row in source.draw("s1l2", np.arange(20), 0)}
-    share = np.mean([tuple(row) in pool for row in whole.reshape(-1, LENGTH + 1)])
-    assert abs(share - 0.75) < 0.1
+    rows = whole.reshape(-1, LENGTH + 2)
+    np.testing.assert_array_equal([tuple(row) in pool for row in rows[:, :-1]], rows[:, -1])
+    assert abs(rows[:, -1].mean() - 0.75) < 0.1
 
 
 def test_a_limit_is_kept(source):
     draw = domains.batches(source, {"s0l1": 1.0}, 64, seeds=[0], limit=3 * LENGTH)
-    rows = draw(0, 4).reshape(-1, LENGTH + 1)
+    rows = draw(0, 4).reshape(-1, LENGTH + 2)
     assert len(np.unique(rows, axis=0)) == 3
 
 
@@ -232,7 +233,7 @@ SMALL = recurrent.build("ssm", vocabulary=9, width=8, depth=2)
 
 def descend(method, windows, count=60, rate=0.03, base=None, fisher=None, apply=SMALL.apply):
     base = SMALL.init(jax.random.key(0)) if base is None else base
-    optimizer = finetune.optimizer(optax.adam(rate), method, 2)
+    optimizer = finetune.optimizer(optax.adam(rate), method, 2, 100)
     step = steps.training_step(finetune.loss(apply, method, 2), optimizer)
     state = steps.init_state(finetune.start(jax.random.key(1), base, method, fisher), optimizer)
     batch = {"tokens": windows[:, :-1], "target": windows[:, 1:], "weight": jnp.ones(len(windows))}
@@ -366,6 +367,46 @@ def test_losses_are_bits_of_the_scored_tokens(source):
         np.testing.assert_allclose(found["loss"][i], -picked[:, 3:].mean() / np.log(2), rtol=1e-4)
     assert np.isnan(found["position"][:, :3]).all()
     np.testing.assert_allclose(found["documents"].sum(1) / scored.sum(), found["loss"], rtol=1e-5)
+
+
+def test_group_dro_is_doremis_algorithm():
+    """Four steps against algorithm 1, written out: weights, their mean, and the proxy's descent."""
+    method = finetune.Method(dro=3)
+    proxy, reference = (SMALL.init(jax.random.key(i)) for i in (0, 1))
+    domain = jnp.array([0, 0, 1, 2])
+    batch = {"tokens": WINDOWS[:, :-1], "target": WINDOWS[:, 1:], "weight": jnp.ones(4)}
+    optimizer = finetune.optimizer(optax.sgd(0.1), method, 2, 4)
+    step = steps.training_step(finetune.loss(SMALL.apply, method, 2), optimizer)
+    params = finetune.start(jax.random.key(1), proxy, method, reference=reference)
+    state = steps.init_state(params, optimizer)
+    own = jax.nn.one_hot(domain, 3)
+
+    def nats(params):
+        log_p = jax.nn.log_softmax(SMALL.apply(params, WINDOWS[:, :-1]))
+        return -jnp.take_along_axis(log_p, WINDOWS[:, 1:, None], -1)[..., 0]
+
+    log_weights, mean = np.zeros(3), np.zeros(3)
+    for _ in range(4):
+        alpha = np.exp(log_weights) / np.exp(log_weights).sum()
+        alpha = (1 - 1e-3) * alpha + 1e-3 / 3
+        excess = np.maximum(nats(proxy) - nats(reference), 0).mean(-1)
+        slopes = jax.grad(lambda p, a=alpha: 3 * (own @ a * nats(p).mean(-1)).mean())(proxy)
+        proxy = jax.tree.map(lambda p, g: p - 0.1 * g, proxy, slopes)
+        # Domains are drawn evenly: a window stands for as many as there are domains.
+        log_weights = log_weights + 3 * (own * excess[:, None]).mean(0)
+        mean += alpha / 4
+        state, metrics = step(state, batch | {"domain": domain}, jax.random.key(2),
+                              total=identity, gather=identity)  # fmt: skip
+    weights = state.params["weights"]
+    np.testing.assert_allclose(weights["logits"], log_weights, rtol=1e-4)
+    np.testing.assert_allclose(weights["mean"], mean, rtol=1e-4)
+    assert np.ptp(mean) > 0.01 and mean.sum() == pytest.approx(1)
+    for a, b in zip(jax.tree.leaves(state.params["model"]), jax.tree.leaves(proxy), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for a, b in zip(
+        jax.tree.leaves(state.params["fixed"]["reference"]), jax.tree.leaves(reference), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_drift_from_itself_is_the_entropy(source):

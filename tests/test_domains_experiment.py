@@ -9,7 +9,7 @@ import scripts
 from scripts import assert_identical, checkpoint
 
 SMOKE = scripts.smoke("domains")
-ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora"]
+ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora", "proxy", "mixed"]
 
 
 def launch(*args):
@@ -35,7 +35,10 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
         assert {f"{arm}/{name}" for name in ("gain", "forgetting", "drift")} <= set(metrics)
     for name in ("final", "backward", "forward"):
         assert len(metrics[f"next/sequence_{name}"]["per_seed"]) == 2
-    assert "Hypervolume" not in str(summary["notes"])  # Two starts: no common front.
+    mixture = json.loads((finished / "mixtures" / "proxy.json").read_text())
+    assert list(mixture) == summary["trained_on"]["mixed"]
+    np.testing.assert_allclose(np.sum(list(mixture.values()), 0), 1, rtol=1e-5)
+    assert "Hypervolume" in str(summary["notes"])  # Of tuned, replay and lora.
     assert "over documents" in str(summary["notes"])
     assert {claim["id"] for claim in summary["claims"]} >= {"D1", "D6", "D7"}
     names = {path.name for path in (finished / "plots").iterdir()}
@@ -110,6 +113,16 @@ BAD = {
     "named twice": (["--arm=a:domains=s0l0+s0l0"], ["--domains=s0l0+s0l0", "twice"]),
     "weights": (["--arm=a:domains=s0l1+s0l2,mixture=0.5+0.6"], ["--mixture=0.5+0.6", "sum to 1"]),
     "negative": (["--arm=a:domains=s0l1+s0l2,mixture=-0.5+1.5"], ["--mixture=-0.5+1.5"]),
+    "dro of nothing": (["--arm=a:dro=b"], ["--dro=b", "no arm before it"]),
+    "dro of another shape": (["--arm=a", "--arm=b:dro=a,width=32"], ["--dro=a", "another shape"]),
+    "dro of a mixture": (
+        ["--arm=a", "--arm=b:dro=a,mixture=proportional"],
+        ["--dro=a", "--mixture"],
+    ),
+    "mixture of no proxy": (
+        ["--arm=a", "--arm=b:mixture=doremi:a"],
+        ["--mixture=doremi:a", "--dro"],
+    ),
     "replay of itself": (
         ["--arm=a", "--arm=b:from=a,replay=0.5"],
         ["--replay=0.5", "besides those that train now"],

@@ -264,9 +264,10 @@ def weights(
 def batches(
     source: Source, mixture: dict[str, float], batch: int, *, seeds: list[int], limit: int = 0
 ) -> Callable:
-    """(first, count) -> windows [count, seeds, batch, length + 1], a function of (seed, step).
+    """(first, count) -> [count, seeds, batch, length + 2], a function of (seed, step).
 
-    limit: units of each domain that training may see, 0: all.
+    A window, and behind it the number of its domain in the mixture. limit: units of each domain
+    that training may see, 0: all.
     """
     names = list(mixture)
     edges = np.cumsum(list(mixture.values()))
@@ -276,10 +277,11 @@ def batches(
         rng = np.random.default_rng([23, seed, step])
         which = np.minimum(np.searchsorted(edges, rng.random(batch), side="right"), len(names) - 1)
         index = (rng.random(batch) * pools[which]).astype(np.int64)
-        found = np.empty((batch, source.length + 1), np.int32)
+        found = np.empty((batch, source.length + 2), np.int32)
+        found[:, -1] = which
         for i in np.unique(which):
             rows = which == i
-            found[rows] = source.draw(names[i], index[rows], limit)
+            found[rows, :-1] = source.draw(names[i], index[rows], limit)
         return found
 
     def many(first, count):
