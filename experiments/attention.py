@@ -369,6 +369,8 @@ def probe() -> dict:
 
 
 def task_options(name: str) -> dict:
+    if name == "listops":
+        return {"name": name}
     options = {"name": name, "symbols": _SYMBOLS.value}
     return options | ({"pairs": _PAIRS.value} if name == "recall" else {})
 
@@ -516,6 +518,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
             for name, row in variants.items():
                 path = f"{name}/{task}_accuracy/{n}"
                 metrics[path] = claims.summarize(row["accuracy"], "")
+                metrics[f"{name}/{task}_seconds/{n}"] = claims.summarize(row["seconds"], "s")
                 for other, errors in row.get("captured", {}).items():
                     metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in measured.skipped.items()]
@@ -632,7 +635,10 @@ def judge(measured, fits, points, lost, crossings) -> list[dict]:
 
 
 def judge_learnt(learnt) -> list[dict]:
-    """A8, at the longest length of each task: the exact transformer finds what the others lose."""
+    """A8, at the longest length of each task: the exact transformer finds what the others lose.
+
+    That it finds all is claimed of look-ups; nobody's does of ListOps (36% in Long Range Arena).
+    """
     made = []
     for task, lengths in learnt.items():
         length, found = max(lengths.items(), key=lambda item: int(item[0]))
@@ -641,9 +647,10 @@ def judge_learnt(learnt) -> list[dict]:
         exact = found["flash"]["accuracy"]
         text = f"exact attention answers {task} at n = {length}: accuracy"
         zero = np.zeros(len(exact))
-        made.append(
-            claims.claim(f"A8 {task}", text, exact, zero, direction="greater", threshold=0.95)
-        )
+        if task != "listops":
+            made.append(
+                claims.claim(f"A8 {task}", text, exact, zero, direction="greater", threshold=0.95)
+            )
         for name, row in found.items():
             if name != "flash":
                 text = f"{name} loses what exact attention finds in {task} at n = {length}"

@@ -1,6 +1,7 @@
 """Transformers of one attention variant, trained to look up: who finds what, how far back."""
 
 import functools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +22,14 @@ def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, h
 
     task: name, and options of the generator. settings: width, depth, heads, steps, batch_size,
         learning_rate, log_every, save_every, mode, dtype.
-    accuracy: share of right answers on fresh sequences; accuracy_<band>: the same by distance.
+    accuracy: share of right answers on fresh sequences; accuracy_<band>: the same by distance;
+    chance: what the commonest answer would reach; seconds: the fastest forward call, a sequence.
     """
     options = {key: value for key, value in task.items() if key != "name"}
     make = functools.partial(lookups.TASKS[task["name"]], **options)
     model = transformer.build(
         variant,
-        vocabulary=lookups.vocabulary(options["symbols"]),
+        vocabulary=lookups.vocabulary(task["name"], options.get("symbols")),
         length=length,
         width=settings["width"],
         depth=settings["depth"],
@@ -59,8 +61,12 @@ def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, h
     found = []
     for i in range(len(seeds)):
         params = jax.tree.map(lambda leaf, i=i: leaf[i], state.params)
-        parts = [answer(params, part) for part in np.array_split(fresh["tokens"], 10)]
-        found.append(accuracies(np.concatenate(parts), fresh, length))
+        parts, took = [], []
+        for part in np.array_split(fresh["tokens"], 10):
+            started = time.perf_counter()
+            parts.append(np.asarray(answer(params, part)))
+            took.append((time.perf_counter() - started) / len(part))
+        found.append(accuracies(np.concatenate(parts), fresh, length) | {"seconds": min(took)})
     return {key: [row[key] for row in found] for key in found[0]}, state.params, model, fresh
 
 
@@ -69,6 +75,7 @@ def accuracies(answers: np.ndarray, data: dict[str, np.ndarray], length: int) ->
     asked = data["target"] >= 0
     right = (answers == data["target"]) & asked
     found = {"accuracy": float(right.sum() / asked.sum())}
+    found["chance"] = float(np.bincount(data["target"][asked]).max() / asked.sum())
     for band in range(BANDS):
         low, high = band * length // BANDS, (band + 1) * length // BANDS
         inside = asked & (data["distance"] >= low) & (data["distance"] < high)

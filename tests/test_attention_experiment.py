@@ -43,7 +43,7 @@ def test_a_run_holds_points_fits_probes_claims_and_pictures(run):
     ids = {claim["id"] for claim in summary["claims"]}
     assert {"A1f", "A1fm", "A2b", "A4f", "A5b", "A6 d=16", "A7", "A8 recall"} <= ids
     assert {path.stem for path in (run / "plots").glob("*.png")} == {
-        "time", "memory", "exponents", "tradeoff", "lookups",
+        "time", "memory", "exponents", "tradeoff", "lookups", "pareto",
     }  # fmt: skip
     assert "What is not claimed" in (run / "report.html").read_text()
 

@@ -6,6 +6,7 @@ Each gives `tokens` [count, length], `target` [count, length] (-1 where nothing 
 
 import numpy as np
 
+from genjax.data import listops
 from genjax.errors import UsageError
 
 SILENCE = 0
@@ -55,9 +56,9 @@ def copy(
     return {"tokens": tokens, "target": target, "distance": distance}
 
 
-TASKS = {"recall": recall, "copy": copy}
+TASKS = {"recall": recall, "copy": copy, "listops": listops.listops}
 
 
-def vocabulary(symbols: int = 16) -> int:
-    """Tokens of these tasks."""
-    return 1 + 2 * symbols
+def vocabulary(task: str, symbols: int = 16) -> int:
+    """Tokens of a task."""
+    return listops.VOCABULARY if task == "listops" else 1 + 2 * symbols

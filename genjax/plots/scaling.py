@@ -182,6 +182,8 @@ def _lookups(run):
             axes.plot(x, values.mean(1), marker="o", ms=4, label=arm, **style)
             for i in range(values.shape[1]):
                 axes.scatter(x, values[:, i], s=6, color=style["color"], alpha=0.6, lw=0)
+        chance = [next(iter(found.values()))["chance"][0] for found in lengths.values()]
+        axes.plot(x, chance, color="#888", lw=1, ls=":", label="the commonest answer")
         _lengths(axes, x)
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(task)
@@ -194,10 +196,43 @@ def _lookups(run):
     return text, figure
 
 
+def _pareto(run):
+    """Accuracy of the trained transformers against the time that they take, a line a variant."""
+    learnt = run["summary"].get("learnt")
+    if not learnt:
+        return None
+    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
+    for axes, (task, lengths) in zip(
+        np.atleast_1d(figure.subplots(1, len(learnt))), learnt.items(), strict=True
+    ):
+        for arm in run["summary"]["arms"]:
+            rows = {int(n): found[arm] for n, found in lengths.items() if arm in found}
+            if not rows:
+                continue
+            x = [1e6 * min(row["seconds"]) / n for n, row in rows.items()]
+            y = [np.mean(row["accuracy"]) for row in rows.values()]
+            axes.plot(x, y, marker="o", ms=4, label=arm, **_style(run, arm))
+            for n, *place in zip(rows, x, y, strict=True):
+                axes.annotate(str(n), place, fontsize=6, xytext=(3, 3), textcoords="offset points")
+        axes.set_xscale("log")
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlabel("µs a position, forward (numbers: the length)")
+        axes.set_ylabel("share of right answers")
+        axes.set_title(task)
+        axes.grid(alpha=0.25, lw=0.6)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    text = (
+        "Trained quality against time: up and to the left is better. Whole transformers of one "
+        "variant each, the fastest of ten calls."
+    )
+    return text, figure
+
+
 FIGURES = {
     "time": _time,
     "memory": _memory,
     "exponents": _exponents,
     "tradeoff": _tradeoff,
     "lookups": _lookups,
+    "pareto": _pareto,
 }
