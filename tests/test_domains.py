@@ -162,9 +162,9 @@ def test_examples_are_the_same_query_behind_more_of_the_domain(source):
 def models():
     """Every causal model, with a vocabulary of as many tokens as positions."""
     shape = {"vocabulary": LENGTH, "width": 8, "depth": 2}
-    # The other variants: their own gradients are tested in test_attention.py.
-    for name in ("flash", "full", "longformer", "performer", "linear"):
-        variant = attention.build(name, LENGTH, 4, causal=True, window=3)
+    small = {"window": 3, "keep": 8, "stride": 4, "summary": 1, "chunk": 4, "rounds": 2}
+    for name in (n for n in attention.VARIANTS if n not in attention.NOT_CAUSAL):
+        variant = attention.build(name, LENGTH, 4, causal=True, **small)
         yield name, transformer.build(variant, length=LENGTH, heads=2, **shape)
     for name in recurrent.LAYERS:
         yield name, recurrent.build(name, **shape)
