@@ -20,6 +20,7 @@ from genjax import attention, claims, parallel, recall, report, runs, sweep
 from genjax.data import lookups
 from genjax.errors import UsageError
 from genjax.metrics import probes, scaling
+from genjax.models import transformer
 
 _VARIANTS = flags.DEFINE_list("variants", list(attention.VARIANTS), "Kinds of attention to sweep.")
 _LENGTHS = flags.DEFINE_list(
@@ -54,7 +55,9 @@ _FEATURES = flags.DEFINE_integer("features", 256, "performer: random features m.
 _BUCKET = flags.DEFINE_integer("chunk", 64, "reformer: positions a chunk.", lower_bound=1)
 _HASHES = flags.DEFINE_integer("hash_rounds", 4, "reformer: rounds.", lower_bound=1)
 _WIDTHS = flags.DEFINE_list(
-    "widths", ["64", "128", "256"], "Model widths for claim A6; a layer's two halves are timed."
+    "widths",
+    ["64", "128", "256"],
+    "Model widths for claim A6: a layer is timed, and its two halves.",
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Timings of each point.", lower_bound=2)
 _SECONDS = flags.DEFINE_float("seconds", 0.05, "Of calls a timing; at least one.", lower_bound=0.0)
@@ -244,15 +247,15 @@ SQUARE, COPIED = 1024, 2**24
 
 
 def all_points(lengths, widths) -> list[sweep.Point]:
-    """Calibration rows, the variants, and the halves of a layer for A6."""
+    """Calibration rows, the variants, and layers and their halves for A6."""
     points = [sweep.Point("matmul", "forward", SQUARE), sweep.Point("copy", "forward", COPIED)]
     for name in _VARIANTS.value:
         points += [sweep.Point(name, mode, n) for mode in sweep.MODES for n in lengths]
     for width in widths:
-        # Around the crossing that the count puts at 4 d, or 2 d with the projections.
+        # Around where the count puts the crossing: 4 d, or 6 d with the projections.
         around = [n for n in (width * 2**i for i in range(5)) if n <= lengths[-1]]
-        for half in ("attention", "feedforward"):
-            points += [sweep.Point(f"{half}@{width}", "forward", n) for n in around]
+        for part in ("attention", "feedforward", "layer"):
+            points += [sweep.Point(f"{part}@{width}", "forward", n) for n in around]
     return points
 
 
@@ -264,7 +267,10 @@ def program(point: sweep.Point) -> sweep.Program:
     if point.arm == "copy":
         return sweep.Program(lambda x: x + 1, lambda: (jnp.zeros(point.length // 4),), 1.0, 0.0)
     if "@" in point.arm:
-        return layer_half(*point.arm.split("@"), point.length)
+        part, width = point.arm.split("@")
+        if part == "layer":
+            return whole_layer(int(width), point.length)
+        return layer_half(part, int(width), point.length)
     variant = build(point.arm, point.length)
     rows = _BATCH.value * _HEADS.value
     flops, bytes_ = (rows * figure for figure in variant.cost)
@@ -311,9 +317,26 @@ def normal(length: int) -> tuple:
     return made
 
 
-def layer_half(half: str, width: str, length: int) -> sweep.Program:
+def whole_layer(width: int, length: int) -> sweep.Program:
+    """The transformer of one block: norms, projections, exact attention and the feed-forward part.
+
+    4 n^2 d + 24 n d^2 FLOPs.
+    """
+    heads = width // _HEAD_DIM.value
+    variant = attention.build("flash", length, _HEAD_DIM.value, causal=False)
+    model = transformer.build(
+        variant, vocabulary=2, length=length, width=width, depth=1, heads=heads
+    )
+
+    def arguments():
+        return model.init(jax.random.key(0)), jnp.zeros((1, length), jnp.int32)
+
+    flops = heads * variant.cost.flops + 24.0 * length * width**2
+    return sweep.Program(model.apply, arguments, flops, 16.0 * length * width)
+
+
+def layer_half(half: str, width: int, length: int) -> sweep.Program:
     """Of a layer: exact attention without its projections, or the feed-forward part, 4 d units."""
-    width = int(width)
     heads = width // _HEAD_DIM.value
 
     def inputs():
@@ -522,7 +545,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
                 for other, errors in row.get("captured", {}).items():
                     metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in measured.skipped.items()]
-    crossings = halves(measured, widths)
+    crossings = layers(measured, widths)
     return {
         "metrics": metrics,
         "points": points,
@@ -570,14 +593,22 @@ def crossing(measured, name, mode):
     return scaling.crossover(common, slow[:, at_full], fast[:, at])
 
 
-def halves(measured, widths) -> dict:
-    """{width: (length where attention's time overtakes the feed-forward part's, low, high)}."""
+def layers(measured, widths) -> dict:
+    """{width: {"halves", "whole": (length, low, high)}}.
+
+    halves: where attention's time overtakes the feed-forward part's. whole: where the quadratic
+    part of a whole layer's time overtakes the linear one.
+    """
     found = {}
     for width in widths:
+        row = found[str(width)] = {}
         lengths, slow = measured.table(f"attention@{width}", "forward")
         _, fast = measured.table(f"feedforward@{width}", "forward")
         if len(lengths) > 1 and slow.shape == fast.shape:
-            found[str(width)] = scaling.crossover(lengths, slow, fast)
+            row["halves"] = scaling.crossover(lengths, slow, fast)
+        lengths, whole = measured.table(f"layer@{width}", "forward")
+        if len(lengths) > 2 and len(whole) > 1:
+            row["whole"] = scaling.balance(lengths, whole)
     return found
 
 
@@ -613,18 +644,23 @@ def judge(measured, fits, points, lost, crossings) -> list[dict]:
         if not _STRIDE.value:
             text = f"sparse_strided's time ({mode}) with l = sqrt(n) grows as n^1.5"
             near(f"A5{m}", text, "sparse_strided", mode, 1.4, 1.6)
-    for width, (estimate, low, high) in crossings.items():
-        made.append(
-            claims.between(
-                f"A6 d={width}",
-                f"attention overtakes the feed-forward part of width {width} where the count says, "
-                "at n = 4 d: n / 4d",
-                tuple(n / (4 * int(width)) for n in (estimate, low, high)),
-                1 / A6_RANGE,
-                A6_RANGE,
-                OVER_ROUNDS,
+    texts = {
+        "halves": (4, "attention overtakes the feed-forward part of width {} where the count says"),
+        "whole": (6, "a whole layer of width {} costs O(n^2 d + n d^2): halves where it says"),
+    }
+    for width, row in crossings.items():
+        for part, found in row.items():
+            times, text = texts[part]
+            made.append(
+                claims.between(
+                    f"A6 {part} d={width}",
+                    f"{text.format(width)}, at n = {times} d: n / {times}d",
+                    tuple(n / (times * int(width)) for n in found),
+                    1 / A6_RANGE,
+                    A6_RANGE,
+                    OVER_ROUNDS,
+                )
             )
-        )
     if "truncated" in lost:
         hit, share = (lost["truncated"][k] for k in ("needle8_top1", "reachable_share"))
         low, high = claims.wilson(round(hit * _PROBE.value), _PROBE.value)

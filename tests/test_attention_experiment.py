@@ -41,7 +41,17 @@ def test_a_run_holds_points_fits_probes_claims_and_pictures(run):
     assert summary["metrics"]["flash/captured_error/recall_32"]["mean"] < 1e-5
     assert len(summary["metrics"]["reformer/recall_accuracy/32"]["per_seed"]) == 2
     ids = {claim["id"] for claim in summary["claims"]}
-    assert {"A1f", "A1fm", "A2b", "A4f", "A5b", "A6 d=16", "A7", "A8 recall"} <= ids
+    assert {
+        "A1f",
+        "A1fm",
+        "A2b",
+        "A4f",
+        "A5b",
+        "A6 halves d=16",
+        "A6 whole d=16",
+        "A7",
+        "A8 recall",
+    } <= ids
     assert {path.stem for path in (run / "plots").glob("*.png")} == {
         "time", "memory", "exponents", "tradeoff", "lookups", "pareto",
     }  # fmt: skip

@@ -63,6 +63,13 @@ def test_polynomial_finds_its_coefficients_and_their_balance():
     assert (c >= 0).all() and turn == np.inf
 
 
+def test_balance_is_where_the_parts_are_equal():
+    estimate, low, high = scaling.balance(LENGTHS, noisy(2e-7 * LENGTHS + 1e-10 * LENGTHS**2))
+    assert low < estimate < high and low < 2000 < high and high < 3 * low
+    rounds = np.tile(1e-7 * LENGTHS, (4, 1))
+    assert scaling.balance(LENGTHS, rounds)[0] > 100 * LENGTHS[-1]
+
+
 def test_crossover():
     slow, fast = 1e-9 * LENGTHS**2, 3e-6 * LENGTHS
     estimate, low, high = scaling.crossover(LENGTHS, noisy(slow), noisy(fast, seed=1))

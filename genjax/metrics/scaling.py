@@ -95,6 +95,18 @@ def polynomial(
     return c, float(c[1] / c[2]) if c[2] > 0 else float("inf")
 
 
+def balance(
+    lengths: Float[np.ndarray, " n"], rounds: Float[np.ndarray, "r n"], *, seed: int = 0
+) -> tuple[float, float, float]:
+    """n* of `polynomial`, of the medians over rounds, and its 95% bootstrap interval over them."""
+    estimate = polynomial(lengths, np.median(rounds, 0))[1]
+    draws = _resampled(rounds, np.median, seed)
+    found = np.array([polynomial(lengths, draw)[1] for draw in draws])
+    # Ranks, not interpolation: between a number and infinity there is nothing.
+    low, high = np.quantile(found, (0.025, 0.975), method="nearest")
+    return estimate, float(low), float(high)
+
+
 def crossover(
     lengths: Float[np.ndarray, " n"],
     slow: Float[np.ndarray, "r n"],
