@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from genjax import attention, claims, parallel, recall, report, runs, sweep
+from genjax import attention, claims, growth, parallel, programs, recall, report, runs, sweep
 from genjax.data import lookups
 from genjax.errors import UsageError
-from genjax.metrics import probes, scaling
-from genjax.models import transformer
+from genjax.metrics import probes
 
 _VARIANTS = flags.DEFINE_list("variants", list(attention.VARIANTS), "Kinds of attention to sweep.")
 _LENGTHS = flags.DEFINE_list(
@@ -90,8 +89,8 @@ _POINT = flags.DEFINE_string("point", None, "Internal: print one point's peak me
 runs.define_flags(steps=1500, batch_size=32)
 FLAGS = flags.FLAGS
 
-# Lengths of the claimed exponents; how far from the count a crossing may lie.
-TOP, A6_RANGE = 4, 1.5
+# How far from the count a crossing may lie.
+A6_RANGE = 1.5
 OVER_ROUNDS = "95% bootstrap over rounds, and leave-one-out"
 
 
@@ -243,12 +242,11 @@ def doubts() -> list[str]:
 
 # --- The programs --------------------------------------------------------------------------------
 
-SQUARE, COPIED = 1024, 2**24
-
 
 def all_points(lengths, widths) -> list[sweep.Point]:
     """Calibration rows, the variants, and layers and their halves for A6."""
-    points = [sweep.Point("matmul", "forward", SQUARE), sweep.Point("copy", "forward", COPIED)]
+    machine = {"matmul": growth.SQUARE, "copy": growth.COPIED}
+    points = [sweep.Point(name, "forward", size) for name, size in machine.items()]
     for name in _VARIANTS.value:
         points += [sweep.Point(name, mode, n) for mode in sweep.MODES for n in lengths]
     for width in widths:
@@ -262,105 +260,21 @@ def all_points(lengths, widths) -> list[sweep.Point]:
 def program(point: sweep.Point) -> sweep.Program:
     """What a point runs."""
     if point.arm == "matmul":
-        square = jnp.full((point.length, point.length), 1 / point.length)
-        return sweep.Program(jnp.matmul, lambda: (square, square), 2.0 * point.length**3, 0.0)
+        return programs.product(point.length)
     if point.arm == "copy":
-        return sweep.Program(lambda x: x + 1, lambda: (jnp.zeros(point.length // 4),), 1.0, 0.0)
+        return programs.copy(point.length)
     if "@" in point.arm:
         part, width = point.arm.split("@")
-        if part == "layer":
-            return whole_layer(int(width), point.length)
-        return layer_half(part, int(width), point.length)
-    variant = build(point.arm, point.length)
-    rows = _BATCH.value * _HEADS.value
-    flops, bytes_ = (rows * figure for figure in variant.cost)
-
-    def forward(q, k, v, extra):
-        return variant.attend(q, k, v, extra=extra)
-
-    def both(q, k, v, extra, cotangent):
-        out, pull = jax.vjp(lambda *qkv: forward(*qkv, extra), q, k, v)
-        return out, pull(cotangent)
-
-    if point.mode == "forward":
-        return sweep.Program(
-            forward,
-            lambda: (*normal(point.length)[:3], variant.init(jax.random.key(1))),
-            flops,
-            bytes_,
-            variant.note,
-        )
-    # Twice the products, and once more where the tiles are computed anew.
-    again = 2.0 if point.arm in ("full", "linformer") else 2.5
-    held = 3.0 if point.arm == "full" else 2.0
-
-    def arguments():
-        *qkv, cotangent = normal(point.length)
-        return (*qkv, variant.init(jax.random.key(1)), cotangent)
-
-    return sweep.Program(both, arguments, (1 + again) * flops, held * bytes_, variant.note)
-
-
-# Not by `functools.cache` over traced calls: shapes are asked for before the arrays are made.
-_NORMAL = {}
-
-
-def normal(length: int) -> tuple:
-    """q, k, v and a cotangent, the same arrays for all variants of a length."""
-    if length in _NORMAL:
-        return _NORMAL[length]
-    shape = (_BATCH.value, length, _HEADS.value, _HEAD_DIM.value)
-    keys = jax.random.split(jax.random.key(0), 4)
-    made = tuple(jax.random.normal(key, shape, _DTYPE.value) for key in keys)
-    if not isinstance(made[0], jax.core.Tracer):
-        _NORMAL[length] = made
-    return made
-
-
-def whole_layer(width: int, length: int) -> sweep.Program:
-    """The transformer of one block: norms, projections, exact attention and the feed-forward part.
-
-    4 n^2 d + 24 n d^2 FLOPs.
-    """
-    heads = width // _HEAD_DIM.value
-    variant = attention.build("flash", length, _HEAD_DIM.value, causal=False)
-    model = transformer.build(
-        variant, vocabulary=2, length=length, width=width, depth=1, heads=heads
+        make = {
+            "attention": programs.half_attention,
+            "feedforward": programs.half_feed_forward,
+            "layer": programs.layer,
+        }[part]
+        return make(int(width), point.length, _HEAD_DIM.value)
+    shape = (_BATCH.value, point.length, _HEADS.value, _HEAD_DIM.value)
+    return programs.of_variant(
+        point.arm, build(point.arm, point.length), point.mode, shape, _DTYPE.value
     )
-
-    def arguments():
-        return model.init(jax.random.key(0)), jnp.zeros((1, length), jnp.int32)
-
-    flops = heads * variant.cost.flops + 24.0 * length * width**2
-    return sweep.Program(model.apply, arguments, flops, 16.0 * length * width)
-
-
-def layer_half(half: str, width: int, length: int) -> sweep.Program:
-    """Of a layer: exact attention without its projections, or the feed-forward part, 4 d units."""
-    heads = width // _HEAD_DIM.value
-
-    def inputs():
-        return (jax.random.normal(jax.random.key(0), (1, length, width)),)
-
-    if half == "attention":
-        variant = attention.build("flash", length, _HEAD_DIM.value, causal=False)
-
-        def attend(x):
-            heads_apart = x.reshape(1, length, heads, _HEAD_DIM.value)
-            return variant.attend(heads_apart, heads_apart, heads_apart).reshape(x.shape)
-
-        return sweep.Program(attend, inputs, *(heads * figure for figure in variant.cost))
-
-    def inputs_and_weights():
-        up = jax.random.normal(jax.random.key(1), (width, 4 * width)) / width**0.5
-        down = jax.random.normal(jax.random.key(2), (4 * width, width)) / (4 * width) ** 0.5
-        return (*inputs(), up, down)
-
-    def feed_forward(x, up, down):
-        return jax.nn.relu(x[0] @ up) @ down
-
-    flops, bytes_ = 16.0 * length * width**2, 16.0 * length * width
-    return sweep.Program(feed_forward, inputs_and_weights, flops, bytes_)
 
 
 def largest(measured) -> list[sweep.Point]:
@@ -488,54 +402,20 @@ def captured_errors(model, params, fresh, length) -> dict:
 def summarize(measured, lost, learnt, lengths, widths) -> dict:
     """Metrics, claims, notes and the points of the pictures."""
     metrics, points, fits, warned = {}, {}, {}, []
-    rate = rates(measured)
+    rate = growth.rates(measured)
     for name in _VARIANTS.value:
         for mode in sweep.MODES:
-            found, times = measured.table(name, mode)
-            if len(found) < 2 or len(times) < 2:
+            curve = growth.curve(measured, name, mode, rate, moved())
+            if curve is None:
                 continue
-            _, least = measured.table(name, mode, "least")
-            fit = scaling.exponent(found, least, top=TOP, over=np.min)
-            fits[name, mode] = fit
-            middle = np.median(times, 0)
-            (c0, c1, c2), turn = scaling.polynomial(found, middle)
-            facts = [measured.facts[sweep.Point(name, mode, int(n))] for n in found]
-            temp = np.array([f["temp_bytes"] for f in facts], float)
-            flops = np.array([f["flops"] for f in facts])
-            points[f"{name}/{mode}"] = {
-                "lengths": found.tolist(),
-                "seconds": middle.tolist(),
-                "least": least.min(0).tolist(),
-                "low": np.quantile(times, 0.25, axis=0).tolist(),
-                "high": np.quantile(times, 0.75, axis=0).tolist(),
-                "flops": flops.tolist(),
-                "xla_flops": [f["xla_flops"] for f in facts],
-                "of_matmul": (flops / middle / rate["matmul"]).tolist(),
-                "of_copy": (4 * moved(found) / middle / rate["copy"]).tolist(),
-                "temp_bytes": temp.tolist(),
-                "count_bytes": [f["count_bytes"] for f in facts],
-                "rss_bytes": [measured.peaks.get(sweep.Point(name, mode, int(n))) for n in found],
-                "local_exponents": scaling.local_exponents(found, middle).tolist(),
-                "polynomial": [c0, c1, c2],
-                "notes": list(dict.fromkeys(f["note"] for f in facts if f["note"])),
-            }
-            spread = scaling.disagreement(times)
+            points[f"{name}/{mode}"], fits[name, mode], row = curve
+            spread = points[f"{name}/{mode}"]["disagreement"]
             if spread > 0.1:
                 warned.append(f"{name} {mode}: rounds differ by {spread:.0%} (quartiles)")
-            row = {
-                f"time_exponent/{mode}": figure(fit.estimate, fit.low, fit.high),
-                f"median_exponent/{mode}": figure(*scaling.exponent(found, times, top=TOP)[:3]),
-                f"memory_exponent/{mode}": figure(memory_exponent(found, temp)),
-                f"largest/{mode}": figure(found[-1], unit="positions"),
-                f"of_matmul/{mode}": figure(flops[-1] / middle[-1] / rate["matmul"]),
-                f"n_star/{mode}": figure(turn, unit="positions"),
-            }
-            if name != "full" and "full" in _VARIANTS.value:
-                where = crossing(measured, name, mode)
-                if where:
-                    row[f"below_full_from/{mode}"] = figure(*where, unit="positions")
             metrics |= {f"{name}/{path}": value for path, value in row.items()}
-        metrics |= {f"{name}/{path}": figure(value) for path, value in lost.get(name, {}).items()}
+        metrics |= {
+            f"{name}/{path}": growth.figure(value) for path, value in lost.get(name, {}).items()
+        }
     for task, lengths_ in learnt.items():
         for n, variants in lengths_.items():
             for name, row in variants.items():
@@ -545,7 +425,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
                 for other, errors in row.get("captured", {}).items():
                     metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in measured.skipped.items()]
-    crossings = layers(measured, widths)
+    crossings = growth.layers(measured, widths)
     return {
         "metrics": metrics,
         "points": points,
@@ -558,58 +438,10 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
     }
 
 
-def moved(lengths) -> np.ndarray:
-    """Bytes of q, or of k, v or the result, at each length."""
-    sizes = _BATCH.value * _HEADS.value * _HEAD_DIM.value * jnp.dtype(_DTYPE.value).itemsize
-    return lengths * float(sizes)
-
-
-def figure(mean, low=None, high=None, unit="") -> dict:
-    """A figure as summary.json holds it; an interval is over rounds."""
-    return {"mean": mean, "low": low, "high": high, "per_seed": [], "unit": unit}
-
-
-def rates(measured) -> dict:
-    """FLOP/s of a matrix product and bytes/s of a copy in this run."""
-    found = {}
-    for arm, amount in (("matmul", 2.0 * SQUARE**3), ("copy", 2.0 * COPIED)):
-        _, times = measured.table(arm, "forward")
-        found[arm] = float(amount / np.median(times))
-    return found
-
-
-def memory_exponent(lengths, temp) -> float:
-    """Slope of the compiled temporary bytes over the top lengths."""
-    return float(scaling.slope(lengths[-TOP:], np.maximum(temp[-TOP:], 1.0)))
-
-
-def crossing(measured, name, mode):
-    """From which length on a variant is faster than `full`, with its interval."""
-    ours, fast = measured.table(name, mode)
-    theirs, slow = measured.table("full", mode)
-    common, at, at_full = np.intersect1d(ours, theirs, return_indices=True)
-    if len(common) < 2:
-        return None
-    return scaling.crossover(common, slow[:, at_full], fast[:, at])
-
-
-def layers(measured, widths) -> dict:
-    """{width: {"halves", "whole": (length, low, high)}}.
-
-    halves: where attention's time overtakes the feed-forward part's. whole: where the quadratic
-    part of a whole layer's time overtakes the linear one.
-    """
-    found = {}
-    for width in widths:
-        row = found[str(width)] = {}
-        lengths, slow = measured.table(f"attention@{width}", "forward")
-        _, fast = measured.table(f"feedforward@{width}", "forward")
-        if len(lengths) > 1 and slow.shape == fast.shape:
-            row["halves"] = scaling.crossover(lengths, slow, fast)
-        lengths, whole = measured.table(f"layer@{width}", "forward")
-        if len(lengths) > 2 and len(whole) > 1:
-            row["whole"] = scaling.balance(lengths, whole)
-    return found
+def moved() -> float:
+    """Bytes of a position of q, k, v and the result."""
+    size = jnp.dtype(_DTYPE.value).itemsize
+    return 4.0 * _BATCH.value * _HEADS.value * _HEAD_DIM.value * size
 
 
 def judge(measured, fits, points, lost, crossings) -> list[dict]:
@@ -625,7 +457,9 @@ def judge(measured, fits, points, lost, crossings) -> list[dict]:
     def memory(id, name, mode, power):
         key = f"{name}/{mode}"
         if key in points:
-            slope = memory_exponent(*(np.array(points[key][k]) for k in ("lengths", "temp_bytes")))
+            slope = growth.memory_exponent(
+                *(np.array(points[key][k]) for k in ("lengths", "temp_bytes"))
+            )
             text = f"{name}'s temporary memory ({mode}) grows as n^{power}"
             # Linear is an upper bound: the tiles' own bytes flatten the curve of short lengths.
             least = power - 0.1 if power > 1 else -math.inf
@@ -705,7 +539,7 @@ def notes(skipped, warned, points) -> list[str]:
         "time_exponent is that of the fastest call over rounds, which other work disturbs least; "
         "claims are judged by it. median_exponent is that of the median, which is drawn. Their "
         "intervals hold the bootstrap over rounds and the range that leaving out a length spans; "
-        f"the top {TOP} lengths.",
+        f"the top {growth.TOP} lengths.",
         "FLOPs are counted from shapes, products alone. XLA's own count (xla_flops) sees the body "
         "of a loop once.",
         "of_matmul is the share of the rate that a product of 1024 x 1024 reached in this run, "
