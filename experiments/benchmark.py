@@ -135,6 +135,7 @@ def gan_part():
 def lm_part():
     """Training of a small byte-level decoder, tokens a second, against the same in PyTorch."""
     shape = language_peers
+    parallel.split_cpu(1, shape.BATCH)
     rows = {
         "square": products([(1024, 1024, 1024)]),
         "flash": decoder("flash"),

@@ -131,7 +131,7 @@ def main():
     begun = time.monotonic()
     clock = runs.CompileClock()
     parallel.keep_buffers()
-    parallel.split_cpu(FLAGS.seeds)
+    parallel.split_cpu(FLAGS.seeds, FLAGS.batch_size)
     arms = recipes.parse(_ARM.value or ["model"], RECIPE)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("domains")
     runs.enable_compile_cache(FLAGS.compile_cache)

@@ -60,19 +60,26 @@ def tune_cpu() -> None:
         os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_experimental_ynn_fusion_type=".strip()
 
 
-def split_cpu(seeds: int) -> None:
-    """Makes the CPU's cores devices, as many as share the seeds evenly.
+def split_cpu(seeds: int, batch_size: int) -> None:
+    """Makes the CPU's cores devices, as many as share the seeds, and then the batch, evenly.
 
     To be called before the first computation. What XLA:CPU runs on one core (loops, small products)
-    then runs on all of them, a seed each. A count that XLA_FLAGS gives stays, and other backends do
-    not care.
+    then runs on all of them. A count that XLA_FLAGS gives stays, and other backends do not care.
     """
     given = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = math.gcd(seeds, cores or 1)
+    count = max(
+        n for n in range(1, (cores or 1) + 1) if math.prod(_split(seeds, batch_size, n)) == n
+    )
     if count > 1 and "xla_force_host_platform_device_count" not in given:
         flag = f"--xla_force_host_platform_device_count={count}"
         os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
+
+
+def _split(seeds: int, batch_size: int, devices: int) -> tuple[int, int]:
+    """How many devices share the seeds, and how many each seed's batch."""
+    replicas = math.gcd(seeds, devices)
+    return replicas, math.gcd(batch_size, devices // replicas)
 
 
 def keep_buffers() -> None:
@@ -151,8 +158,7 @@ def compile_step(
     if mode == "pmap":
         batch_devices, replica_devices = len(devices), 1
     else:
-        replica_devices = math.gcd(len(seeds), len(devices))
-        batch_devices = math.gcd(batch_size, len(devices) // replica_devices)
+        replica_devices, batch_devices = _split(len(seeds), batch_size, len(devices))
     used = np.array(devices[: replica_devices * batch_devices])
     mesh = Mesh(used.reshape(replica_devices, batch_devices), ("replica", "batch"))
     everywhere = NamedSharding(mesh, P())

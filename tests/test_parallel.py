@@ -132,6 +132,18 @@ def test_short_calls_compile_nothing():
     assert len(traced) == before
 
 
+@pytest.mark.parametrize(
+    ("cores", "seeds", "batch", "count"),
+    [(2, 4, 16, 2), (2, 3, 16, 2), (2, 3, 15, 1), (6, 3, 16, 6), (5, 3, 16, 4), (1, 4, 16, 1)],
+)
+def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, count):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setenv("XLA_FLAGS", "")
+    parallel.split_cpu(seeds, batch)
+    asked = f"--xla_force_host_platform_device_count={count}"
+    assert parallel.os.environ["XLA_FLAGS"] == (asked if count > 1 else "")
+
+
 def test_pmap_refuses_a_batch_that_does_not_divide():
     with pytest.raises(UsageError, match="--batch_size=6: --parallel=pmap .* 4 devices"):
         parallel.compile_step(
