@@ -18,7 +18,7 @@ from genjax.errors import UsageError
 
 IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
 # Up to this length a causal sequence is cut into static tiles on CPU, that many.
-SHORT, TILES = 256, 4
+SHORT, TILES = 256, 2
 
 
 def make(
