@@ -25,8 +25,8 @@ for name in files:
         elif "gan" in script:
             module.parse_arms("stacked" in flags.FLAGS.data)
         elif "domains" in script:
-            if not flags.FLAGS.held_out:
-                arms = module.recipes.parse(flags.FLAGS.arm, module.RECIPE)
+            arms = module.recipes.parse(flags.FLAGS.arm, module.RECIPE)
+            if "domains_text" not in name:  # Those name domains of a folder.
                 module.plan(arms)
         else:
             module.check_flags()
