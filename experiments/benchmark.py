@@ -10,16 +10,29 @@ meets them alike. The peers run in a process of their own where they are install
 import json
 import multiprocessing
 import os
-import time
 from functools import partial
 
 import attention_peers
 import jax
 import jax.numpy as jnp
-import language_peers
 import numpy as np
 import optax
+import training_peers
 from absl import flags
+from training_peers import (
+    BATCH,
+    D_DEPTH,
+    D_WIDTH,
+    G_DEPTH,
+    G_WIDTH,
+    HIDDEN,
+    IMAGES,
+    LATENT,
+    NLL_SAMPLES,
+    PACKS,
+    PIXELS,
+    timed,
+)  # fmt: skip
 
 from genjax import adversarial, attention, parallel, runs, steps, sweep
 from genjax.data import gaussians
@@ -33,16 +46,13 @@ _LENGTHS = flags.DEFINE_list("lengths", ["1024", "2048", "4096", "8192"], "atten
 _CORES = flags.DEFINE_string("cores", "0", "attention: the CPU core all rows run on.")
 _JSON = flags.DEFINE_string("json", None, "Write the figures to this file too.")
 
-PIXELS, HIDDEN, LATENT, BATCH, IMAGES = 784, 400, 20, 128, 60_000
 LAYERS = ((PIXELS, HIDDEN), (HIDDEN, 2 * LATENT), (LATENT, HIDDEN), (HIDDEN, PIXELS))
-NLL_SAMPLES, NLL_IMAGES, SEEDS = 5000, 50, 10
+NLL_IMAGES, SEEDS, GAN_SEEDS = 50, 10, 20
 # Forward, gradient of the weights, gradient of the inputs; the images need none.
 TRAIN_FLOPS = sum(6 * a * b for a, b in LAYERS) - 2 * PIXELS * HIDDEN
 
 
 HEADS, HEAD_DIM = attention_peers.HEADS, attention_peers.DIM
-# PacGAN's 2-D protocol: width of G's four layers, D's three of maxout units in five pieces, packs.
-G_WIDTH, G_DEPTH, D_WIDTH, D_DEPTH, PACKS, GAN_SEEDS = 400, 4, 200, 3, 100, 20
 
 
 def main():
@@ -98,7 +108,7 @@ def vae_part():
             found["NLL / pythae get_nll"] = ratio(rates, "nll", "pythae get_nll")
         return found
 
-    return rows, partial(serve_vae, images=images), ratios
+    return rows, partial(training_peers.serve, part="vae"), ratios
 
 
 def gan_part():
@@ -129,21 +139,21 @@ def gan_part():
             found["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
         return found
 
-    return rows, serve_gan, ratios
+    return rows, partial(training_peers.serve, part="gan"), ratios
 
 
 def lm_part():
     """Training of a small byte-level decoder, tokens a second, against the same in PyTorch."""
-    shape = language_peers
-    parallel.split_cpu(1, shape.BATCH)
+    shape = training_peers.LM
+    parallel.split_cpu(1, shape.batch)
     rows = {
         "square": products([(1024, 1024, 1024)]),
         "flash": decoder("flash"),
         "full": decoder("full"),
     }
     # Six a weight and token; attention's causal half of 4 n^2 d a layer, three times.
-    weights = 12 * shape.DEPTH * shape.WIDTH**2 + shape.VOCABULARY * shape.WIDTH
-    flops = 6 * weights + 6 * shape.DEPTH * shape.CONTEXT * shape.WIDTH
+    weights = 12 * shape.depth * shape.width**2 + shape.vocabulary * shape.width
+    flops = 6 * weights + 6 * shape.depth * shape.context * shape.width
 
     def ratios(rates):
         found = {
@@ -156,16 +166,16 @@ def lm_part():
             found["training / PyTorch decoder"] = ratio(rates, "flash", "PyTorch decoder")
         return found
 
-    return rows, partial(language_peers.serve, timed=timed), ratios
+    return rows, partial(training_peers.serve, part="lm"), ratios
 
 
 def decoder(variant):
     """Tokens a second through the real training step."""
-    shape = language_peers
-    made = attention.build(variant, shape.CONTEXT, shape.WIDTH // shape.HEADS, causal=True)
+    shape = training_peers.LM
+    made = attention.build(variant, shape.context, shape.width // shape.heads, causal=True)
     model = transformer.build(
-        made, vocabulary=shape.VOCABULARY, length=shape.CONTEXT, width=shape.WIDTH,
-        depth=shape.DEPTH, heads=shape.HEADS,
+        made, vocabulary=shape.vocabulary, length=shape.context, width=shape.width,
+        depth=shape.depth, heads=shape.heads,
     )  # fmt: skip
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=0.01))
 
@@ -178,20 +188,20 @@ def decoder(variant):
         steps.training_step(steps.token_loss(model.apply), optimizer),
         {},
         [0],
-        shape.BATCH,
-        how=parallel.plan(convolutions=False, steps_per_call=shape.STEPS),
+        shape.batch,
+        how=parallel.plan(convolutions=False, steps_per_call=shape.steps),
         take=take,
     )
     init = jax.jit(jax.vmap(lambda key: steps.init_state(model.init(key), optimizer)))
     held = [compiled.place(init(jax.vmap(jax.random.key)(np.arange(1))))]
-    size = (shape.STEPS, 1, shape.BATCH, shape.CONTEXT + 1)
-    windows = np.random.default_rng(0).integers(0, shape.VOCABULARY - 1, size, np.int32)
+    size = (shape.steps, 1, shape.batch, shape.context + 1)
+    windows = np.random.default_rng(0).integers(0, shape.vocabulary - 1, size, np.int32)
 
     def run():
-        held[0], _ = compiled.run(held[0], windows, shape.STEPS)
+        held[0], _ = compiled.run(held[0], windows, shape.steps)
         jax.block_until_ready(held[0])
 
-    return timed(run, shape.STEPS * shape.BATCH * shape.CONTEXT)
+    return timed(run, shape.steps * shape.batch * shape.context)
 
 
 # Ours and the peers that compute the same, or what they call so.
@@ -263,19 +273,6 @@ def attention_row(name: str, mode: str, length: int):
     arguments = (q, k, v) if mode == "forward" else (q, k, v, cotangent)
     call = jax.jit(attend if mode == "forward" else both).lower(*arguments).compile()
     return timed(lambda: jax.block_until_ready(call(*arguments)), 1)
-
-
-def timed(run, per_call: float):
-    """seconds -> rate: calls `run` for that long, `per_call` units each."""
-
-    def measure(seconds: float) -> float:
-        calls, begun = 0, time.perf_counter()
-        while calls == 0 or time.perf_counter() - begun < seconds:
-            run()
-            calls += 1
-        return calls * per_call / (time.perf_counter() - begun)
-
-    return measure
 
 
 def net_shapes():
@@ -425,136 +422,6 @@ def start_peers(serve) -> Peers | None:
         runs.say(f"no peers: {names}; pip install -r requirements-peers.txt")
         return None
     return Peers(here, process, names)
-
-
-def serve_gan(connection):
-    """The process of the peer: a plain PyTorch loop of PacGAN's protocol, fused Adam."""
-    try:
-        import torch
-    except ImportError as error:
-        connection.send(str(error))
-        return
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(0)
-    nn, soft = torch.nn, torch.nn.functional.softplus
-
-    class Maxout(nn.Module):
-        def __init__(self, inputs):
-            super().__init__()
-            self.linear = nn.Linear(inputs, D_WIDTH * gan.PIECES)
-
-        def forward(self, x):
-            return self.linear(x).view(len(x), gan.PIECES, D_WIDTH).amax(1)
-
-    layers, width = [], 2
-    for _ in range(G_DEPTH):
-        layers += [nn.Linear(width, G_WIDTH, bias=False), nn.BatchNorm1d(G_WIDTH), nn.ReLU()]
-        width = G_WIDTH
-    maker = nn.Sequential(*layers, nn.Linear(width, 2))
-    judge = nn.Sequential(
-        Maxout(2), *[Maxout(D_WIDTH) for _ in range(D_DEPTH - 1)], nn.Linear(D_WIDTH, 1)
-    )
-    adam = [
-        torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.8, 0.999), fused=True)
-        for net in (maker, judge)
-    ]
-    points = torch.randn(100_000, 2)
-    index = torch.randint(len(points), (20, PACKS))
-
-    def train():
-        for rows in index:
-            fake = maker(torch.randn(PACKS, 2))
-            logits = judge(torch.cat([points[rows], fake.detach()]))
-            d_loss = (soft(-logits[:PACKS]) + soft(logits[PACKS:])).mean()
-            # Both gradients from the same point; the discriminator's own stays clean of G's.
-            d_grads = torch.autograd.grad(d_loss, list(judge.parameters()))
-            g_grads = torch.autograd.grad(soft(-judge(fake)).mean(), list(maker.parameters()))
-            for net, grads in ((maker, g_grads), (judge, d_grads)):
-                for parameter, grad in zip(net.parameters(), grads, strict=True):
-                    parameter.grad = grad
-            for optimizer in adam:
-                optimizer.step()
-
-    measure = timed(train, len(index))
-    connection.send(["PyTorch loop"])
-    while request := connection.recv():
-        connection.send(measure(request[1]))
-
-
-def serve_vae(connection, images):
-    """The process of the peers: a plain PyTorch loop, and pythae's get_nll, of the same net."""
-    try:
-        import torch
-        from pythae.models import VAE, VAEConfig
-        from pythae.models.base.base_utils import ModelOutput
-        from pythae.models.nn import BaseDecoder, BaseEncoder
-    except ImportError as error:
-        connection.send(str(error))
-        return
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(0)
-    data = torch.from_numpy(images)
-
-    class Encoder(BaseEncoder):
-        def __init__(self):
-            super().__init__()
-            self.hidden = torch.nn.Linear(PIXELS, HIDDEN)
-            self.mean = torch.nn.Linear(HIDDEN, LATENT)
-            self.log_var = torch.nn.Linear(HIDDEN, LATENT)
-
-        def forward(self, x):
-            h = torch.relu(self.hidden(x.reshape(len(x), -1)))
-            return ModelOutput(embedding=self.mean(h), log_covariance=self.log_var(h))
-
-    class Decoder(BaseDecoder):
-        def __init__(self):
-            super().__init__()
-            self.hidden = torch.nn.Linear(LATENT, HIDDEN)
-            self.pixels = torch.nn.Linear(HIDDEN, PIXELS)
-
-        def logits(self, z):
-            return self.pixels(torch.relu(self.hidden(z)))
-
-        def forward(self, z):
-            pixels = torch.sigmoid(self.logits(z)).reshape(len(z), 1, 28, 28)
-            return ModelOutput(reconstruction=pixels)
-
-    encoder, decoder = Encoder(), Decoder()
-    optimizer = torch.optim.Adam(
-        [*encoder.parameters(), *decoder.parameters()], lr=1e-3, fused=True
-    )
-    index = torch.from_numpy(np.random.default_rng(1).integers(0, len(images), (100, BATCH)))
-
-    def train():
-        for rows in index:
-            x = data[rows]
-            code = encoder(x)
-            mean, log_var = code.embedding, code.log_covariance
-            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
-            bce = torch.nn.functional.binary_cross_entropy_with_logits(
-                decoder.logits(z), x, reduction="sum"
-            )
-            kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
-            optimizer.zero_grad(set_to_none=True)
-            ((bce + kl) / BATCH).backward()
-            optimizer.step()
-
-    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce")
-    vae = VAE(config, encoder=Encoder(), decoder=Decoder())
-    shown = data[:2].reshape(-1, 1, 28, 28)
-
-    def nll():
-        with torch.no_grad():
-            vae.get_nll(shown, n_samples=NLL_SAMPLES, batch_size=100)
-
-    measures = {
-        "PyTorch loop": timed(train, index.numel()),
-        "pythae get_nll": timed(nll, len(shown)),
-    }
-    connection.send(list(measures))
-    while request := connection.recv():
-        name, seconds = request
-        connection.send(measures[name](seconds))
 
 
 def report(rates, ratios):
