@@ -399,7 +399,8 @@ class Study:
         if unseen:
             arrays["position_unseen"] = np.mean([by_name[n]["position"] for n in unseen], 0)
         if lines:
-            arrays["known"] = np.array([lines[name]["known"].mean() for name in source.names])
+            for line in ("known", "family"):
+                arrays[line] = np.array([lines[name][line].mean() for name in source.names])
             for group in ("seen", "unseen"):
                 if groups[group]:
                     arrays[f"position_{group}_lines"] = np.stack(

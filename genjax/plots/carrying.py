@@ -164,9 +164,8 @@ def _adaptation(run):
     groups = [group for group in groups.values() if len(group) > 2]
     if not groups:
         return None
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure, drawn = Figure(figsize=(7.2, 4.4), layout="constrained"), None
     axes = figure.subplots()
-    lines = {}
     for group, colour in zip(groups, COLOURS, strict=False):
         group = sorted(group, key=lambda arm: summary["recipes"][arm]["limit"])
         x = [summary["recipes"][arm]["limit"] for arm in group]
@@ -181,16 +180,24 @@ def _adaptation(run):
             axes.axhline(before, color=colour, lw=1, ls=(0, (1, 3)))
             axes.annotate(f"{parent}, before", (x[0], before), fontsize=7, color=colour,
                           va="bottom")  # fmt: skip
-        if "known" in run["arrays"][group[0]]:
-            lines[tuple(names)] = run["arrays"][group[0]]["known"][where].mean()
-    for (names, bits), dash in zip(lines.items(), ("-", "--", "-.", ":") * 8, strict=False):
-        axes.axhline(bits, color="#444444", lw=1, ls=dash, label=f"exact: {'+'.join(names)} known")
+        for line, (grey, dash) in LINES.items():
+            if line in run["arrays"][group[0]] and names != drawn:
+                bits = run["arrays"][group[0]][line][where].mean()
+                label = f"exact: {line}, {'+'.join(names)}"
+                axes.axhline(bits, color=grey, lw=1.2, ls=dash, label=label)
+        drawn = names
     axes.set_xscale("log", base=4)
+    axes.set_xticks(x, [f"{size:,}" for size in x])
+    axes.minorticks_off()
     axes.set_xlabel("tokens of the new domain that training saw")
     axes.set_ylabel(f"loss on it ({summary['unit']})")
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.25, lw=0.6)
-    return "Adaptation to a new domain, against how much of it was seen.", figure
+    text = (
+        "Adaptation to a new domain, against how much of it was seen. `known`: the domain is "
+        "given, `family`: only its kind is, and the context tells the rest."
+    )
+    return text, figure
 
 
 def _position(run):
