@@ -157,6 +157,8 @@ def main():
             run.write_json(f"evaluation/{arm}.json", cached)
             timing["evaluate_s"] += time.monotonic() - started
         found[arm] = cached
+    for arm, row in study.gaps(found).items():
+        found[arm] |= row
     made = claims.family(judge(study, found, run.rows()))
     summary = {
         "experiment": "domains",
@@ -292,6 +294,7 @@ def plan(arms: dict) -> Study:
 
 TABLE = (
     "seen", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen", "score",
+    "ood_id_ratio", "gap", "worst_gap", "specialist_gap",
     "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
     "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate", "sequence_final",
     "sequence_backward", "sequence_forward",
@@ -299,7 +302,7 @@ TABLE = (
 
 
 def unit(name: str, source) -> str:
-    plain = ("score", "ece_seen", "ece_unseen", "dynamic_rate")
+    plain = ("score", "ood_id_ratio", "ece_seen", "ece_unseen", "dynamic_rate")
     return "" if name in plain else source.unit
 
 

@@ -382,6 +382,8 @@ class Study:
                         len(self.seeds), np.mean([lines[name][line].mean() for name in names])
                     )
                 row[f"excess_{group}"] = row[group] - row[f"{group}_known_line"]
+        if unseen:
+            row["ood_id_ratio"] = row["unseen"] / row["seen"]
         if lines and unseen:
             row["score"] = transfer.composition_score(
                 row["unseen"], row["unseen_family_line"], row["unseen_seen_line"]
@@ -502,6 +504,46 @@ class Study:
             "prompts": np.array([self.source.decode(row) for row in prompts]),
             "generated": np.array([self.source.decode(row[size:]) for row in made]),
         }
+
+    def gaps(self, found: dict) -> dict[str, dict]:
+        """What it costs not to have seen a domain, at equal tokens (Gulrajani & Lopez-Paz 2021).
+
+        Of arms from scratch that differ in their domains alone. gap, worst_gap: L(D - d -> d) -
+        L(D -> d) for the fewest further domains d that another arm was trained on, mean and most.
+        specialist_gap: L(D - d -> d) - L({d} -> d), mean over the d that an arm alone is trained
+        on. {arm: {measure: [seeds]}}, in bits a unit.
+        """
+
+        def alike(arm):
+            return {key: value for key, value in self.arms[arm].items() if key != "domains"}
+
+        made = {}
+        for arm in [arm for arm in self.arms if not self.arms[arm]["from"]]:
+            own, row = set(self.trained_on(arm)), {}
+            others = {
+                other: set(self.trained_on(other))
+                for other in self.arms
+                if other != arm and alike(other) == alike(arm)
+            }
+            wider = [other for other in others if others[other] > own]
+            more = min(wider, key=lambda other: len(others[other]), default="")
+            pairs = {"gap": [(name, more) for name in sorted(others.get(more, own) - own)]}
+            pairs["specialist_gap"] = [
+                (*names, other)
+                for other, names in others.items()
+                if len(names) == 1 and not names <= own
+            ]
+            for measure, cases in pairs.items():
+                if cases:
+                    lost = [
+                        np.subtract(found[arm][f"loss/{name}"], found[other][f"loss/{name}"])
+                        for name, other in cases
+                    ]
+                    row[measure] = np.mean(lost, 0).tolist()
+                    if measure == "gap":
+                        row["worst_gap"] = np.max(lost, 0).tolist()
+            made[arm] = row
+        return made
 
     def ngram(self, arm):
         """Counted on as many tokens as the networks of this run are trained on."""

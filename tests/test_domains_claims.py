@@ -9,6 +9,8 @@ import scripts
 from absl import flags
 from absl.testing import flagsaver
 
+from genjax import study as studies
+
 SEEDS = [0, 1, 2, 3]
 NEWS, OLDS = ["new"], ["a", "b", "c"]
 COMMON = {
@@ -225,3 +227,32 @@ def test_far_domains_gain_most(script, tmp_path):
 
     assert judged(1) == "supported"
     assert judged(-1) == "refuted"
+
+
+def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
+    study = Study(
+        {
+            "left_out": {"domains": "a+b"},
+            "both": {"domains": "a+b+c+new"},
+            "one_more": {"domains": "a+b+c"},
+            "alone": {"domains": "c"},
+            "other": {"domains": "a+b+new", "width": 8},
+            "tuned": tuned(),
+        }
+    )
+    found = {arm: {f"loss/{name}": around(1.0) for name in (*OLDS, *NEWS)} for arm in study.arms}
+    found["left_out"] |= {"loss/c": around(3.0), "loss/new": around(9.0)}
+    found["one_more"] |= {"loss/c": around(2.5), "loss/new": around(4.0)}
+    found["alone"] |= {"loss/c": around(2.0)}
+    found["both"] |= {"loss/new": around(1.5)}
+    gaps = studies.Study.gaps(study, found)
+    np.testing.assert_allclose(gaps["left_out"]["gap"], [0.5] * 4)
+    np.testing.assert_allclose(gaps["left_out"]["specialist_gap"], [1.0] * 4)
+    np.testing.assert_allclose(gaps["one_more"]["gap"], [2.5] * 4)
+    assert "specialist_gap" not in gaps["one_more"] and "tuned" not in gaps
+    # Alone and then with three more: a mean of 0, and the worst of them.
+    found["alone"] |= {"loss/a": around(2.0), "loss/b": around(0.0)}
+    gaps = studies.Study.gaps(study, found)
+    np.testing.assert_allclose(gaps["alone"]["worst_gap"], [1.0] * 4)
+    np.testing.assert_allclose(gaps["alone"]["gap"], [0.0] * 4, atol=1e-12)
+    assert gaps["both"] == gaps["other"] == {}
