@@ -161,6 +161,8 @@ def check_flags() -> tuple[list[int], list[int]]:
         raise UsageError(f"--lengths={lengths[0]}: an exponent takes two lengths or more")
     if any(b <= a for a, b in zip(lengths, lengths[1:], strict=False)):
         raise UsageError(f"--lengths={','.join(_LENGTHS.value)}: must ascend")
+    if _HEAD_DIM.value % 2:
+        raise UsageError(f"--head_dim={_HEAD_DIM.value}: even, for the layer's rotary positions")
     for width in widths:
         if width % _HEAD_DIM.value:
             raise UsageError(f"--widths={width}: --head_dim={_HEAD_DIM.value} does not divide it")

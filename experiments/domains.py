@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from genjax import attention, claims, finetune, ngram, parallel, recipes, report, runs
-from genjax.data import domains, hmm, text
+from genjax.data import chains, domains, hmm, text
 from genjax.errors import UsageError
 from genjax.metrics import transfer
 from genjax.models import recurrent
@@ -24,6 +24,8 @@ from genjax.study import NETWORK, Settings, Study
 
 # Two models count as equal in parameters or FLOPs within this factor.
 ALIKE = 1.15
+# What two architectures must have been taught alike.
+SCHOOLING = ("domains", "mixture", "dro", "limit", "steps")
 
 _ARM = flags.DEFINE_multi_string(
     "arm",
@@ -66,7 +68,10 @@ _CONTEXT = flags.DEFINE_integer("context", 128, "Tokens of a window.", lower_bou
 _SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4", "8"], "Examples in context; empty: none.")
 _EXAMPLE = flags.DEFINE_integer("example", 8, "Tokens of an example.", lower_bound=1)
 _DYNAMIC = flags.DEFINE_list(
-    "dynamic", [], "Rates of dynamic evaluation; the training domains' valid text chooses."
+    "dynamic",
+    [],
+    "Rates of dynamic evaluation, of arms that start from scratch; the training domains' valid "
+    "text chooses.",
 )
 _EVALUATIONS = flags.DEFINE_integer("evaluations", 5, "Along training.", lower_bound=1)
 _WATCHED = flags.DEFINE_integer("watched", 8, "Windows a domain measured there.", lower_bound=1)
@@ -195,7 +200,8 @@ def main():
 def data_name() -> str:
     if _CORPUS.value:
         return f"text of {_CORPUS.value}"
-    return f"grid of {_GRID.value} x {_GRID.value} hidden Markov domains"
+    beside = f" and {_CHAINS.value} order-1 chains" if _CHAINS.value else ""
+    return f"grid of {_GRID.value} x {_GRID.value} hidden Markov domains{beside}"
 
 
 def read_source(arms: dict) -> domains.Source:
@@ -219,8 +225,10 @@ def read_source(arms: dict) -> domains.Source:
             length=_CONTEXT.value,
             pool=_POOL.value,
             documents=_DOCUMENTS.value,
-            far=_CHAINS.value,
+            far=chains.draw(_CHAINS.value, _VOCABULARY.value, _GRID_SEED.value),
         )
+    if _CHAINS.value:
+        raise UsageError(f"--chains={_CHAINS.value}: are beside the grid; drop --corpus")
     corpus = text.read(_CORPUS.value, tfds_dir=_TFDS_DIR.value)
     for name in _HELD_OUT.value:
         if name not in corpus:
@@ -251,6 +259,8 @@ def shots() -> list[int]:
         raise UsageError(f"--shots={','.join(_SHOTS.value)}: whole numbers") from error
     if any(a >= b for a, b in zip(found, found[1:], strict=False)) or any(k < 0 for k in found):
         raise UsageError(f"--shots={','.join(_SHOTS.value)}: from few to many, 0 or more")
+    if len(found) == 1:
+        raise UsageError(f"--shots={found[0]}: a curve takes two or more; none: --shots=")
     if found and (found[-1] + 1) * _EXAMPLE.value > _CONTEXT.value:
         raise UsageError(
             f"--shots={found[-1]} of --example={_EXAMPLE.value} tokens do not fit into "
@@ -331,11 +341,14 @@ def judge(study: Study, found: dict, rows: list[dict]) -> list[dict]:
     made = []
     bases = [arm for arm in arms if not arms[arm]["from"] and "unseen" in found[arm]]
     for group in same_but("domains"):
-        group = sorted((a for a in group if a in bases), key=lambda a: len(study.trained_on(a)))
-        if len(group) < 2 or "D1" in {claim["id"] for claim in made}:
+        near = [a for a in group if a in bases and not {*study.trained_on(a)} & {*study.source.far}]
+        if not near or "D1" in {claim["id"] for claim in made}:
             continue
-        few, many = group[0], group[-1]
+        near.sort(key=lambda a: len(study.trained_on(a)))
+        few, many = near[0], near[-1]
         counts = [len(study.trained_on(arm)) for arm in (few, many)]
+        if counts[0] == counts[1]:
+            continue
         text = f"loss on unseen domains, {counts[0]} training domains - {counts[1]}"
         parts = [compare("D1a", text, of(few, "unseen"), of(many, "unseen"))]
         if "score" in found[few]:
@@ -353,7 +366,7 @@ def judge(study: Study, found: dict, rows: list[dict]) -> list[dict]:
             for arm in full
             for other in bases
             if other not in full
-            and arms[other]["domains"] == arms[arm]["domains"]
+            and all(arms[other][key] == arms[arm][key] for key in SCHOOLING)
             and (arms[other]["model"] == "ngram" or alike(study, arm, other, measure))
         ]
         # An n-gram has neither size: it stands beside networks that do.
@@ -564,8 +577,9 @@ def notes(study, found) -> list[str]:
     ]
     if study.source.lines:
         lines.append(
-            "The lines are exact: known (the domain is given), family (any pair of the grid), seen "
-            "(the pairs trained on). Excess is over `known`, on the same documents."
+            "The lines are exact: known (the domain is given), family (any pair of the grid; of a "
+            "chain: the prior of chains and the context), seen (the domains trained on). Excess is "
+            "over `known`, on the same documents."
         )
     else:
         lines.append(
@@ -592,6 +606,11 @@ def notes(study, found) -> list[str]:
             "Hypervolume of the front, against the loss before adaptation and one bit of "
             f"forgetting: {mean:.3f} ({low:.3f} to {high:.3f}) square bits"
         )
+    for arm, row in found.items():
+        weights = {k.removeprefix("weight/"): np.mean(v) for k, v in row.items() if "weight/" in k}
+        if weights:
+            shown = ", ".join(f"{name} {share:.3f}" for name, share in weights.items())
+            lines.append(f"{arm}, mean weights under group DRO, seeds averaged: {shown}")
     sizes = {arm: study.size(arm) for arm in study.arms if study.arms[arm]["model"] != "ngram"}
     lines += [
         f"{arm}: {size['parameters']:,} parameters, {size['flops'] / 1e6:.2f} MFLOP a trained token"

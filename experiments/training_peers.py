@@ -1,6 +1,6 @@
 """The PyTorch peers of benchmark.py: plain loops of the same nets, and pythae's likelihood.
 
-In a process of their own, which never imports jax. pip install -r requirements-peers.txt
+They run in a process of their own. pip install -r requirements-peers.txt
 """
 
 import os

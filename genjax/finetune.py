@@ -52,13 +52,15 @@ def start(
         params["fixed"] = {"base": base} | ({"fisher": fisher} if method.ewc else {})
     if method.dro:
         params["fixed"] = {"reference": reference}
-        params["weights"] = {name: jnp.zeros(method.dro) for name in ("logits", "mean")}
+        even = jnp.full(method.dro, -jnp.log(method.dro))
+        params["weights"] = {"logits": even, "mean": jnp.zeros(method.dro)}
     return params
 
 
-def domain_weights(logits: jax.Array) -> jax.Array:
-    """The weights of the domains as group DRO has them, from their logarithms."""
-    return (1 - DRO_UNIFORM) * jax.nn.softmax(logits) + DRO_UNIFORM / logits.shape[-1]
+def reweigh(logits: jax.Array, excess: jax.Array) -> jax.Array:
+    """Group DRO's next weights of the domains, from the logarithms of the last."""
+    moved = jax.nn.softmax(logits + DRO_RATE * excess)
+    return (1 - DRO_UNIFORM) * moved + DRO_UNIFORM / len(logits)
 
 
 def merged(params: dict, method: Method) -> dict:
@@ -85,8 +87,8 @@ def trains(path, leaf, method: Method, last: int) -> bool:
     return True
 
 
-def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, steps: int):
-    """`inner` for what trains; nothing else moves but the weights of group DRO over `steps`."""
+def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, length: int):
+    """`inner` for what trains; nothing else moves but group DRO's weights, over `length` steps."""
 
     def labels(params):
         model = jax.tree_util.tree_map_with_path(
@@ -99,11 +101,11 @@ def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, s
         if "fixed" in params:
             found["fixed"] = jax.tree.map(lambda _: "keep", params["fixed"])
         if "weights" in params:
-            found["weights"] = {"logits": "ascend", "mean": "gather"}
+            found["weights"] = {"logits": "follow", "mean": "gather"}
         return found
 
     kinds = {"train": inner, "keep": optax.set_to_zero()}
-    kinds |= {"ascend": optax.scale(DRO_RATE), "gather": optax.scale(1 / steps)}
+    kinds |= {"follow": optax.identity(), "gather": optax.scale(1 / length)}
     return optax.multi_transform(kinds, labels)
 
 
@@ -121,7 +123,8 @@ def loss(apply: Callable, method: Method, depth: int) -> Callable:
         model = merged(params | {"model": kept}, method)
         values, metrics = steps.token_loss(apply)(model, batch, key, gather)
         if method.dro:
-            values = _group_dro(apply, model, fixed["reference"], params["weights"], batch, values)
+            weights, reference = params["weights"], fixed["reference"]
+            values = _group_dro(apply, model, reference, weights, batch, values, gather)
         if method.anchor:
             target = jax.nn.softmax(apply(fixed["base"], batch["tokens"]))
             found = optax.softmax_cross_entropy(apply(model, batch["tokens"]), target).mean(-1)
@@ -138,23 +141,29 @@ def loss(apply: Callable, method: Method, depth: int) -> Callable:
     return objective
 
 
-def _group_dro(apply, model, reference, weights, batch, values):
-    """Each window's loss times its domain's weight and the number of domains.
+def _group_dro(apply, model, reference, weights, batch, values, gather):
+    """Windows weighted so that their mean is the sum over domains of weight times mean loss.
 
-    Domains are drawn evenly, so that the mean over windows is the sum over domains of weight times
-    loss. The weights' own gradients are the excess by domain, and the weights themselves, which
-    their optimizers ascend and gather.
+    The weights first follow the excess of each domain in the whole batch. What they become is the
+    gradient of two linear terms, worth nothing in value, so that the step carries them like any
+    other parameter.
     """
 
     def nats(params):
         log_p = jax.nn.log_softmax(apply(params, batch["tokens"]))
         return -jnp.take_along_axis(log_p, batch["target"][..., None], -1)[..., 0]
 
-    alpha = jax.lax.stop_gradient(domain_weights(weights["logits"]))
-    excess = jnp.maximum(nats(jax.lax.stop_gradient(model)) - nats(reference), 0).mean(-1)
-    own = jax.nn.one_hot(batch["domain"], len(alpha)) * len(alpha)
-    slopes = own * excess[:, None] @ weights["logits"] + alpha @ weights["mean"]
-    return (own @ alpha) * values + slopes - jax.lax.stop_gradient(slopes)
+    model, weights_now = jax.lax.stop_gradient((model, weights))
+    excess = jnp.maximum(nats(model) - nats(reference), 0).mean(-1)
+    own = jax.nn.one_hot(batch["domain"], len(weights["mean"]))
+    everyone = gather(own * batch["weight"][:, None])
+    counts = everyone.sum(0)
+    by_domain = gather(excess) @ everyone / jnp.maximum(counts, 1)
+    alpha = reweigh(weights_now["logits"], by_domain)
+    moved = jnp.log(alpha) - weights_now["logits"]
+    slopes = moved @ weights["logits"] + alpha @ weights["mean"]
+    share = own @ (alpha * counts.sum() / jnp.maximum(counts, 1))
+    return share * values + slopes - jax.lax.stop_gradient(slopes)
 
 
 def fisher(apply: Callable, params: dict, windows: jax.Array) -> dict:

@@ -22,6 +22,8 @@ from jax.sharding import PartitionSpec as P
 from genjax.errors import UsageError
 
 MODES = ("jit", "pmap")
+# The least of a batch that is worth a CPU device of its own.
+ROWS = 4
 # Python costs about a millisecond a call; a step of a small model far less on an accelerator.
 CPU_STEPS_PER_CALL, ACCELERATOR_STEPS_PER_CALL = 100, 1000
 
@@ -64,13 +66,16 @@ def split_cpu(seeds: int, batch_size: int) -> None:
     """Makes the CPU's cores devices, as many as share the seeds, and then the batch, evenly.
 
     To be called before the first computation. What XLA:CPU runs on one core (loops, small products)
-    then runs on all of them. A count that XLA_FLAGS gives stays, and other backends do not care.
+    then runs on all of them; a device has ROWS of a batch or more. A count that XLA_FLAGS gives
+    stays, and other backends do not care.
     """
     given = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = max(
-        n for n in range(1, (cores or 1) + 1) if math.prod(_split(seeds, batch_size, n)) == n
-    )
+    count = 1
+    for more in range(2, (cores or 1) + 1):
+        replicas, parts = _split(seeds, batch_size, more)
+        if replicas * parts == more and (parts == 1 or batch_size >= ROWS * parts):
+            count = more
     if count > 1 and "xla_force_host_platform_device_count" not in given:
         flag = f"--xla_force_host_platform_device_count={count}"
         os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()

@@ -34,7 +34,8 @@ class Settings(NamedTuple):
 
     parallel, steps_per_call, precision, log_every, checkpoint_every: the flags of these names.
     evaluations: along training, on `watched` windows of each domain. shots, example: examples in
-    context, and their tokens. samples: tokens generated a domain.
+    context, and their tokens. dynamic: rates of dynamic evaluation to choose from. samples: tokens
+    generated a domain.
     """
 
     seeds: list[int]
@@ -104,20 +105,32 @@ class Study:
         if reference:
             if reference not in before:
                 raise UsageError(
-                    f"{where}: --dro={reference}: no arm before it ({', '.join(before)})"
+                    f"{where}: --dro={reference}: no arm before it "
+                    f"({', '.join(before) or 'there is none'})"
                 )
             changed = [key for key in NETWORK if self.arms[reference][key] != recipe[key]]
-            if changed or recipe["model"] == "ngram":
-                raise UsageError(f"{where}: --dro={reference}: a network of another shape")
+            if changed:
+                raise UsageError(
+                    f"{where}: --{changed[0]}={recipe[changed[0]]}, but --dro={reference} has "
+                    f"{self.arms[reference][changed[0]]}; both have one shape"
+                )
+            if recipe["model"] == "ngram":
+                raise UsageError(f"{where}: --dro={reference}: an n-gram is counted; drop --dro")
+            if self.trained_on(reference) != self.trained_on(arm):
+                raise UsageError(f"{where}: --dro={reference}: was trained on other domains")
             if recipe["from"] or rule != "uniform":
                 raise UsageError(
                     f"{where}: --dro={reference}: starts from scratch and draws domains evenly; "
                     "drop --from and --mixture"
                 )
         proxy = proxy_of(rule)
-        if proxy and (proxy not in before or not self.arms[proxy]["dro"]):
+        if proxy is None:
+            return
+        if proxy not in before or not self.arms[proxy]["dro"]:
             raise UsageError(f"{where}: --mixture={rule}: no arm before it with --dro")
-        if proxy and self.trained_on(proxy) != self.trained_on(arm):
+        if recipe["model"] == "ngram":
+            raise UsageError(f"{where}: --mixture={rule}: an n-gram counts every domain alike")
+        if self.trained_on(proxy) != self.trained_on(arm):
             raise UsageError(f"{where}: --mixture={rule}: trains on other domains than {proxy}")
 
     def trained_on(self, arm) -> list[str]:
@@ -139,9 +152,11 @@ class Study:
         """How often each domain is drawn; what a proxy found is known once it is in the run."""
         recipe, names = self.arms[arm], self.trained_on(arm)
         sizes, rule = [self.source.pool(name, recipe["limit"]) for name in names], recipe["mixture"]
-        if proxy_of(rule):
-            found = run.read_json(f"mixtures/{proxy_of(rule)}.json") if run else None
-            rule = "+".join(str(np.mean(found[n])) for n in names) if found else "uniform"
+        if proxy_of(rule) is not None:
+            rule = "uniform"
+            if run:
+                found = run.read_json(f"mixtures/{proxy_of(recipe['mixture'])}.json")
+                rule = "+".join(str(np.mean(found[name])) for name in names)
         return domains.weights(names, sizes, rule, recipe["replay"], tuple(self.old(arm)))
 
     def model(self, arm) -> transformer.Model:
@@ -274,7 +289,9 @@ class Study:
             state=state,
         )
         if method.dro:
-            mean = jax.device_get(state.params["weights"]["mean"]).T.tolist()
+            mean = np.asarray(jax.device_get(state.params["weights"]["mean"]), float)
+            # Thousands of sums in float32 are off by more than a mixture may be.
+            mean = (mean / mean.sum(-1, keepdims=True)).T.tolist()
             run.write_json(
                 f"mixtures/{arm}.json", dict(zip(self.trained_on(arm), mean, strict=True))
             )
@@ -471,7 +488,9 @@ class Study:
             )
 
         rates = self.settings.dynamic
-        rate = min(rates, key=lambda rate: over(groups["seen"], "valid", rate).mean())
+        valid = [over(groups["seen"], "valid", rate).mean() for rate in rates]
+        # A rate that diverges has no loss; 0 changes nothing.
+        rate = rates[np.nanargmin(valid)] if np.isfinite(valid).any() else 0.0
         found = {"dynamic_rate": np.full(len(self.seeds), rate)}
         for group in ("seen", "unseen"):
             if groups[group]:
@@ -497,9 +516,9 @@ class Study:
         )
         first = jax.tree.map(lambda leaf: leaf[0], params)
         length = min(self.source.length, size + self.settings.samples)
-        made = bydomain.generate(
-            self.model(arm), first, prompts, self.source.length, jax.random.key(0)
-        )[:, :length]
+        model = self.model(arm)
+        whole = length if model.step else self.source.length
+        made = bydomain.generate(model, first, prompts, whole, jax.random.key(0))[:, :length]
         return {
             "prompts": np.array([self.source.decode(row) for row in prompts]),
             "generated": np.array([self.source.decode(row[size:]) for row in made]),
@@ -572,7 +591,8 @@ class Study:
             return {"parameters": 0, "flops": 0.0}
         shapes = jax.eval_shape(self.model(arm).init, jax.random.key(0))
         parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
-        flops = 6.0 * parameters
+        # A reference reads every window once more.
+        flops = (8.0 if recipe["dro"] else 6.0) * parameters
         if recipe["model"] == "transformer":
             cost = (
                 variant(recipe, self.source.length, self.settings.precision).cost.flops

@@ -17,7 +17,7 @@ COMMON = {
     "from": "", "domains": "all", "model": "transformer", "attention": "flash", "window": 32,
     "width": 64, "depth": 2, "heads": 2, "learning_rate": 0.02, "optimizer": "muon", "train": "all",
     "lora_rank": 8, "replay": 0.0, "ewc": 0.0, "anchor": 0.0, "limit": 0, "average": 1.0,
-    "steps": 100,
+    "steps": 100, "mixture": "uniform", "dro": "",
 }  # fmt: skip
 NOISE = np.array([-0.01, 0.0, 0.01, 0.0])
 
@@ -40,7 +40,9 @@ class Study:
     def __init__(self, arms, sizes=None):
         self.arms = {name: COMMON | recipe for name, recipe in arms.items()}
         self.seeds, self.sizes = SEEDS, sizes or {}
-        self.source = SimpleNamespace(unit="bits", lines=None)
+        self.source = SimpleNamespace(
+            unit="bits", lines=None, far=["far"], pool=lambda name, limit: 100
+        )
 
     def trained_on(self, arm):
         domains = self.arms[arm]["domains"]
@@ -80,6 +82,11 @@ def test_more_domains_carry_further(script):
     assert judged(2.0, 3.0, 0.1, 0.8)["D1a"] == "refuted"
     assert judged(3.0, 2.0, 0.4, 0.8)["D1b"] == "refuted"
     assert judged(3.0, 2.0, 0.1, 0.4)["D1c"] == "refuted"
+    # A chain is no fewer domains of the grid, and one domain not fewer than another.
+    study.arms["few"]["domains"] = "far"
+    assert "D1" not in judged(3.0, 2.0, 0.1, 0.8)
+    study.arms["few"]["domains"], study.arms["many"]["domains"] = "a", "b"
+    assert "D1" not in judged(3.0, 2.0, 0.1, 0.8)
 
 
 @pytest.mark.parametrize(("id", "measure"), [("D2", "parameters"), ("D2F", "flops")])
@@ -97,6 +104,9 @@ def test_attention_is_held_against_models_of_its_size(script, id, measure):
     assert verdicts(script, study, found)[id] == "supported"
     found["lstm"]["unseen"] = around(1.5)
     assert verdicts(script, study, found)[id] == "refuted"
+    # Nor is one that was taught otherwise.
+    study.arms["lstm"]["mixture"] = "doremi:proxy"
+    assert id not in verdicts(script, study, found)
 
 
 def test_depth_against_width_at_one_size(script):
@@ -256,3 +266,11 @@ def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
     np.testing.assert_allclose(gaps["alone"]["worst_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["alone"]["gap"], [0.0] * 4, atol=1e-12)
     assert gaps["both"] == gaps["other"] == {}
+
+
+def test_a_mixture_of_doremi_is_what_the_proxy_found():
+    study = Study({"proxy": {"domains": "a+b"}, "mixed": {"domains": "a+b"}})
+    study.arms["mixed"]["mixture"] = "doremi:proxy"
+    run = SimpleNamespace(read_json={"mixtures/proxy.json": {"a": [0.1, 0.3], "b": [0.9, 0.7]}}.get)
+    assert studies.Study.mixture(study, "mixed", run) == pytest.approx({"a": 0.2, "b": 0.8})
+    assert studies.Study.mixture(study, "mixed") == {"a": 0.5, "b": 0.5}

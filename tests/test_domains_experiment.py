@@ -10,6 +10,7 @@ from scripts import assert_identical, checkpoint
 
 SMOKE = scripts.smoke("domains")
 ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora", "proxy", "mixed"]
+ARMS += ["far1", "far2", "far4"]
 
 
 def launch(*args):
@@ -45,7 +46,8 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
     assert names == {
         f"{name}.png"
         for name in (
-            "diversity", "domains", "front", "few_shot", "position", "curves", "samples",
+            "diversity", "domains", "front", "few_shot", "adaptation", "position", "curves",
+            "samples",
         )
     }  # fmt: skip
     assert "What is not claimed" in (finished / "report.html").read_text()
@@ -71,18 +73,19 @@ def test_an_adapted_arm_starts_from_what_its_parent_ended_with(finished):
 def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_path):
     folder = tmp_path / "cut"
     shutil.copytree(finished, folder)
-    for arm in ("tuned", "replay", "lora"):
+    # lora was killed while it was measured, tuned before its first checkpoint, the others between.
+    for arm in ("tuned", "replay", "lora", "proxy"):
         (folder / "evaluation" / f"{arm}.json").unlink()
-    for arm in ("tuned", "replay"):
+    for arm, last in (("tuned", 4), ("replay", 4), ("proxy", 6)):
         shutil.rmtree(folder / "models" / arm)
-        shutil.rmtree(folder / "checkpoints" / arm / "4")
-    # lora was killed while it was measured.
+        shutil.rmtree(folder / "checkpoints" / arm / str(last))
     shutil.rmtree(folder / "checkpoints" / "tuned")
+    (folder / "mixtures" / "proxy.json").unlink()
     (folder / "summary.json").unlink()
     done = launch(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
-    for arm in ("tuned", "replay", "lora"):
-        assert_identical(checkpoint(finished, arm, 4), checkpoint(folder, arm, 4))
+    for arm, last in (("tuned", 4), ("replay", 4), ("lora", 4), ("proxy", 6)):
+        assert_identical(checkpoint(finished, arm, last), checkpoint(folder, arm, last))
         left, right = ((f / "evaluation" / f"{arm}.json").read_text() for f in (finished, folder))
         assert left == right
 
@@ -114,7 +117,14 @@ BAD = {
     "weights": (["--arm=a:domains=s0l1+s0l2,mixture=0.5+0.6"], ["--mixture=0.5+0.6", "sum to 1"]),
     "negative": (["--arm=a:domains=s0l1+s0l2,mixture=-0.5+1.5"], ["--mixture=-0.5+1.5"]),
     "dro of nothing": (["--arm=a:dro=b"], ["--dro=b", "no arm before it"]),
-    "dro of another shape": (["--arm=a", "--arm=b:dro=a,width=32"], ["--dro=a", "another shape"]),
+    "dro of another shape": (["--arm=a", "--arm=b:dro=a,width=32"], ["--width=32", "--dro=a"]),
+    "dro of other domains": (
+        ["--arm=a:domains=s0l1", "--arm=b:dro=a"],
+        ["--dro=a", "other domains"],
+    ),
+    "doremi of nobody": (["--arm=a:mixture=doremi"], ["--mixture=doremi", "--dro"]),
+    "chains of a corpus": ([CORPUS, "--chains=2"], ["--chains=2", "--corpus"]),
+    "one shot": (["--shots=4"], ["--shots=4", "two or more"]),
     "dro of a mixture": (
         ["--arm=a", "--arm=b:dro=a,mixture=proportional"],
         ["--dro=a", "--mixture"],

@@ -134,7 +134,15 @@ def test_short_calls_compile_nothing():
 
 @pytest.mark.parametrize(
     ("cores", "seeds", "batch", "count"),
-    [(2, 4, 16, 2), (2, 3, 16, 2), (2, 3, 15, 1), (6, 3, 16, 6), (5, 3, 16, 4), (1, 4, 16, 1)],
+    [
+        (2, 4, 16, 2),
+        (2, 3, 16, 2),
+        (2, 3, 15, 1),
+        (6, 3, 16, 6),
+        (5, 3, 16, 4),
+        (1, 4, 16, 1),
+        (64, 3, 16, 12),
+    ],
 )
 def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, count):
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda pid: set(range(cores)))

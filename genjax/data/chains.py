@@ -12,12 +12,12 @@ CONCENTRATION = 0.1
 
 
 def draw(
-    count: int, vocabulary: int, concentration: float = CONCENTRATION, seed: int = 0
+    count: int, vocabulary: int, seed: int = 0
 ) -> Float64[np.ndarray, "{count} {vocabulary} {vocabulary}"]:
-    """Transition matrices; a small concentration makes few successors likely."""
+    """Transition matrices; the small concentration makes few successors likely."""
     rng = np.random.default_rng([20261122, seed])
-    # A row of zeros has underflowed: its mass is on one token, to all digits.
-    rows = rng.gamma(concentration, size=(count, vocabulary, vocabulary)) + 1e-30
+    # Gamma draws of a small shape underflow to 0, which has no logarithm.
+    rows = rng.gamma(CONCENTRATION, size=(count, vocabulary, vocabulary)) + 1e-30
     return rows / rows.sum(-1, keepdims=True)
 
 
@@ -46,14 +46,14 @@ def log_probs(
     return np.log2(found)
 
 
-def predictive(tokens: np.ndarray, vocabulary: int, concentration: float = CONCENTRATION):
+def predictive(tokens: np.ndarray, vocabulary: int) -> Float64[np.ndarray, "n t"]:
     """log2 p(x_t | x_<t) [n, t] where only the Dirichlet prior of the rows is known, in bits.
 
     (count of the pair + a) / (count of the row + a v): integrating the rows out.
     """
     found = np.full((len(tokens), tokens.shape[1] - 1), 1 / vocabulary)
     rows = np.arange(len(tokens))
-    pairs = np.full((len(tokens), vocabulary, vocabulary), concentration)
+    pairs = np.full((len(tokens), vocabulary, vocabulary), CONCENTRATION)
     for t in range(2, tokens.shape[1]):
         before, now = tokens[:, t - 1], tokens[:, t]
         row = pairs[rows, before]

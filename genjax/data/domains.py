@@ -61,15 +61,21 @@ class Source(NamedTuple):
 
 
 def from_grid(
-    grid: hmm.Grid, *, length: int, pool: int, documents: int, far: int = 0, seed: int = 0
+    grid: hmm.Grid,
+    *,
+    length: int,
+    pool: int,
+    documents: int,
+    far: np.ndarray | None = None,
+    seed: int = 0,
 ) -> Source:
     """Documents of the grid: `pool` of each domain to train on, `documents` to measure on.
 
-    far: chains beside it, over the same vocabulary.
+    far: transition matrices [d, v, v] of chains beside it, over the same vocabulary.
     """
     kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
-    kept, wide = {}, chains.draw(far, grid.vocabulary)
-    others = [f"chain{i}" for i in range(far)]
+    kept, wide = {}, np.zeros((0, grid.vocabulary, grid.vocabulary)) if far is None else far
+    others = [f"chain{i}" for i in range(len(wide))]
     names = [*grid.domains, *others]
 
     def of(name, split):
@@ -225,7 +231,8 @@ def weights(
     """How often each domain is drawn: {name: probability}.
 
     rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau &
-        Lample 2019), or numbers joined by `+`, one a domain.
+        Lample 2019), or numbers joined by `+`, one a domain. (`doremi:<arm>` becomes numbers
+        in genjax.study.)
     replay: the share that the domains `old` take together, evenly; the rest is by the rule.
     Raises UsageError for weights that are negative, do not sum to one, or are too few.
     """
@@ -244,8 +251,8 @@ def weights(
             own = np.array([float(part) for part in rule.split("+")])
         except ValueError as error:
             raise UsageError(
-                f"--mixture={rule}: choose uniform, proportional, temperature:<T>, or numbers "
-                "joined by '+'"
+                f"--mixture={rule}: choose uniform, proportional, temperature:<T>, doremi:<arm>, "
+                "or numbers joined by '+'"
             ) from error
         if len(own) != len(names):
             raise UsageError(f"--mixture={rule}: {len(own)} weights for {len(names)} domains")

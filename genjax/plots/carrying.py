@@ -164,11 +164,12 @@ def _adaptation(run):
     groups = [group for group in groups.values() if len(group) > 2]
     if not groups:
         return None
-    figure, drawn = Figure(figsize=(7.2, 4.4), layout="constrained"), None
+    figure, drawn, sizes = Figure(figsize=(7.2, 4.4), layout="constrained"), None, set()
     axes = figure.subplots()
     for group, colour in zip(groups, COLOURS, strict=False):
         group = sorted(group, key=lambda arm: summary["recipes"][arm]["limit"])
         x = [summary["recipes"][arm]["limit"] for arm in group]
+        sizes |= set(x)
         names = summary["trained_on"][group[0]]
         where = [summary["domains"].index(name) for name in names]
         values = [run["arrays"][arm]["losses"][:, where].mean(1) for arm in group]
@@ -187,7 +188,7 @@ def _adaptation(run):
                 axes.axhline(bits, color=grey, lw=1.2, ls=dash, label=label)
         drawn = names
     axes.set_xscale("log", base=4)
-    axes.set_xticks(x, [f"{size:,}" for size in x])
+    axes.set_xticks(sorted(sizes), [f"{size:,}" for size in sorted(sizes)])
     axes.minorticks_off()
     axes.set_xlabel("tokens of the new domain that training saw")
     axes.set_ylabel(f"loss on it ({summary['unit']})")

@@ -182,8 +182,10 @@ def _lookups(run):
             axes.plot(x, values.mean(1), marker="o", ms=4, label=arm, **style)
             for i in range(values.shape[1]):
                 axes.scatter(x, values[:, i], s=6, color=style["color"], alpha=0.6, lw=0)
-        chance = [next(iter(found.values()))["chance"][0] for found in lengths.values()]
-        axes.plot(x, chance, color="#888", lw=1, ls=":", label="the commonest answer")
+        chance = [next(iter(found.values())).get("chance") for found in lengths.values()]
+        if all(chance):
+            shares = [share[0] for share in chance]
+            axes.plot(x, shares, color="#888", lw=1, ls=":", label="the commonest answer")
         _lengths(axes, x)
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(task)
@@ -206,7 +208,8 @@ def _pareto(run):
         np.atleast_1d(figure.subplots(1, len(learnt))), learnt.items(), strict=True
     ):
         for arm in run["summary"]["arms"]:
-            rows = {int(n): found[arm] for n, found in lengths.items() if arm in found}
+            rows = {int(n): found.get(arm, {}) for n, found in lengths.items()}
+            rows = {n: row for n, row in rows.items() if "seconds" in row}
             if not rows:
                 continue
             x = [1e6 * min(row["seconds"]) / n for n, row in rows.items()]
@@ -223,7 +226,7 @@ def _pareto(run):
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     text = (
         "Trained quality against time: up and to the left is better. Whole transformers of one "
-        "variant each, the fastest of ten calls."
+        "variant each, the fastest call of all seeds."
     )
     return text, figure
 
