@@ -15,6 +15,8 @@ from genjax.models.transformer import Model
 from genjax.ngram import NGram
 
 CHUNK = 32
+# Windows that must score a position before its mean says anything.
+CASES = 4
 
 
 def meter(apply: Callable) -> Callable:
@@ -112,7 +114,7 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
 
     loss [seeds]: bits a unit. documents [seeds, docs]: bits of each document, sizes [docs]: scored
     tokens in it. position [seeds, t]:
-    bits at each place of the window, over the windows that score it (nan where none does). ece
+    bits at each place of the window, over the windows that score it (nan below CASES of them). ece
     [seeds]: expected calibration error of the likeliest token.
     """
     bits, top, hit = measure(params, measured.windows)
@@ -122,7 +124,7 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
     for seed, row in enumerate(counted.sum(-1)):
         np.add.at(documents[seed], which, row)
     times = measured.scored.sum(0)
-    position = counted.sum(1) / np.where(times, times, np.nan)
+    position = counted.sum(1) / np.where(times >= CASES, times, np.nan)
     ece = [
         transfer.calibration_error(t[measured.scored].astype(float), h[measured.scored])
         if np.isfinite(t).all()

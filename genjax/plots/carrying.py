@@ -221,10 +221,21 @@ def _position(run):
             axes.plot((np.arange(len(shown)) + 0.5) * width, shown, color=shade[arm], label=arm)
         axes.set_title(f"{group} domains")
         axes.set_xlabel("position in the window")
-        axes.set_ylabel("bits a token above `known`" if lines is not None else "bits a token")
+        axes.set_ylabel("bits a token" if lines is None else "bits a token above `known`")
         axes.grid(alpha=0.25, lw=0.6)
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    handles = _handles(figure)
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False,
+                  fontsize=8)  # fmt: skip
     return "Loss by position: what a model infers about its domain from the context.", figure
+
+
+def _handles(figure) -> dict:
+    """{label: handle} of all panels, each once."""
+    found = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return found
 
 
 def _curves(run):
@@ -254,10 +265,7 @@ def _curves(run):
                 axes.plot(places, means, "o-", ms=2.5, color=colour, label=group[6:])
         axes.set_title(arm, fontsize=9)
         axes.grid(alpha=0.25, lw=0.6)
-    handles = {}
-    for axes in grid:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+    handles = _handles(figure)
     figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3,
                   frameon=False, fontsize=8)  # fmt: skip
     figure.supxlabel("step", fontsize=9)
@@ -282,7 +290,7 @@ def _samples(run):
     lines = [
         part for block in blocks for part in textwrap.wrap(block, 130, subsequent_indent="        ")
     ]
-    figure = Figure(figsize=(11, 0.3 + 0.17 * len(lines)))
+    figure = Figure(figsize=(8.6, 0.2 + 0.145 * len(lines)))
     figure.text(0.01, 0.99, "\n".join(lines), va="top", family="monospace", fontsize=7.5)
     return "The end of a test text of each domain, and how the first seed goes on.", figure
 
