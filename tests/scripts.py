@@ -21,23 +21,23 @@ def smoke(name):
     return f"--flagfile={FLAGS / f'{name}_smoke.flags'}"
 
 
-def environment(devices=1, **more):
-    """LLVM's optimizer is off: tests compile much and compute little, which saves 40% of them."""
-    flags = f"{QUICK} --xla_force_host_platform_device_count={devices}"
-    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"} | more
+def environment(devices=1, quick=True):
+    """LLVM's optimizer is off: most tests compile much and compute little (quick=False: on)."""
+    flags = f"{QUICK if quick else ''} --xla_force_host_platform_device_count={devices}"
+    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 
 def command(name, *args):
     return [sys.executable, str(path(name)), *map(str, args)]
 
 
-def launch(name, *args, devices=1, **more):
+def launch(name, *args, devices=1, quick=True):
     """Runs experiments/<name>.py to its end in a process of its own."""
     return subprocess.run(
         command(name, *args),
         capture_output=True,
         text=True,
-        env=environment(devices, **more),
+        env=environment(devices, quick),
         timeout=300,
     )
 

@@ -76,7 +76,7 @@ KILLED = ["--model=vae", *TINY[1:], "--steps=4000", "--checkpoint_every=100", "-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("whole") / "run"
-    done = launch(*KILLED, cache, f"--workdir={folder}")
+    done = launch(*KILLED, cache, f"--workdir={folder}", quick=False)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -85,7 +85,7 @@ def kill_after_a_checkpoint(folder, cache, delay):
     process = subprocess.Popen(
         scripts.command("vae", *KILLED, cache, f"--workdir={folder}"),
         stderr=subprocess.DEVNULL,
-        env=scripts.environment(),
+        env=scripts.environment(quick=False),
     )
     saved = folder / "checkpoints" / "vae"
     deadline = time.monotonic() + 120
@@ -103,7 +103,7 @@ def test_killed_run_continues_to_the_same_bits(uninterrupted, cache, tmp_path):
     delay = np.random.default_rng(time.time_ns()).uniform(0, 0.3)
     reached = kill_after_a_checkpoint(folder, cache, delay)
     assert reached < 4000, "the run ended before it could be killed"
-    done = launch(*KILLED, cache, f"--workdir={folder}")
+    done = launch(*KILLED, cache, f"--workdir={folder}", quick=False)
     assert done.returncode == 0, done.stderr
     assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
     assert rows(folder) == rows(uninterrupted)
@@ -117,7 +117,7 @@ def test_damaged_checkpoint_is_named_and_not_trained_on(uninterrupted, cache, tm
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 0xFF
     largest.write_bytes(bytes(content))
-    done = launch(*KILLED, cache, f"--workdir={folder}")
+    done = launch(*KILLED, cache, f"--workdir={folder}", quick=False)
     assert done.returncode == 0, done.stderr
     assert f"{saved} is damaged" in done.stderr
     assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
