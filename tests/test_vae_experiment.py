@@ -24,7 +24,8 @@ TINY = [
 
 
 def launch(*args, **how):
-    return scripts.launch("vae", *args, **how)
+    """Its measures draw and sort much: slow without LLVM's optimizer."""
+    return scripts.launch("vae", *args, quick=False, **how)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ KILLED = ["--model=vae", *TINY[1:], "--steps=4000", "--checkpoint_every=100", "-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("whole") / "run"
-    done = launch(*KILLED, cache, f"--workdir={folder}", quick=False)
+    done = launch(*KILLED, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -103,7 +104,7 @@ def test_killed_run_continues_to_the_same_bits(uninterrupted, cache, tmp_path):
     delay = np.random.default_rng(time.time_ns()).uniform(0, 0.3)
     reached = kill_after_a_checkpoint(folder, cache, delay)
     assert reached < 4000, "the run ended before it could be killed"
-    done = launch(*KILLED, cache, f"--workdir={folder}", quick=False)
+    done = launch(*KILLED, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
     assert rows(folder) == rows(uninterrupted)
@@ -117,7 +118,7 @@ def test_damaged_checkpoint_is_named_and_not_trained_on(uninterrupted, cache, tm
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 0xFF
     largest.write_bytes(bytes(content))
-    done = launch(*KILLED, cache, f"--workdir={folder}", quick=False)
+    done = launch(*KILLED, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     assert f"{saved} is damaged" in done.stderr
     assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
