@@ -4,7 +4,7 @@ import os
 
 import scripts
 
-os.environ |= scripts.environment(devices=4)  # Before jax starts.
+os.environ |= scripts.environment(devices=4, flags=scripts.QUICK)  # Before jax starts.
 
 import pytest
 from jaxtyping import install_import_hook

@@ -10,6 +10,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 FLAGS = ROOT / "experiments" / "flags"
+# Without LLVM's optimizer: what compiles much and computes little takes 40% less.
 QUICK = "--xla_backend_optimization_level=0"
 
 
@@ -21,9 +22,9 @@ def smoke(name):
     return f"--flagfile={FLAGS / f'{name}_smoke.flags'}"
 
 
-def environment(devices=1, quick=True):
-    """LLVM's optimizer is off: most tests compile much and compute little (quick=False: on)."""
-    flags = f"{QUICK if quick else ''} --xla_force_host_platform_device_count={devices}"
+def environment(devices=1, flags=""):
+    """A script is compiled as users compile it: LLVM's optimizer pays for its measures."""
+    flags = f"{flags} --xla_force_host_platform_device_count={devices}".strip()
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 
@@ -31,13 +32,13 @@ def command(name, *args):
     return [sys.executable, str(path(name)), *map(str, args)]
 
 
-def launch(name, *args, devices=1, quick=True):
+def launch(name, *args, devices=1):
     """Runs experiments/<name>.py to its end in a process of its own."""
     return subprocess.run(
         command(name, *args),
         capture_output=True,
         text=True,
-        env=environment(devices, quick),
+        env=environment(devices),
         timeout=300,
     )
 
@@ -66,7 +67,7 @@ def assert_identical(left, right):
 # device is started.
 FORK = """
 import importlib.util, json, os, sys
-script, flags = sys.argv[1:]
+script = sys.argv[1]
 places = json.loads(sys.stdin.read())
 spec = importlib.util.spec_from_file_location("script", script)
 module = importlib.util.module_from_spec(spec)
@@ -77,7 +78,7 @@ for args, devices, said in places:
     if not child:
         stream = os.open(said, os.O_WRONLY | os.O_CREAT)
         os.dup2(stream, 1), os.dup2(stream, 2)
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={devices}"
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
         sys.argv = [script, *args]
         module.runs.launch(module.main)
         os._exit(0)
@@ -99,7 +100,7 @@ def refusals(name, cases, folder):
         said = folder / f"{case.replace(' ', '_')}.said"
         places.append((args, 4 if case == "pmap" else 1, str(said)))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, str(path(name)), QUICK],
+        [sys.executable, "-W", "ignore", "-c", FORK, str(path(name))],
         input=json.dumps(places),
         capture_output=True,
         text=True,

@@ -24,8 +24,7 @@ TINY = [
 
 
 def launch(*args, **how):
-    """Its measures draw and sort much: slow without LLVM's optimizer."""
-    return scripts.launch("vae", *args, quick=False, **how)
+    return scripts.launch("vae", *args, **how)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def kill_after_a_checkpoint(folder, cache, delay):
     process = subprocess.Popen(
         scripts.command("vae", *KILLED, cache, f"--workdir={folder}"),
         stderr=subprocess.DEVNULL,
-        env=scripts.environment(quick=False),
+        env=scripts.environment(),
     )
     saved = folder / "checkpoints" / "vae"
     deadline = time.monotonic() + 120
