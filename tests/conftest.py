@@ -1,10 +1,10 @@
-"""Four virtual CPU devices, quick compiling, and shapes checked at run time in pure functions."""
+"""Four virtual CPU devices, and shapes checked at run time in the pure functions."""
 
 import os
 
 import scripts
 
-os.environ |= scripts.environment(devices=4, flags=scripts.QUICK)  # Before jax starts.
+os.environ |= scripts.environment(devices=4)  # Before jax starts.
 
 import pytest
 from jaxtyping import install_import_hook

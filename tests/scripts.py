@@ -10,8 +10,6 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 FLAGS = ROOT / "experiments" / "flags"
-# Without LLVM's optimizer: what compiles much and computes little takes 40% less.
-QUICK = "--xla_backend_optimization_level=0"
 
 
 def path(name):
@@ -22,9 +20,8 @@ def smoke(name):
     return f"--flagfile={FLAGS / f'{name}_smoke.flags'}"
 
 
-def environment(devices=1, flags=""):
-    """A script is compiled as users compile it: LLVM's optimizer pays for its measures."""
-    flags = f"{flags} --xla_force_host_platform_device_count={devices}".strip()
+def environment(devices=1):
+    flags = f"--xla_force_host_platform_device_count={devices}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 
