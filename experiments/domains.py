@@ -15,7 +15,7 @@ import time
 import numpy as np
 from absl import flags
 
-from genjax import attention, claims, finetune, ngram, parallel, recipes, report, runs
+from genjax import attention, carrying, claims, finetune, ngram, parallel, recipes, report, runs
 from genjax.data import chains, domains, hmm, text
 from genjax.errors import UsageError
 from genjax.metrics import transfer
@@ -157,12 +157,12 @@ def main():
             params = study.train(run, arm)
             timing["train_s"] += time.monotonic() - started
             started = time.monotonic()
-            cached, arrays = study.measure(run, arm, params)
+            cached, arrays = carrying.measure(study, run, arm, params)
             run.write_arrays(f"arrays/{arm}.npz", arrays)
             run.write_json(f"evaluation/{arm}.json", cached)
             timing["evaluate_s"] += time.monotonic() - started
         found[arm] = cached
-    for arm, row in study.gaps(found).items():
+    for arm, row in carrying.gaps(study, found).items():
         found[arm] |= row
     made = claims.family(judge(study, found, run.rows()))
     summary = {

@@ -4,6 +4,7 @@ A measure is taken for all seeds at once: parameters have leaves [seeds, ...].
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -78,22 +79,32 @@ def dynamic_meter(apply: Callable) -> Callable:
                 slopes, total = jax.grad(loss, has_aux=True)(params)
                 return jax.tree.map(lambda p, g: p - rate * g, params, slopes), total
 
-            return jax.lax.scan(read, params, (windows, scored))[1].sum()
+            params, totals = jax.lax.scan(read, params, (windows, scored))
+            return params, totals.sum()
 
         return jax.lax.map(one, params)
 
     def measure(params, measured, rate):
-        scored = jnp.asarray(measured.scored, jnp.float32)
-        return np.asarray(run(params, measured.windows, scored, rate)) / np.log(2) / measured.units
+        nats = 0.0
+        # What fills the last chunk is scored nowhere, and so moves nothing.
+        scored = _chunks(measured.scored.astype(np.float32))
+        for part, counts in zip(_chunks(measured.windows), scored, strict=True):
+            params, total = run(params, part, counts, rate)
+            nats += np.asarray(total, float)
+        return nats / np.log(2) / measured.units
 
     return measure
 
 
+def _chunks(rows: np.ndarray) -> np.ndarray:
+    """[n, ...] as [chunks, CHUNK, ...], filled with zeros: one program serves every n."""
+    out = np.zeros((-(-len(rows) // CHUNK) * CHUNK, *rows.shape[1:]), rows.dtype)
+    out[: len(rows)] = rows
+    return out.reshape(-1, CHUNK, *rows.shape[1:])
+
+
 def _in_chunks(run, params, windows):
-    """Calls of one shape, so that one program serves all."""
-    rows = np.full((-(-len(windows) // CHUNK) * CHUNK, windows.shape[1]), windows[0, 0], np.int32)
-    rows[: len(windows)] = windows
-    found = [jax.device_get(run(params, part)) for part in rows.reshape(-1, CHUNK, rows.shape[1])]
+    found = [jax.device_get(run(params, part)) for part in _chunks(windows)]
     return tuple(np.concatenate(parts, 1)[:, : len(windows)] for parts in zip(*found, strict=True))
 
 
@@ -112,10 +123,11 @@ def ngram_meter(model: NGram, seeds: int) -> Callable:
 def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarray]:
     """What one domain costs.
 
-    loss [seeds]: bits a unit. documents [seeds, docs]: bits of each document, sizes [docs]: scored
-    tokens in it. position [seeds, t]:
-    bits at each place of the window, over the windows that score it (nan below CASES of them). ece
-    [seeds]: expected calibration error of the likeliest token.
+    loss [seeds]: bits a unit.
+    documents [seeds, docs]: bits of each document; sizes [docs]: scored tokens in it.
+    position [seeds, t]: bits at each place of the window, over the windows that score it (nan below
+        CASES of them).
+    ece [seeds]: expected calibration error of the likeliest token.
     """
     bits, top, hit = measure(params, measured.windows)
     counted = np.where(measured.scored, bits, 0.0)
@@ -146,28 +158,27 @@ def generate(model: Model, params, prompts: np.ndarray, length: int, key) -> np.
     Token by token where the model can, at a cost that is linear in the length for a recurrent net
     and for all but attention's products; otherwise by whole passes.
     """
-    size = prompts.shape[1]
-    tokens = jnp.zeros((len(prompts), length), jnp.int32).at[:, :size].set(prompts)
+    return np.asarray(_continue(model, length, params, jnp.asarray(prompts), key))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _continue(model, length, params, prompts, key):
+    rows, size = prompts.shape
+    tokens = jnp.zeros((rows, length), jnp.int32).at[:, :size].set(prompts)
 
     def put(i, tokens, logits):
         """Tokens i, drawn behind the prompt."""
         drawn = jax.random.categorical(jax.random.fold_in(key, i), logits)
         return tokens.at[:, i].set(jnp.where(i < size, tokens[:, i], drawn))
 
-    @jax.jit
-    def by_token(params, tokens):
-        def body(i, carry):
-            tokens, memory = carry
-            logits, memory = model.step(params, memory, tokens[:, i - 1])
-            return put(i, tokens, logits), memory
+    def by_token(i, carry):
+        tokens, memory = carry
+        logits, memory = model.step(params, memory, tokens[:, i - 1])
+        return put(i, tokens, logits), memory
 
-        return jax.lax.fori_loop(1, length, body, (tokens, model.begin(len(prompts))))[0]
+    def by_pass(i, tokens):
+        return put(i, tokens, model.apply(params, tokens)[:, i - 1])
 
-    @jax.jit
-    def by_pass(params, tokens):
-        def body(i, tokens):
-            return put(i, tokens, model.apply(params, tokens)[:, i - 1])
-
-        return jax.lax.fori_loop(size, length, body, tokens)
-
-    return np.asarray((by_token if model.step else by_pass)(params, tokens))
+    if model.step:
+        return jax.lax.fori_loop(1, length, by_token, (tokens, model.begin(rows)))[0]
+    return jax.lax.fori_loop(size, length, by_pass, tokens)

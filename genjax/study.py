@@ -18,11 +18,10 @@ import numpy as np
 import optax
 import optax.contrib
 
-from genjax import attention, bydomain, finetune, ngram, parallel, runs, steps
+from genjax import attention, bydomain, finetune, parallel, runs, steps
 from genjax.checkpoints import Checkpoints
 from genjax.data import domains
 from genjax.errors import UsageError
-from genjax.metrics import transfer
 from genjax.models import recurrent, transformer
 
 # What makes a network; a base and what starts from it agree in these.
@@ -152,10 +151,11 @@ class Study:
         """How often each domain is drawn; what a proxy found is known once it is in the run."""
         recipe, names = self.arms[arm], self.trained_on(arm)
         sizes, rule = [self.source.pool(name, recipe["limit"]) for name in names], recipe["mixture"]
-        if proxy_of(rule) is not None:
+        proxy = proxy_of(rule)
+        if proxy is not None:
             rule = "uniform"
             if run:
-                found = run.read_json(f"mixtures/{proxy_of(recipe['mixture'])}.json")
+                found = run.read_json(f"mixtures/{proxy}.json")
                 rule = "+".join(str(np.mean(found[name])) for name in names)
         return domains.weights(names, sizes, rule, recipe["replay"], tuple(self.old(arm)))
 
@@ -333,9 +333,9 @@ class Study:
         draw = domains.batches(
             self.source, domains.weights(names, [1] * len(names), "uniform"), 64, seeds=[0]
         )
-        return jax.jit(
-            jax.vmap(lambda p: finetune.fisher(self.model(arm).apply, p, draw(0, 1)[0, 0, :, :-1]))
-        )(base)
+        of = partial(finetune.fisher, self.model(arm).apply)
+        found = self.shared(arm, "fisher", lambda: jax.jit(jax.vmap(of, in_axes=(0, None))))
+        return found(base, draw(0, 1)[0, 0, :, :-1])
 
     def watch(self, arm, method):
         """Losses along training on the first windows of the valid texts: never the tests."""
@@ -364,225 +364,6 @@ class Study:
             }
 
         return validate
-
-    # --- Measuring -------------------------------------------------------------------------------
-
-    def measure(self, run, arm, params):
-        """({measure: [seeds]}, arrays of the pictures) of a trained arm."""
-        source, new, old = self.source, self.trained_on(arm), self.old(arm)
-        measure = self.ngram(arm) if params is None else self.meter(arm, bydomain.meter)
-        unseen = [name for name in source.held_out if name not in [*new, *old]]
-        by_name, lines = {}, {}
-        for name in source.names:
-            test = source.measured(name, "test")
-            by_name[name] = bydomain.losses(measure, params, test)
-            if source.lines:
-                lines[name] = source.lines(name, [*new, *old])
-        row = {}
-        groups = {"seen": [*new, *old], "new": new if old else [], "old": old, "unseen": unseen}
-        for group, names in groups.items():
-            if not names:
-                continue
-            loss = np.stack([by_name[name]["loss"] for name in names])
-            row[group] = loss.mean(0)
-            if group in ("seen", "unseen"):
-                row[f"worst_{group}"] = loss.max(0)
-                row[f"ece_{group}"] = np.mean([by_name[name]["ece"] for name in names], 0)
-                # Mean, low and high over documents, the seeds' mean of each.
-                parts = [by_name[name]["documents"].mean(0) for name in names]
-                sizes = [by_name[name]["sizes"] for name in names]
-                bits, sizes = np.concatenate(parts), np.concatenate(sizes)
-                row[f"bootstrap_{group}"] = transfer.bootstrap(bits / sizes, sizes)
-            if lines:
-                for line in ("known", "family", "seen"):
-                    row[f"{group}_{line}_line"] = np.full(
-                        len(self.seeds), np.mean([lines[name][line].mean() for name in names])
-                    )
-                row[f"excess_{group}"] = row[group] - row[f"{group}_known_line"]
-        if unseen:
-            row["ood_id_ratio"] = row["unseen"] / row["seen"]
-        if lines and unseen:
-            row["score"] = transfer.composition_score(
-                row["unseen"], row["unseen_family_line"], row["unseen_seen_line"]
-            )
-        if self.arms[arm]["dro"]:
-            found = run.read_json(f"mixtures/{arm}.json")
-            row |= {f"weight/{name}": weights for name, weights in found.items()}
-        valid = [bydomain.losses(measure, params, source.measured(n, "valid"))["loss"] for n in new]
-        row["valid"] = np.mean(valid, 0)
-        row |= {f"loss/{name}": found["loss"] for name, found in by_name.items()}
-        arrays = {
-            "losses": np.stack([by_name[name]["loss"] for name in source.names], -1),
-            "position_seen": np.mean([by_name[n]["position"] for n in groups["seen"]], 0),
-        }
-        if unseen:
-            arrays["position_unseen"] = np.mean([by_name[n]["position"] for n in unseen], 0)
-        if lines:
-            for line in ("known", "family"):
-                arrays[line] = np.array([lines[name][line].mean() for name in source.names])
-            for group in ("seen", "unseen"):
-                if groups[group]:
-                    arrays[f"position_{group}_lines"] = np.stack(
-                        [
-                            np.mean([lines[n][line].mean(0) for n in groups[group]], 0)
-                            for line in ("known", "family", "seen")
-                        ]
-                    )
-        if self.parent(arm):
-            row |= self.forgotten(run, arm, params, row, by_name)
-        if self.shots and unseen and params is not None and not self.parent(arm):
-            few = self.few_shot(measure, params, unseen)
-            arrays["few_shot"] = few
-            row["few_shot_gain"] = few[:, 0] - few[:, -1]
-            row["few_shot_area"] = np.array(
-                [transfer.few_shot_area(np.array(self.shots, float), values) for values in few]
-            )
-        if self.settings.dynamic and params is not None and not self.parent(arm):
-            row |= self.dynamic(arm, params, groups)
-        if params is not None and self.settings.samples:
-            arrays |= self.generated(arm, params)
-        return {name: np.asarray(v, float).tolist() for name, v in row.items()}, arrays
-
-    def forgotten(self, run, arm, params, row, by_name) -> dict:
-        """What the old domains lost, and the new gained, against the arm it started from."""
-        before = run.read_json(f"evaluation/{self.parent(arm)}.json")
-        new, old = self.trained_on(arm), self.old(arm)
-        gain = [np.subtract(before[f"loss/{n}"], by_name[n]["loss"]) for n in new]
-        found = {"gain": np.mean(gain, 0)}
-        if old:
-            earlier = np.array([before[f"loss/{n}"] for n in old])
-            now = np.array([by_name[n]["loss"] for n in old])
-            found["forgetting"] = [
-                transfer.forgetting(a, b)[1] for a, b in zip(earlier.T, now.T, strict=True)
-            ]
-            measure = self.meter(arm, bydomain.drift_meter)
-            windows = np.concatenate(
-                [self.source.measured(n, "valid").windows[: self.settings.watched] for n in old]
-            )
-            found["drift"] = measure((self.base(run, arm), params), windows).mean((1, 2))
-        return found | self.sequence(run, arm, by_name)
-
-    def sequence(self, run, arm, by_name) -> dict:
-        """GEM's three measures, where the arm is the end of a sequence of adaptations."""
-        chain = [arm]
-        while (parent := self.parent(chain[0])) is not None:
-            chain.insert(0, parent)
-        tasks = [self.trained_on(stage) for stage in chain[1:]]
-        if len(tasks) < 2:
-            return {}
-        losses = [run.read_json(f"evaluation/{stage}.json") for stage in chain[:-1]]
-        losses.append({f"loss/{name}": found["loss"] for name, found in by_name.items()})
-        table = np.array(
-            [[np.mean([row[f"loss/{n}"] for n in names], 0) for names in tasks] for row in losses]
-        )
-        found = [transfer.continual(table[..., i]) for i in range(len(self.seeds))]
-        return {f"sequence_{name}": [row[name] for row in found] for name in found[0]}
-
-    def dynamic(self, arm, params, groups) -> dict:
-        """Dynamic evaluation, at the rate that the training domains' valid texts prefer."""
-        measure = self.meter(arm, bydomain.dynamic_meter)
-
-        def over(names, split, rate):
-            return np.mean(
-                [measure(params, self.source.measured(name, split), rate) for name in names], 0
-            )
-
-        rates = self.settings.dynamic
-        valid = [over(groups["seen"], "valid", rate).mean() for rate in rates]
-        # A rate that diverges has no loss; 0 changes nothing.
-        rate = rates[np.nanargmin(valid)] if np.isfinite(valid).any() else 0.0
-        found = {"dynamic_rate": np.full(len(self.seeds), rate)}
-        for group in ("seen", "unseen"):
-            if groups[group]:
-                found[f"dynamic_{group}"] = over(groups[group], "test", rate)
-        return found
-
-    def few_shot(self, measure, params, names) -> np.ndarray:
-        """Bits of an example behind k others of its domain, [seeds, shots]."""
-        totals = np.zeros((len(self.seeds), len(self.shots)))
-        for name in names:
-            cases = domains.examples(
-                self.source, name, self.shots, self.settings.example, 64, seed=0
-            )
-            for i, k in enumerate(self.shots):
-                totals[:, i] += bydomain.losses(measure, params, cases[k])["loss"]
-        return totals / len(names)
-
-    def generated(self, arm, params) -> dict:
-        """The first seed's continuations of each domain's test text, as text."""
-        size = self.source.length // 4
-        prompts = np.stack(
-            [self.source.measured(name, "test").windows[0][:size] for name in self.source.names]
-        )
-        first = jax.tree.map(lambda leaf: leaf[0], params)
-        length = min(self.source.length, size + self.settings.samples)
-        model = self.model(arm)
-        whole = length if model.step else self.source.length
-        made = bydomain.generate(model, first, prompts, whole, jax.random.key(0))[:, :length]
-        return {
-            "prompts": np.array([self.source.decode(row) for row in prompts]),
-            "generated": np.array([self.source.decode(row[size:]) for row in made]),
-        }
-
-    def gaps(self, found: dict) -> dict[str, dict]:
-        """What it costs not to have seen a domain, at equal tokens (Gulrajani & Lopez-Paz 2021).
-
-        Of arms from scratch that differ in their domains alone. gap, worst_gap: L(D - d -> d) -
-        L(D -> d) for the fewest further domains d that another arm was trained on, mean and most.
-        specialist_gap: L(D - d -> d) - L({d} -> d), mean over the d that an arm alone is trained
-        on. {arm: {measure: [seeds]}}, in bits a unit.
-        """
-
-        def alike(arm):
-            return {key: value for key, value in self.arms[arm].items() if key != "domains"}
-
-        made = {}
-        for arm in [arm for arm in self.arms if not self.arms[arm]["from"]]:
-            own, row = set(self.trained_on(arm)), {}
-            others = {
-                other: set(self.trained_on(other))
-                for other in self.arms
-                if other != arm and alike(other) == alike(arm)
-            }
-            wider = [other for other in others if others[other] > own]
-            more = min(wider, key=lambda other: len(others[other]), default="")
-            pairs = {"gap": [(name, more) for name in sorted(others.get(more, own) - own)]}
-            pairs["specialist_gap"] = [
-                (*names, other)
-                for other, names in others.items()
-                if len(names) == 1 and not names <= own
-            ]
-            for measure, cases in pairs.items():
-                if cases:
-                    lost = [
-                        np.subtract(found[arm][f"loss/{name}"], found[other][f"loss/{name}"])
-                        for name, other in cases
-                    ]
-                    row[measure] = np.mean(lost, 0).tolist()
-                    if measure == "gap":
-                        row["worst_gap"] = np.max(lost, 0).tolist()
-            made[arm] = row
-        return made
-
-    def ngram(self, arm):
-        """Counted on as many tokens as the networks of this run are trained on."""
-        recipe, names = self.arms[arm], self.trained_on(arm)
-        budget = recipe["steps"] * self.settings.batch_size * self.source.length // len(names)
-        documents = []
-        for name in names:
-            left = min(budget, recipe["limit"] or budget)
-            for sequence in self.source.sequences(name):
-                if left <= 0:
-                    break
-                documents.append(np.asarray(sequence[: left + 1], np.int32))
-                left -= len(documents[-1]) - 1
-        model = ngram.fit(
-            documents,
-            order=recipe["ngram_order"],
-            vocabulary=self.source.vocabulary,
-            smoothing=recipe["ngram_smoothing"],
-        )
-        return bydomain.ngram_meter(model, len(self.seeds))
 
     def size(self, arm) -> dict:
         """Parameters, and FLOPs of a token's training step: six a weight, attention's pairs."""

@@ -84,14 +84,15 @@ print(json.dumps(codes))
 """
 
 
-def refusals(name, cases, folder):
-    """{case: (exit code, what it said, its --workdir)} of {case: arguments} that a script refuses.
+def refusals(name, bad, folder, *common):
+    """{case: (exit code, what it said, its --workdir)} of {case: (arguments, what to say)}.
 
-    `{folder}` in an argument stands for the folder. A case named `pmap` sees four devices.
+    `common` comes before all arguments; `{folder}` in one stands for the folder. A case
+    named `pmap` sees four devices.
     """
-    places, runs = [], {case: folder / case.replace(" ", "_") for case in cases}
-    for case, args in cases.items():
-        args = [arg.replace("{folder}", str(folder)) for arg in args]
+    places, runs = [], {case: folder / case.replace(" ", "_") for case in bad}
+    for case, (args, _) in bad.items():
+        args = [arg.replace("{folder}", str(folder)) for arg in [*common, *args]]
         # The case's own --workdir, if it has one, is the later and counts.
         args = [f"--workdir={runs[case]}", "--compile_cache=off", *args]
         said = folder / f"{case.replace(' ', '_')}.said"
@@ -108,7 +109,7 @@ def refusals(name, cases, folder):
     assert done.returncode == 0, done.stderr
     codes = json.loads(done.stdout)
     said = [Path(place[-1]).read_text().strip() for place in places]
-    return dict(zip(cases, zip(codes, said, runs.values(), strict=True), strict=True))
+    return dict(zip(bad, zip(codes, said, runs.values(), strict=True), strict=True))
 
 
 def assert_refused(refusal, parts):

@@ -110,8 +110,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory):
-    cases = {name: [SMOKE, *args] for name, (args, _) in BAD.items()}
-    return scripts.refusals("attention", cases, tmp_path_factory.mktemp("refusals"))
+    return scripts.refusals("attention", BAD, tmp_path_factory.mktemp("refusals"), SMOKE)
 
 
 @pytest.mark.parametrize("name", BAD)

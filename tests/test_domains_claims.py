@@ -9,6 +9,7 @@ import scripts
 from absl import flags
 from absl.testing import flagsaver
 
+from genjax import carrying
 from genjax import study as studies
 
 SEEDS = [0, 1, 2, 3]
@@ -117,6 +118,19 @@ def test_depth_against_width_at_one_size(script):
     assert verdicts(script, study, found)["D3"] == "refuted"
     study.sizes = {"wide": {"parameters": 2000, "flops": 1.0}}
     assert "D3" not in verdicts(script, study, found)
+
+
+def test_examples_in_context_are_judged_where_most_domains_were_seen(script):
+    study = Study({"few": {"domains": "a"}, "many": {"domains": "a+b+c"}})
+
+    def judged(few, many):
+        found = {"few": {"few_shot_gain": around(few)}, "many": {"few_shot_gain": around(many)}}
+        for row in found.values():
+            row["unseen"] = around(1.0)
+        return verdicts(script, study, found)["D6"]
+
+    assert judged(-1.0, 1.0) == "supported"
+    assert judged(1.0, -1.0) == "refuted"
 
 
 def tuned(**recipe):
@@ -255,14 +269,14 @@ def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
     found["one_more"] |= {"loss/c": around(2.5), "loss/new": around(4.0)}
     found["alone"] |= {"loss/c": around(2.0)}
     found["both"] |= {"loss/new": around(1.5)}
-    gaps = studies.Study.gaps(study, found)
+    gaps = carrying.gaps(study, found)
     np.testing.assert_allclose(gaps["left_out"]["gap"], [0.5] * 4)
     np.testing.assert_allclose(gaps["left_out"]["specialist_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["one_more"]["gap"], [2.5] * 4)
     assert "specialist_gap" not in gaps["one_more"] and "tuned" not in gaps
     # Alone and then with three more: a mean of 0, and the worst of them.
     found["alone"] |= {"loss/a": around(2.0), "loss/b": around(0.0)}
-    gaps = studies.Study.gaps(study, found)
+    gaps = carrying.gaps(study, found)
     np.testing.assert_allclose(gaps["alone"]["worst_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["alone"]["gap"], [0.0] * 4, atol=1e-12)
     assert gaps["both"] == gaps["other"] == {}

@@ -177,8 +177,7 @@ def refusals(tmp_path_factory):
     )
     (folder / "torn").mkdir()
     (folder / "torn" / "train.txt").write_text("a text without its splits")
-    cases = {name: args for name, (args, _) in BAD.items()}
-    return scripts.refusals("domains", cases, folder)
+    return scripts.refusals("domains", BAD, folder)
 
 
 @pytest.mark.parametrize("name", BAD)

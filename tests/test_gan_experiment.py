@@ -146,8 +146,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory):
-    cases = {name: args for name, (args, _) in BAD.items()}
-    return scripts.refusals("gan", cases, tmp_path_factory.mktemp("refusals"))
+    return scripts.refusals("gan", BAD, tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.mark.parametrize("name", BAD)

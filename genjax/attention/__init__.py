@@ -46,4 +46,4 @@ def build(name: str, length: int, head_dim: int, *, causal: bool, **options) -> 
     make = VARIANTS[name]
     known = inspect.signature(make).parameters
     kept = {key: value for key, value in options.items() if key in known}
-    return make(length, head_dim, causal=causal, **kept)
+    return make(length, head_dim, causal=causal, **kept)._replace(causal=causal)

@@ -28,6 +28,7 @@ class Variant(NamedTuple):
     trained: whether those are parameters, or random numbers to be drawn again at will.
     shared_qk: whether the keys are the normalised queries, and k is not read.
     pattern: the pairs attended to, where blocks describe them.
+    causal: whether no query sees a later key; `attention.build` says so.
     note: what ran, and what a user might not expect.
     """
 
@@ -37,6 +38,7 @@ class Variant(NamedTuple):
     trained: bool = False
     shared_qk: bool = False
     pattern: blocks.Pattern | None = None
+    causal: bool = False
     note: str = ""
 
 

@@ -74,20 +74,18 @@ def from_grid(
     far: transition matrices [d, v, v] of chains beside it, over the same vocabulary.
     """
     kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
-    kept, wide = {}, np.zeros((0, grid.vocabulary, grid.vocabulary)) if far is None else far
+    wide = np.zeros((0, grid.vocabulary, grid.vocabulary)) if far is None else far
     others = [f"chain{i}" for i in range(len(wide))]
     names = [*grid.domains, *others]
 
+    @functools.cache
     def of(name, split):
-        if (name, split) not in kept:
-            stream, count = kinds[split]
-            own = (seed * 3 + stream) * 10_000 + 1 + names.index(name)
-            if name in others:
-                found = chains.documents(wide[others.index(name)], count, length, own)
-            else:
-                (found,) = hmm.documents(grid, [name], count, length, own)
-            kept[name, split] = found
-        return kept[name, split]
+        stream, count = kinds[split]
+        own = (seed * 3 + stream) * 10_000 + 1 + names.index(name)
+        if name in others:
+            return chains.documents(wide[others.index(name)], count, length, own)
+        (found,) = hmm.documents(grid, [name], count, length, own)
+        return found
 
     @functools.cache
     def log_probs(name):
@@ -139,21 +137,19 @@ def from_text(
 
     most: bytes measured of each split, 0: all. Raises UsageError for a window longer than a text.
     """
-    kept = {}
 
+    @functools.cache
     def of(name, split):
-        if (name, split) not in kept:
-            content = getattr(corpus[name], split)
-            if most and split != "train":
-                content = content[:most]
-            encoded = tokens.encode(content)
-            if len(encoded) < length:
-                raise UsageError(
-                    f"--context={length}: longer than {name}'s {split} text of {len(encoded)} "
-                    "tokens; choose a shorter one"
-                )
-            kept[name, split] = (encoded, len(content))
-        return kept[name, split]
+        content = getattr(corpus[name], split)
+        if most and split != "train":
+            content = content[:most]
+        encoded = tokens.encode(content)
+        if len(encoded) < length:
+            raise UsageError(
+                f"--context={length}: longer than {name}'s {split} text of {len(encoded)} "
+                "tokens; choose a shorter one"
+            )
+        return encoded, len(content)
 
     def pool(name, limit):
         size = len(of(name, "train")[0])

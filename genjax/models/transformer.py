@@ -156,7 +156,7 @@ def build(
         return found["intermediates"][f"mixer_{depth - 1}"]["heads"][0]
 
     by_token = (None, None)
-    if variant.pattern is not None and not np.triu(blocks.dense_mask(variant.pattern), 1).any():
+    if variant.causal and variant.pattern is not None:
         by_token = one_by_one(make(functools.partial(mixer, kept=length)))
     return Model(init, apply, last_heads, *by_token)
 

@@ -163,15 +163,27 @@ def _tradeoff(run):
     return text, figure
 
 
-def _lookups(run):
-    """Accuracy of the trained transformers by length, a panel a task."""
+def _tasks(run, draw):
+    """A panel a task: draw(axes, {length: {arm: what the trained transformers reached}})."""
     learnt = run["summary"].get("learnt")
     if not learnt:
         return None
-    figure = Figure(figsize=(5.6 * len(learnt), 4.8), layout="constrained")
-    for axes, (task, lengths) in zip(
-        np.atleast_1d(figure.subplots(1, len(learnt))), learnt.items(), strict=True
-    ):
+    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(learnt)))
+    for axes, (task, lengths) in zip(panels, learnt.items(), strict=True):
+        draw(axes, lengths)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_title(task)
+        axes.set_ylabel("share of right answers")
+        axes.grid(alpha=0.25, lw=0.6)
+    panels[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _lookups(run):
+    """Accuracy of the trained transformers by length."""
+
+    def draw(axes, lengths):
         x = [int(n) for n in lengths]
         for arm in run["summary"]["arms"]:
             rows = [found[arm]["accuracy"] for found in lengths.values() if arm in found]
@@ -187,26 +199,19 @@ def _lookups(run):
             shares = [share[0] for share in chance]
             axes.plot(x, shares, color="#888", lw=1, ls=":", label="the commonest answer")
         _lengths(axes, x)
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_title(task)
-        axes.set_ylabel("share of right answers")
-        axes.legend(fontsize=8, frameon=False)
+
+    figure = _tasks(run, draw)
     text = (
         "Transformers trained to look things up, one for each kind of attention and length: mean "
         "over seeds (points: the seeds). What a variant sees is scaled down with the length."
     )
-    return text, figure
+    return figure and (text, figure)
 
 
 def _pareto(run):
     """Accuracy of the trained transformers against the time that they take, a line a variant."""
-    learnt = run["summary"].get("learnt")
-    if not learnt:
-        return None
-    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
-    for axes, (task, lengths) in zip(
-        np.atleast_1d(figure.subplots(1, len(learnt))), learnt.items(), strict=True
-    ):
+
+    def draw(axes, lengths):
         for arm in run["summary"]["arms"]:
             rows = {int(n): found.get(arm, {}) for n, found in lengths.items()}
             rows = {n: row for n, row in rows.items() if "seconds" in row}
@@ -218,17 +223,14 @@ def _pareto(run):
             for n, *place in zip(rows, x, y, strict=True):
                 axes.annotate(str(n), place, fontsize=6, xytext=(3, 3), textcoords="offset points")
         axes.set_xscale("log")
-        axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("µs a position, forward (numbers: the length)")
-        axes.set_ylabel("share of right answers")
-        axes.set_title(task)
-        axes.grid(alpha=0.25, lw=0.6)
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    figure = _tasks(run, draw)
     text = (
         "Trained quality against time: up and to the left is better. Whole transformers of one "
         "variant each, the fastest call of all seeds."
     )
-    return text, figure
+    return figure and (text, figure)
 
 
 FIGURES = {
