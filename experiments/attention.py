@@ -101,7 +101,6 @@ def main():
     if _POINT.value:
         arm, mode, length = _POINT.value.split(":")
         runs.enable_compile_cache(FLAGS.compile_cache)
-        sweep.bind(_CORES.value)
         print(sweep.peak_growth(program(sweep.Point(arm, mode, int(length)))))
         return
     lengths, widths = check_flags()
@@ -124,10 +123,11 @@ def main():
     )
     points = all_points(lengths, widths)
     measured.prepare(points, runs.say)
-    sweep.bind(_CORES.value)
-    measured.rounds(_ROUNDS.value, _SECONDS.value, runs.say)
     if _PEAKS.value:
         measured.peaks_of(largest(measured), peak_command, runs.say)
+    # From here on a core of its own: what was done before may use them all.
+    sweep.bind(_CORES.value)
+    measured.rounds(_ROUNDS.value, _SECONDS.value, runs.say)
     lost = run.read_json("evaluation/probes.json")
     if lost is None:
         lost = probe()

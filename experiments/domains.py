@@ -304,7 +304,7 @@ def plan(arms: dict) -> Study:
 
 TABLE = (
     "seen", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen", "score",
-    "ood_id_ratio", "gap", "worst_gap", "specialist_gap",
+    "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap",
     "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
     "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate", "sequence_final",
     "sequence_backward", "sequence_forward",
@@ -312,7 +312,7 @@ TABLE = (
 
 
 def unit(name: str, source) -> str:
-    plain = ("score", "ood_id_ratio", "ece_seen", "ece_unseen", "dynamic_rate")
+    plain = ("score", "ood_id_ratio", "overlap", "ece_seen", "ece_unseen", "dynamic_rate")
     return "" if name in plain else source.unit
 
 
@@ -402,21 +402,37 @@ def alike(study, a, b, measure) -> bool:
 
 
 def judge_shape(study, of, compare, same_but, found) -> list[dict]:
-    """D3: the wide and the deep of one size."""
+    """D3: the wide and the deep of one size, and what adapts them in one way."""
+    arms = study.arms
     for group in same_but("width", "depth", "heads", "learning_rate"):
         pairs = [
             (wide, deep)
             for wide in group
             for deep in group
-            if study.arms[wide]["depth"] < study.arms[deep]["depth"]
-            and not study.arms[wide]["from"]
+            if arms[wide]["depth"] < arms[deep]["depth"]
+            and not arms[wide]["from"]
             and alike(study, wide, deep, "parameters")
             and "unseen" in found[wide]
         ]
         if pairs:
             wide, deep = pairs[0]
-            text = f"Depth moves the gap more than width: loss on unseen domains, {wide} - {deep}"
-            return [compare("D3", text, of(wide, "unseen"), of(deep, "unseen"))]
+            text = f"carries further: loss on unseen domains, {wide} - {deep}"
+            parts = [compare("D3a", text, of(wide, "unseen"), of(deep, "unseen"))]
+            own = {"from", *NETWORK}
+            methods = {
+                start: {
+                    str({k: v for k, v in arms[arm].items() if k not in own}): arm
+                    for arm in arms
+                    if arms[arm]["from"] == start and "forgetting" in found[arm]
+                }
+                for start in (wide, deep)
+            }
+            for recipe in [own for own in methods[wide] if own in methods[deep]][:1]:
+                a, b = methods[wide][recipe], methods[deep][recipe]
+                text = f"forgets less: forgetting, {a} - {b}"
+                parts.append(compare("D3b", text, of(a, "forgetting"), of(b, "forgetting")))
+            text = "Of two nets of one size the deeper carries further, and forgets less"
+            return [claims.both("D3", text, parts)]
     return []
 
 
@@ -432,7 +448,7 @@ def judge_finetuning(study, of, compare, rows, found) -> list[dict]:
         and arms[arm]["average"] == 1
     ]
     zero = np.zeros(len(study.seeds))
-    made += judge_distance(study, of, plain)
+    made += judge_distance(study, found, plain)
     for arm in tuned:
         if arms[arm]["limit"] and arms[arm]["train"] == "all":
             curve = [row for row in rows if row["arm"] == arm and "valid_old" in row]
@@ -482,25 +498,24 @@ def rivals(study, found) -> list[str]:
     return max(groups.values(), key=len, default=[])
 
 
-def judge_distance(study, of, plain) -> list[dict]:
+def judge_distance(study, found, plain) -> list[dict]:
     """D4: does adaptation gain most where the domain is far?"""
     single = [arm for arm in plain if len(study.trained_on(arm)) == 1]
-    if _CORPUS.value is None or len(single) < 4:
+    if study.source.overlap is None or len(single) < 4:
         return []
-    read = text.read(_CORPUS.value, tfds_dir=_TFDS_DIR.value)
-    overlap = []
-    for arm in single:
-        (name,) = study.trained_on(arm)
-        others = [read[other].train for other in study.old(arm)]
-        overlap.append(text.overlap(np.asarray(read[name].test), others))
-    gain = np.array([of(arm, "gain").mean() for arm in single])
-    fit = transfer.rank_correlation(np.array(overlap), gain)
+    fit = with_overlap(found, single, "gain")
     statement = (
         "Adaptation gains most where the domain is far: rank correlation of the gain with the "
         f"overlap of 5-grams, {len(single)} domains"
     )
     how = "95% Fisher z over domains"
     return [claims.between("D4", statement, fit, -math.inf, 0.0, how)]
+
+
+def with_overlap(found, arms, measure) -> tuple[float, float, float]:
+    """Rank correlation of a measure's mean over seeds with the lexical overlap, over arms."""
+    values = ([np.mean(found[arm][name]) for arm in arms] for name in ("overlap", measure))
+    return transfer.rank_correlation(*map(np.array, values))
 
 
 def judge_lora(study, of, compare, tuned) -> list[dict]:
@@ -593,6 +608,21 @@ def notes(study, found) -> list[str]:
                 f"{arm} on unseen domains, over documents (95% bootstrap, seeds averaged): "
                 f"{mean:.3f} ({low:.3f} to {high:.3f}) bits"
             )
+    for candidates, chosen, oracle in carrying.selections(study, found):
+        unseen = [np.asarray(found[arm]["unseen"], float) for arm in (chosen, oracle)]
+        mean, low, high = claims.interval(unseen[0] - unseen[1])
+        lines.append(
+            f"Of {', '.join(candidates)} the training domains' valid text takes {chosen}, "
+            f"{unseen[0].mean():.3f} on unseen domains; an oracle that reads those takes {oracle}: "
+            f"{mean:.3f} ({low:.3f} to {high:.3f}) bits less"
+        )
+    left_out = [arm for arm, row in found.items() if "gap" in row and "overlap" in row]
+    if len(left_out) > 3:
+        rho, low, high = with_overlap(found, left_out, "gap")
+        lines.append(
+            "Rank correlation of the gap with the overlap of 5-grams, over "
+            f"{len(left_out)} arms: {rho:.2f} ({low:.2f} to {high:.2f})"
+        )
     methods = rivals(study, found)
     if len(methods) > 1:
         start, names = study.parent(methods[0]), study.trained_on(methods[0])

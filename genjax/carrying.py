@@ -93,6 +93,7 @@ def _forgotten(study: Study, run, arm, params, row, by_name) -> dict:
     gain = [np.subtract(before[f"loss/{n}"], by_name[n]["loss"]) for n in new]
     found = {"gain": np.mean(gain, 0)}
     if old:
+        found |= _overlap(study, new, old)
         earlier = np.array([before[f"loss/{n}"] for n in old])
         now = np.array([by_name[n]["loss"] for n in old])
         found["forgetting"] = [
@@ -209,8 +210,34 @@ def gaps(study: Study, found: dict) -> dict[str, dict]:
                 row[measure] = np.mean(lost, 0).tolist()
                 if measure == "gap":
                     row["worst_gap"] = np.max(lost, 0).tolist()
+                    row |= _overlap(study, [name for name, _ in cases], own)
         made[arm] = row
     return made
+
+
+def selections(study: Study, found: dict) -> list[tuple[list[str], str, str]]:
+    """(arms of one start and the same domains, the one to take, the oracle's), seeds averaged.
+
+    Training-domain validation, and test-domain validation beside it, which is no valid choice
+    (Gulrajani & Lopez-Paz 2021, section 3): the losses on `valid` and on `unseen`.
+    """
+    groups = {}
+    for arm, row in found.items():
+        if "unseen" in row:
+            groups.setdefault((study.parent(arm), *study.trained_on(arm)), []).append(arm)
+    return [
+        (group, *(min(group, key=lambda a: np.mean(found[a][by])) for by in ("valid", "unseen")))
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def _overlap(study: Study, names, known) -> dict:
+    """How near the names are to what is known, where words can tell; alike for all seeds."""
+    if study.source.overlap is None:
+        return {}
+    shares = [study.source.overlap(name, tuple(sorted(known))) for name in names]
+    return {"overlap": [float(np.mean(shares))] * len(study.seeds)}
 
 
 def _ngram(study: Study, arm):

@@ -1,5 +1,7 @@
 """What the sweep of attention runs: variants, layers and their halves, and the machine itself."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -70,16 +72,27 @@ def layer(width: int, length: int, head_dim: int) -> Program:
     4 n^2 d + 24 n d^2 FLOPs.
     """
     heads = width // head_dim
-    variant = attention.build("flash", length, head_dim, causal=False)
-    model = transformer.build(
-        variant, vocabulary=2, length=length, width=width, depth=1, heads=heads
-    )
+    variant, model = _layer(width, length, head_dim)
 
     def arguments():
-        return model.init(jax.random.key(0)), jnp.zeros((1, length), jnp.int32)
+        return _parameters(width, head_dim), jnp.zeros((1, length), jnp.int32)
 
     flops = heads * variant.cost.flops + 24.0 * length * width**2
     return Program(model.apply, arguments, flops, 16.0 * length * width)
+
+
+def _layer(width, length, head_dim):
+    variant = attention.build("flash", length, head_dim, causal=False)
+    shape = {"length": length, "width": width, "depth": 1, "heads": width // head_dim}
+    return variant, transformer.build(variant, vocabulary=2, **shape)
+
+
+@functools.cache
+def _parameters(width, head_dim):
+    """Of a layer of any length; arrays even where only shapes are asked for, so that they last."""
+    _, model = _layer(width, head_dim, head_dim)
+    with jax.ensure_compile_time_eval():
+        return jax.jit(model.init)(jax.random.key(0))
 
 
 def half_attention(width: int, length: int, head_dim: int) -> Program:

@@ -342,25 +342,26 @@ class Study:
         groups = {"new": self.trained_on(arm), "old": self.old(arm), "unseen": self.source.held_out}
         groups["unseen"] = [name for name in groups["unseen"] if name not in groups["new"]]
         windows, scored, owner = [], [], []
-        for group, names in groups.items():
+        for names in groups.values():
             for name in names:
                 found = self.source.measured(name, "valid")
                 pick = np.linspace(0, len(found.windows) - 1, self.settings.watched).astype(int)
                 windows.append(found.windows[pick])
                 scored.append(found.scored[pick])
-                owner += [group] * len(pick)
+                owner += [name] * len(pick)
         windows, scored, owner = np.concatenate(windows), np.concatenate(scored), np.array(owner)
         measure = self.meter(arm, bydomain.meter)
         merge = self.merge(arm)
 
+        parts = {f"valid_{group}": np.isin(owner, names) for group, names in groups.items()}
+        parts |= {f"valid/{name}": owner == name for name in owner}
+
         def validate(state):
             bits = measure(jax.device_get(merge(state.params)), windows)[0]
             return {
-                f"valid_{group}": [
-                    float(row[(owner == group)[:, None] & scored].mean()) for row in bits
-                ]
-                for group, names in groups.items()
-                if names
+                part: [float(row[which[:, None] & scored].mean()) for row in bits]
+                for part, which in parts.items()
+                if which.any()
             }
 
         return validate

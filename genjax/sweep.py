@@ -5,6 +5,7 @@ one timing a round, the peak memory of a fresh process, or why it was skipped. A
 started again reads its rows and measures what is missing.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -65,7 +66,7 @@ def compile_program(program: Program) -> tuple[Callable, dict]:
 
 
 def measure(call: Callable, seconds: float) -> dict:
-    """Median, minimum and number of calls within `seconds`, at least one; short calls warm up."""
+    """Median, minimum and number of calls within `seconds`; ten times that long, of one call."""
     begun = time.perf_counter()
     call()
     times = [time.perf_counter() - begun]
@@ -73,7 +74,7 @@ def measure(call: Callable, seconds: float) -> dict:
         # The first call after another program finds cold caches and pages.
         times = []
     end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
+    while not times or (times[0] < 10 * seconds and time.perf_counter() < end):
         begun = time.perf_counter()
         call()
         times.append(time.perf_counter() - begun)
@@ -266,7 +267,8 @@ def bind(cores: str) -> None:
     """Binds all threads of this process to the cores; compiling before may use them all. Linux."""
     if cores:
         for thread in Path("/proc/self/task").iterdir():
-            os.sched_setaffinity(int(thread.name), [int(core) for core in cores.split(",")])
+            with contextlib.suppress(ProcessLookupError):  # One that has just ended.
+                os.sched_setaffinity(int(thread.name), [int(core) for core in cores.split(",")])
 
 
 def this_script(*arguments: str) -> list[str]:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import scripts
 from absl import flags
-from absl.testing import flagsaver
 
 from genjax import carrying
 from genjax import study as studies
@@ -42,7 +41,7 @@ class Study:
         self.arms = {name: COMMON | recipe for name, recipe in arms.items()}
         self.seeds, self.sizes = SEEDS, sizes or {}
         self.source = SimpleNamespace(
-            unit="bits", lines=None, far=["far"], pool=lambda name, limit: 100
+            unit="bits", lines=None, overlap=None, far=["far"], pool=lambda name, limit: 100
         )
 
     def trained_on(self, arm):
@@ -116,6 +115,20 @@ def test_depth_against_width_at_one_size(script):
     assert verdicts(script, study, found)["D3"] == "supported"
     found = {"wide": {"unseen": around(2.0)}, "deep": {"unseen": around(2.5)}}
     assert verdicts(script, study, found)["D3"] == "refuted"
+    # What adapts both in one way tells whether depth forgets less, too.
+    for base in ("wide", "deep"):
+        study.arms[f"{base}_new"] = study.arms[base] | tuned(**{"from": base})
+        study.arms[f"{base}_slow"] = study.arms[f"{base}_new"] | {"learning_rate": 0.001}
+    found = {"wide": {"unseen": around(2.5)}, "deep": {"unseen": around(2.0)}}
+    found |= {"wide_new": results(1.0, 0.2), "deep_slow": results(1.0, 0.3)}
+    found |= {"wide_slow": {}, "deep_new": results(1.0, 0.1)}
+    judged = verdicts(script, study, found)
+    assert (judged["D3b"], judged["D3"]) == ("supported", "supported")
+    found["deep_new"] = results(1.0, 0.3)
+    judged = verdicts(script, study, found)
+    assert (judged["D3a"], judged["D3b"], judged["D3"]) == ("supported", "refuted", "refuted")
+    del study.arms["deep_new"], found["deep_new"]
+    assert "D3b" not in verdicts(script, study, found)
     study.sizes = {"wide": {"parameters": 2000, "flops": 1.0}}
     assert "D3" not in verdicts(script, study, found)
 
@@ -222,19 +235,8 @@ def test_a_front_of_one_method_is_no_balance(script):
     assert judged((1.0, 2.0, 3.0)) == "refuted"
 
 
-def test_far_domains_gain_most(script, tmp_path):
-    rng = np.random.default_rng(0)
+def test_far_domains_gain_most(script):
     names = [f"d{i}" for i in range(8)]
-    shared = rng.integers(97, 123, 4000)
-    corpus = {}
-    for i, name in enumerate(names):
-        # The further, the fewer of its bytes are from the text that all have.
-        alone = rng.integers(97, 123, 4000)
-        corpus[name] = np.concatenate([shared[: 500 * (8 - i)], alone[: 500 * i]]).astype(np.uint8)
-        place = tmp_path / name
-        place.mkdir()
-        for split in ("train", "valid", "test"):
-            (place / f"{split}.txt").write_bytes(corpus[name].tobytes())
     study = Study({"base": {"domains": "+".join(names)}})
     study.arms |= {f"to_{name}": COMMON | tuned(domains=name) for name in names}
     study.old = lambda arm: [name for name in names if name != study.arms[arm]["domains"]]
@@ -243,12 +245,15 @@ def test_far_domains_gain_most(script, tmp_path):
         found = {"base": {}}
         for i, name in enumerate(names):
             found[f"to_{name}"] = {
-                "gain": around(sign * i), "forgetting": around(1.0), "new": around(1.0),
-                "valid": around(1.0), **{f"loss/{other}": around(1.0) for other in names},
+                "gain": around(sign * i), "overlap": around(1 - i / 8), "valid": around(1.0),
+                "forgetting": around(1.0), "new": around(1.0),
+                **{f"loss/{other}": around(1.0) for other in names},
             }  # fmt: skip
-        with flagsaver.flagsaver(corpus=str(tmp_path)):
-            return verdicts(script, study, found)["D4"]
+        return verdicts(script, study, found).get("D4")
 
+    # The grid has no words to share.
+    assert judged(1) is None
+    study.source.overlap = True
     assert judged(1) == "supported"
     assert judged(-1) == "refuted"
 
@@ -269,8 +274,11 @@ def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
     found["one_more"] |= {"loss/c": around(2.5), "loss/new": around(4.0)}
     found["alone"] |= {"loss/c": around(2.0)}
     found["both"] |= {"loss/new": around(1.5)}
+    shared = {("c", ("a", "b")): 0.25, ("new", ("a", "b", "c")): 0.5}
+    study.source.overlap = lambda name, known: shared.get((name, known), 0.0)
     gaps = carrying.gaps(study, found)
     np.testing.assert_allclose(gaps["left_out"]["gap"], [0.5] * 4)
+    assert [gaps[arm]["overlap"][0] for arm in ("left_out", "one_more")] == [0.25, 0.5]
     np.testing.assert_allclose(gaps["left_out"]["specialist_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["one_more"]["gap"], [2.5] * 4)
     assert "specialist_gap" not in gaps["one_more"] and "tuned" not in gaps
@@ -280,6 +288,24 @@ def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
     np.testing.assert_allclose(gaps["alone"]["worst_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["alone"]["gap"], [0.0] * 4, atol=1e-12)
     assert gaps["both"] == gaps["other"] == {}
+
+
+def test_valid_text_selects_and_the_oracle_stands_beside_it():
+    study = Study(
+        {
+            "fast": {"domains": "a+b"},
+            "slow": {"domains": "a+b", "learning_rate": 0.1},
+            "third": {"domains": "a+b", "width": 8},
+            "other": {"domains": "a"},
+        }
+    )
+    valid, unseen = (1.0, 2.0, 3.0, 0.0), (5.0, 3.0, 4.0, 0.0)
+    found = {
+        arm: {"valid": around(v), "unseen": around(u)}
+        for arm, v, u in zip(study.arms, valid, unseen, strict=True)
+    }
+    expected = (["fast", "slow", "third"], "fast", "slow")
+    assert carrying.selections(study, found) == [expected]
 
 
 def test_a_mixture_of_doremi_is_what_the_proxy_found():

@@ -41,6 +41,13 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
     np.testing.assert_allclose(np.sum(list(mixture.values()), 0), 1, rtol=1e-5)
     assert "Hypervolume" in str(summary["notes"])  # Of tuned, replay and lora.
     assert "over documents" in str(summary["notes"])
+    # many and gru: one start, the same domains.
+    assert "an oracle that reads those takes" in str(summary["notes"])
+    watched = [row for row in scripts.rows(finished) if "valid_new" in row]
+    for row in watched:
+        parts = [row[f"valid/{name}"] for name in summary["trained_on"][row["arm"]]]
+        np.testing.assert_allclose(row["valid_new"], np.mean(parts), rtol=1e-5)
+    assert watched
     assert {claim["id"] for claim in summary["claims"]} >= {"D1", "D6", "D7"}
     names = {path.name for path in (finished / "plots").iterdir()}
     assert names == {
@@ -108,6 +115,47 @@ def test_a_model_of_another_run_is_a_base_and_stays_as_it_is(finished, cache, tm
     assert sorted(path for path in base.rglob("*")) == before
 
 
+def write_corpus(folder, texts):
+    for name, make in texts.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        for split, size in (("train", 3000), ("valid", 600), ("test", 900)):
+            (place / f"{split}.txt").write_bytes(make(size))
+
+
+def letters(rng, few=26):
+    """Text of the first few letters."""
+    return lambda size: bytes(rng.integers(97, 97 + few, size).astype(np.uint8))
+
+
+def test_a_folder_of_texts_is_adapted_to_and_left_out_domain_by_domain(cache, tmp_path):
+    rng = np.random.default_rng(1)
+    names = ["one", "two", "three", "four", "five"]
+    corpus = {name: letters(rng, 3 + 2 * i) for i, name in enumerate(names)}
+    write_corpus(tmp_path / "corpus", corpus)
+    arms = ["--arm=base:domains=one,steps=4"]
+    arms += [f"--arm=to_{name}:from=base,domains={name},steps=2" for name in names[1:]]
+    arms += ["--arm=all:model=ngram,domains=all"]
+    arms += [f"--arm=no_{name}:model=ngram,domains=all-{name}" for name in names[1:]]
+    folder = tmp_path / "run"
+    done = launch(
+        *arms, *SIZES, "--stride=32", "--width=16", "--samples=8", cache,
+        f"--corpus={tmp_path / 'corpus'}", f"--workdir={folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["unit"] == "bits a byte"
+    assert [claim["id"] for claim in summary["claims"]] == ["D4"]
+    metrics = summary["metrics"]
+    near, far = (metrics[f"to_{name}/overlap"]["mean"] for name in ("two", "five"))
+    assert 0 <= far < near <= 1
+    for name in names[1:]:
+        assert {f"no_{name}/{measure}" for measure in ("gap", "overlap")} <= set(metrics)
+    assert metrics["no_five/gap"]["mean"] > 0
+    assert "Rank correlation of the gap" in str(summary["notes"])
+    assert {"overlap.png", "samples.png"} <= {path.name for path in (folder / "plots").iterdir()}
+
+
 CORPUS = "--corpus={folder}"
 BAD = {
     "unknown parent": (["--arm=a:from=b"], ["--from=b", "neither an arm"]),
@@ -162,16 +210,8 @@ BAD = {
 def refusals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     rng = np.random.default_rng(0)
-
-    def words(size):
-        return bytes(rng.integers(97, 123, size).astype(np.uint8))
-
     for corpus in ("good", "leaky"):
-        for name in ("one", "two"):
-            place = folder / corpus / name
-            place.mkdir(parents=True)
-            for split, size in (("train", 3000), ("valid", 600), ("test", 900)):
-                (place / f"{split}.txt").write_bytes(words(size))
+        write_corpus(folder / corpus, {name: letters(rng) for name in ("one", "two")})
     (folder / "leaky" / "two" / "test.txt").write_bytes(
         (folder / "leaky" / "one" / "train.txt").read_bytes()[:900]
     )

@@ -47,7 +47,10 @@ def make(
 
         def row(q, v, valid):
             buckets = hash_buckets(lax.stop_gradient(q), extra["rotations"], sizes)
-            order, place = sort_buckets(buckets)
+            return merge_rounds(q, v, valid, buckets, *sort_buckets(buckets))
+
+        @jax.checkpoint
+        def merge_rounds(q, v, valid, buckets, order, place):
             keys = q * lax.rsqrt((q.astype(jnp.float32) ** 2).sum(-1, keepdims=True) + 1e-12)
             where = {"bucket": buckets, "chunk": place // chunk}
 
@@ -65,9 +68,7 @@ def make(
             merged = (weights[..., None] * out).sum(0) / total[:, None]
             return jnp.where(seen[:, None], merged, 0.0).astype(q.dtype)
 
-        out = blocks.over_rows(
-            jax.checkpoint(row), blocks.heads_apart(q), blocks.heads_apart(v), valid
-        )
+        out = blocks.over_rows(row, blocks.heads_apart(q), blocks.heads_apart(v), valid)
         return blocks.heads_together(out, batch)
 
     pairs = count * chunk * 2 * chunk * rounds
@@ -99,7 +100,9 @@ def hash_buckets(x, rotations, sizes):
 def sort_buckets(buckets):
     """(order, place) [rounds, n]: positions sorted by (bucket, position), and where each went."""
     order = jnp.argsort(buckets, axis=-1, stable=True)
-    return order, jnp.argsort(order, axis=-1)
+    rank = jnp.broadcast_to(jnp.arange(order.shape[1], dtype=order.dtype), order.shape)
+    # A scatter, not a second sort.
+    return order, jnp.put_along_axis(order, order, rank, -1, inplace=False)
 
 
 @jax.custom_vjp

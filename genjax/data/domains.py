@@ -42,6 +42,8 @@ class Source(NamedTuple):
         (perfect composition, perfect learning in context). seen: any domain trained on (perfect
         memory).
     sequences: name -> token sequences of the training split, whole.
+    overlap: (name, others) -> share of its test text's 5-grams that the others' training texts
+        have; None where there is no text.
     """
 
     names: list[str]
@@ -58,6 +60,7 @@ class Source(NamedTuple):
     lines: Callable | None
     sequences: Callable
     decode: Callable
+    overlap: Callable | None = None
 
 
 def from_grid(
@@ -162,6 +165,10 @@ def from_text(
         del limit  # The index stays below the pool.
         return text.windows(of(name, "train")[0], tokens.bos, index, length)
 
+    @functools.cache
+    def overlap(name, others):
+        return text.overlap(corpus[name].test, [corpus[other].train for other in others])
+
     def measured(name, split):
         encoded, units = of(name, split)
         starts, scored = text.scored_windows(len(encoded), length, stride)
@@ -187,6 +194,7 @@ def from_text(
             np.concatenate([[tokens.bos], np.asarray(of(name, "train")[0], np.int32)])
         ],
         decode=tokens.decode,
+        overlap=overlap,
     )
 
 

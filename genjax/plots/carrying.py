@@ -33,7 +33,7 @@ def _heat(run):
     label = summary["unit"]
     if "known" in run["arrays"][arms[0]]:
         losses = losses - run["arrays"][arms[0]]["known"]
-        label = "bits a token above `known`"
+        label += " above `known`"
     figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.4 + 0.42 * len(arms)), layout="constrained")
     axes = figure.subplots()
     # Arms that overfit on purpose would take the whole scale.
@@ -57,7 +57,8 @@ def _heat(run):
     for tick, name in zip(axes.get_xticklabels(), names, strict=True):
         tick.set_color("#D55E00" if name in summary["held_out"] else "black")
     axes.set_yticks(range(len(arms)), arms, fontsize=8)
-    axes.set_xlabel("tested on (held out in orange); bold: the arm was trained on it last")
+    held_out = " (held out in orange)" if summary["held_out"] else ""
+    axes.set_xlabel(f"tested on{held_out}; bold: the arm was trained on it last")
     figure.colorbar(picture, label=label, fraction=0.03, pad=0.01)
     return "Loss of every arm on every domain, mean over seeds.", figure
 
@@ -110,28 +111,69 @@ def _tuned(run):
 
 
 def _front(run):
-    arms, summary = _tuned(run), run["summary"]
-    if len(arms) < 2:
+    """A panel for each start and new domain: losses on other domains do not compare."""
+    summary, groups = run["summary"], {}
+    for arm in _tuned(run):
+        title = f"{summary['recipes'][arm]['from']} to {'+'.join(summary['trained_on'][arm])}"
+        groups.setdefault(title, []).append(arm)
+    groups = {title: arms for title, arms in groups.items() if len(arms) > 1}
+    if not groups:
         return None
-    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
-    axes = figure.subplots()
-    shade = colours(arms)
-    for i, arm in enumerate(arms):
-        x, y = (seeds(summary, f"{arm}/{name}") for name in ("new", "forgetting"))
-        marker = "osD^v<>P"[i // len(COLOURS) % 8]
-        axes.plot(x, y, marker, color=shade[arm], alpha=0.35, ms=5, mew=0)
-        axes.plot(
-            x.mean(), y.mean(), marker, color=shade[arm], ms=9, mec="black", mew=0.6, label=arm
-        )
-    axes.axhline(0, color="#888", lw=0.8)
-    axes.set_xlabel(f"loss on the new domains ({summary['unit']})")
-    axes.set_ylabel("forgetting: old domains' loss, after - before")
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.grid(alpha=0.25, lw=0.6)
+    figure = Figure(figsize=(7.2 * len(groups), 4.8), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(groups)))
+    for axes, (title, arms) in zip(panels, groups.items(), strict=True):
+        shade = colours(arms)
+        for i, arm in enumerate(arms):
+            x, y = (seeds(summary, f"{arm}/{name}") for name in ("new", "forgetting"))
+            marker = "osD^v<>P"[i // len(COLOURS) % 8]
+            axes.plot(x, y, marker, color=shade[arm], alpha=0.35, ms=5, mew=0)
+            axes.plot(
+                x.mean(), y.mean(), marker, color=shade[arm], ms=9, mec="black", mew=0.6, label=arm
+            )
+        axes.axhline(0, color="#888", lw=0.8)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(f"loss on the new domains ({summary['unit']})")
+        axes.set_ylabel("forgetting: old domains' loss, after - before")
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.grid(alpha=0.25, lw=0.6)
     return (
         "Learning and forgetting: down and to the left is better. Large marks: means over seeds.",
         figure,
     )
+
+
+def _overlap(run):
+    """What adapting gains, and what leaving out costs, against how far the domain is."""
+    summary, metrics = run["summary"], run["summary"]["metrics"]
+    kinds = {"gain": "gained by adapting to it", "gap": "lost by not having seen it"}
+    found = {
+        kind: [
+            arm
+            for arm in summary["arms"]
+            if f"{arm}/{kind}" in metrics
+            and f"{arm}/overlap" in metrics
+            and not summary["recipes"][arm]["limit"]
+        ]
+        for kind in kinds
+    }
+    found = {kind: arms for kind, arms in found.items() if len(arms) > 3}
+    if not found:
+        return None
+    figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(found)))
+    for axes, (kind, arms) in zip(panels, found.items(), strict=True):
+        shade = colours(arms)
+        for arm in arms:
+            x, y = metrics[f"{arm}/overlap"]["mean"], seeds(summary, f"{arm}/{kind}")
+            axes.plot([x] * len(y), y, "o", color=shade[arm], ms=4, alpha=0.5, mew=0)
+            axes.plot(x, y.mean(), "o", color=shade[arm], ms=8, mec="black", mew=0.6)
+            axes.annotate(arm, (x, y.mean()), fontsize=8, xytext=(6, 4),
+                          textcoords="offset points")  # fmt: skip
+        axes.margins(x=0.15)
+        axes.set_xlabel("share of the domain's 5-grams that training had seen")
+        axes.set_ylabel(f"{kinds[kind]} ({summary['unit']})")
+        axes.grid(alpha=0.25, lw=0.6)
+    return "Does distance matter? Left is far. Large marks: means over seeds.", figure
 
 
 def _few_shot(run):
@@ -221,7 +263,8 @@ def _position(run):
             axes.plot((np.arange(len(shown)) + 0.5) * width, shown, color=shade[arm], label=arm)
         axes.set_title(f"{group} domains")
         axes.set_xlabel("position in the window")
-        axes.set_ylabel("bits a token" if lines is None else "bits a token above `known`")
+        unit = run["summary"]["unit"]
+        axes.set_ylabel(unit if lines is None else f"{unit} above `known`")
         axes.grid(alpha=0.25, lw=0.6)
     handles = _handles(figure)
     figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False,
@@ -240,7 +283,7 @@ def _handles(figure) -> dict:
 
 def _curves(run):
     groups = ("valid_new", "valid_old", "valid_unseen")
-    arms = run["summary"]["arms"]
+    summary, arms = run["summary"], run["summary"]["arms"]
     found = {
         (arm, group): rows
         for arm in arms
@@ -263,17 +306,31 @@ def _curves(run):
             if places:
                 means = [np.mean([r[group] for r in rows if r["step"] == s]) for s in places]
                 axes.plot(places, means, "o-", ms=2.5, color=colour, label=group[6:])
+            for name in summary["domains"]:
+                own = group == f"valid_{_kind(summary, arm, name)}"
+                if own and rows and f"valid/{name}" in rows[0]:
+                    parts = [np.mean([r[f"valid/{name}"] for r in rows if r["step"] == s])
+                             for s in places]  # fmt: skip
+                    axes.plot(places, parts, color=colour, lw=0.6, alpha=0.45)
         axes.set_title(arm, fontsize=9)
         axes.grid(alpha=0.25, lw=0.6)
     handles = _handles(figure)
     figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3,
                   frameon=False, fontsize=8)  # fmt: skip
     figure.supxlabel("step", fontsize=9)
-    figure.supylabel("bits a token", fontsize=9)
+    figure.supylabel(summary["unit"], fontsize=9)
     return (
-        "Valid text along training: what is trained on now, what was before, what never was.",
+        "Valid text along training: what is trained on now, what was before, what never was. "
+        "Thin: each domain.",
         figure,
     )
+
+
+def _kind(summary, arm, name):
+    """Whether an arm trains on a domain now, or did, or never does."""
+    if name in summary["trained_on"][arm]:
+        return "new"
+    return "unseen" if name in summary["held_out"] else "old"
 
 
 def _samples(run):
@@ -290,19 +347,22 @@ def _samples(run):
     lines = [
         part for block in blocks for part in textwrap.wrap(block, 130, subsequent_indent="        ")
     ]
-    figure = Figure(figsize=(8.6, 0.2 + 0.145 * len(lines)))
+    figure = Figure(figsize=(8.6, 0.2 + 0.13 * len(lines)))
     figure.text(0.01, 0.99, "\n".join(lines), va="top", family="monospace", fontsize=7.5)
     return "The end of a test text of each domain, and how the first seed goes on.", figure
 
 
 def _plain(words: str) -> str:
-    return " ".join(words.replace("$", "S").split())
+    """One line that a figure can show: `$` would begin a formula."""
+    shown = " ".join(words.replace("$", "S").split())
+    return "".join(char if char.isprintable() else "\ufffd" for char in shown)
 
 
 FIGURES = {
     "diversity": _diversity,
     "domains": _heat,
     "front": _front,
+    "overlap": _overlap,
     "few_shot": _few_shot,
     "adaptation": _adaptation,
     "position": _position,
