@@ -616,13 +616,18 @@ def notes(study, found) -> list[str]:
             f"{unseen[0].mean():.3f} on unseen domains; an oracle that reads those takes {oracle}: "
             f"{mean:.3f} ({low:.3f} to {high:.3f}) bits less"
         )
-    left_out = [arm for arm, row in found.items() if "gap" in row and "overlap" in row]
-    if len(left_out) > 3:
-        rho, low, high = with_overlap(found, left_out, "gap")
-        lines.append(
-            "Rank correlation of the gap with the overlap of 5-grams, over "
-            f"{len(left_out)} arms: {rho:.2f} ({low:.2f} to {high:.2f})"
-        )
+    left_out = {}
+    for arm, row in found.items():
+        if "gap" in row and "overlap" in row:
+            recipe = {k: v for k, v in study.arms[arm].items() if k != "domains"}
+            left_out.setdefault((str(recipe), len(study.trained_on(arm))), []).append(arm)
+    for group in left_out.values():
+        if len(group) > 3:
+            rho, low, high = with_overlap(found, group, "gap")
+            lines.append(
+                "Rank correlation of the gap with the overlap of 5-grams, over "
+                f"{', '.join(group)}: {rho:.2f} ({low:.2f} to {high:.2f})"
+            )
     methods = rivals(study, found)
     if len(methods) > 1:
         start, names = study.parent(methods[0]), study.trained_on(methods[0])

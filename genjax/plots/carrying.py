@@ -162,17 +162,25 @@ def _overlap(run):
     figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(found)))
     for axes, (kind, arms) in zip(panels, found.items(), strict=True):
-        shade = colours(arms)
+        labels = {
+            arm: f"{summary['recipes'][arm]['model']}, {len(summary['trained_on'][arm])} domains"
+            for arm in arms
+        }
+        shade = colours(dict.fromkeys(labels.values()))
         for arm in arms:
             x, y = metrics[f"{arm}/overlap"]["mean"], seeds(summary, f"{arm}/{kind}")
-            axes.plot([x] * len(y), y, "o", color=shade[arm], ms=4, alpha=0.5, mew=0)
-            axes.plot(x, y.mean(), "o", color=shade[arm], ms=8, mec="black", mew=0.6)
+            colour = shade[labels[arm]]
+            axes.plot([x] * len(y), y, "o", color=colour, ms=4, alpha=0.5, mew=0)
+            axes.plot(x, y.mean(), "o", color=colour, ms=8, mec="black", mew=0.6, label=labels[arm])
             axes.annotate(arm, (x, y.mean()), fontsize=8, xytext=(6, 4),
                           textcoords="offset points")  # fmt: skip
         axes.margins(x=0.15)
         axes.set_xlabel("share of the domain's 5-grams that training had seen")
         axes.set_ylabel(f"{kinds[kind]} ({summary['unit']})")
         axes.grid(alpha=0.25, lw=0.6)
+        if len(shade) > 1:
+            handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+            axes.legend(handles.values(), handles.keys(), fontsize=8, frameon=False)
     return "Does distance matter? Left is far. Large marks: means over seeds.", figure
 
 
