@@ -478,6 +478,13 @@ def test_an_ngram_is_measured_like_a_model(source):
     assert np.isnan(found["ece"]).all()
 
 
+def test_generation_draws_every_token_anew():
+    even = transformer.Model(lambda key: {}, lambda params, tokens: jnp.zeros((*tokens.shape, 9)))
+    made = bydomain.generate(even, {}, np.zeros((2, 1), np.int32), 40, jax.random.key(0))
+    assert [len(np.unique(row)) for row in made] == [9, 9]
+    assert (made[0] != made[1]).any()
+
+
 def test_generation_keeps_the_prompt():
     params = SMALL.init(jax.random.key(0))
     prompts = np.asarray(WINDOWS[:, :5])

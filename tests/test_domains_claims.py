@@ -262,6 +262,7 @@ def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
     study = Study(
         {
             "left_out": {"domains": "a+b"},
+            "again": {"domains": "b+a"},
             "both": {"domains": "a+b+c+new"},
             "one_more": {"domains": "a+b+c"},
             "alone": {"domains": "c"},
