@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from genjax import bydomain, ngram
+from genjax import bydomain, ngram, recipes
 from genjax.data import domains
 from genjax.metrics import transfer
 from genjax.study import Study
@@ -71,7 +71,7 @@ def measure(study: Study, run, arm, params):
                     ]
                 )
     if study.parent(arm):
-        row |= _forgotten(study, run, arm, params, row, by_name)
+        row |= _forgotten(study, run, arm, params, by_name)
     if study.shots and unseen and params is not None and not study.parent(arm):
         few = _few_shot(study, meter, params, unseen)
         arrays["few_shot"] = few
@@ -86,7 +86,7 @@ def measure(study: Study, run, arm, params):
     return {name: np.asarray(v, float).tolist() for name, v in row.items()}, arrays
 
 
-def _forgotten(study: Study, run, arm, params, row, by_name) -> dict:
+def _forgotten(study: Study, run, arm, params, by_name) -> dict:
     """What the old domains lost, and the new gained, against the arm it started from."""
     before = run.read_json(f"evaluation/{study.parent(arm)}.json")
     new, old = study.trained_on(arm), study.old(arm)
@@ -99,11 +99,11 @@ def _forgotten(study: Study, run, arm, params, row, by_name) -> dict:
         found["forgetting"] = [
             transfer.forgetting(a, b)[1] for a, b in zip(earlier.T, now.T, strict=True)
         ]
-        measure = study.meter(arm, bydomain.drift_meter)
+        meter = study.meter(arm, bydomain.drift_meter)
         windows = np.concatenate(
             [study.source.measured(n, "valid").windows[: study.settings.watched] for n in old]
         )
-        found["drift"] = measure((study.base(run, arm), params), windows).mean((1, 2))
+        found["drift"] = meter((study.base(run, arm), params), windows).mean((1, 2))
     return found | _sequence(study, run, arm, by_name)
 
 
@@ -126,11 +126,11 @@ def _sequence(study: Study, run, arm, by_name) -> dict:
 
 def _dynamic(study: Study, arm, params, groups) -> dict:
     """Dynamic evaluation, at the rate that the training domains' valid texts prefer."""
-    measure = study.meter(arm, bydomain.dynamic_meter)
+    meter = study.meter(arm, bydomain.dynamic_meter)
 
     def over(names, split, rate):
         return np.mean(
-            [measure(params, study.source.measured(name, split), rate) for name in names], 0
+            [meter(params, study.source.measured(name, split), rate) for name in names], 0
         )
 
     rates = study.settings.dynamic
@@ -144,7 +144,7 @@ def _dynamic(study: Study, arm, params, groups) -> dict:
     return found
 
 
-def _few_shot(study: Study, measure, params, names) -> np.ndarray:
+def _few_shot(study: Study, meter, params, names) -> np.ndarray:
     """Bits of an example behind k others of its domain, [seeds, shots]."""
     totals = np.zeros((len(study.seeds), len(study.shots)))
     for name in names:
@@ -152,7 +152,7 @@ def _few_shot(study: Study, measure, params, names) -> np.ndarray:
             study.source, name, study.shots, study.settings.example, 64, seed=0
         )
         for i, k in enumerate(study.shots):
-            totals[:, i] += bydomain.losses(measure, params, cases[k])["loss"]
+            totals[:, i] += bydomain.losses(meter, params, cases[k])["loss"]
     return totals / len(names)
 
 
@@ -179,20 +179,16 @@ def gaps(study: Study, found: dict) -> dict[str, dict]:
     Of arms from scratch that differ in their domains alone. gap, worst_gap: L(D - d -> d) -
     L(D -> d) for the fewest further domains d that another arm was trained on, mean and most.
     specialist_gap: L(D - d -> d) - L({d} -> d), mean over the d that an arm alone is trained
-    on. {arm: {measure: [seeds]}}, in bits a unit.
+    on. overlap: of the one domain left out, where it is one. {arm: {measure: [seeds]}}, in bits a
+    unit.
     """
 
-    def alike(arm):
-        return {key: value for key, value in study.arms[arm].items() if key != "domains"}
-
+    scratch = {arm: recipe for arm, recipe in study.arms.items() if not recipe["from"]}
+    peers = {arm: group for group in recipes.alike(scratch, "domains") for arm in group}
     made = {}
-    for arm in [arm for arm in study.arms if not study.arms[arm]["from"]]:
+    for arm in scratch:
         own, row = set(study.trained_on(arm)), {}
-        others = {
-            other: set(study.trained_on(other))
-            for other in study.arms
-            if other != arm and alike(other) == alike(arm)
-        }
+        others = {other: set(study.trained_on(other)) for other in peers[arm] if other != arm}
         wider = [other for other in others if others[other] > own]
         more = min(wider, key=lambda other: len(others[other]), default="")
         pairs = {"gap": [(name, more) for name in sorted(others.get(more, own) - own)]}
@@ -210,23 +206,28 @@ def gaps(study: Study, found: dict) -> dict[str, dict]:
                 row[measure] = np.mean(lost, 0).tolist()
                 if measure == "gap":
                     row["worst_gap"] = np.max(lost, 0).tolist()
-                    row |= _overlap(study, [name for name, _ in cases], own)
+                    if len(cases) == 1:
+                        row |= _overlap(study, [cases[0][0]], own)
         made[arm] = row
     return made
 
 
 def selections(study: Study, found: dict) -> list[tuple[list[str], str, str]]:
-    """(arms of one start and the same domains, the one to take, the oracle's), seeds averaged.
+    """(arms to choose from, the one to take, the oracle's), seeds averaged.
 
-    Training-domain validation, and test-domain validation beside it, which is no valid choice
-    (Gulrajani & Lopez-Paz 2021, section 3): the losses on `valid` and on `unseen`.
+    Of one start, the same domains and as many steps. Training-domain validation, and test-domain
+    validation beside it, which is no valid choice (Gulrajani & Lopez-Paz 2021, section 3): the
+    losses on `valid` and on `unseen`.
     """
     groups = {}
     for arm, row in found.items():
-        if "unseen" in row:
-            groups.setdefault((study.parent(arm), *study.trained_on(arm)), []).append(arm)
+        recipe = study.arms[arm]
+        losses = [np.array(row.get(name, np.nan), float).mean() for name in ("valid", "unseen")]
+        if np.isfinite(losses).all() and not recipe["limit"] and not recipe["dro"]:
+            key = (recipe["from"], recipe["steps"], *sorted(study.trained_on(arm)))
+            groups.setdefault(key, {})[arm] = losses
     return [
-        (group, *(min(group, key=lambda a: np.mean(found[a][by])) for by in ("valid", "unseen")))
+        (list(group), *(min(group, key=lambda a: group[a][i]) for i in (0, 1)))
         for group in groups.values()
         if len(group) > 1
     ]

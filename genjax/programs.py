@@ -89,7 +89,7 @@ def _layer(width, length, head_dim):
 
 @functools.cache
 def _parameters(width, head_dim):
-    """Of a layer of any length; arrays even where only shapes are asked for, so that they last."""
+    """Of a layer of any length: small, and made even where only shapes are asked for."""
     _, model = _layer(width, head_dim, head_dim)
     with jax.ensure_compile_time_eval():
         return jax.jit(model.init)(jax.random.key(0))

@@ -1,5 +1,7 @@
 """Arms of a comparison: recipes that differ from the script's flags in the switches they name."""
 
+import json
+
 from absl import flags
 
 from genjax.errors import UsageError
@@ -32,3 +34,12 @@ def parse(texts: list[str], recipe: tuple[str, ...], reserved: tuple[str, ...] =
             except ValueError as error:
                 raise UsageError(f"--arm={text}: {key}={value}: {error}") from error
     return arms
+
+
+def alike(recipes: dict[str, dict], *but: str) -> list[list[str]]:
+    """The arms in groups whose recipes agree in all else."""
+    groups = {}
+    for arm, recipe in recipes.items():
+        key = json.dumps({name: value for name, value in recipe.items() if name not in but})
+        groups.setdefault(key, []).append(arm)
+    return list(groups.values())

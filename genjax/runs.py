@@ -235,6 +235,7 @@ class Run:
                 f"({_difference(changed)}); name a new folder, or repeat that run's flags"
             )
         self._metrics = self.folder / "metrics.jsonl"
+        self._metrics.touch()  # A run that trains nothing logs nothing, and is read all the same.
         self._tensorboard = None
 
     def open_tensorboard(self):

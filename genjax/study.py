@@ -276,7 +276,7 @@ class Study:
             log_every=log_every,
             save_every=save_every,
             how=None,
-            validate=self.watch(arm, method),
+            validate=self.watch(arm),
             validate_every=every,
             batches=domains.batches(
                 self.source,
@@ -337,10 +337,11 @@ class Study:
         found = self.shared(arm, "fisher", lambda: jax.jit(jax.vmap(of, in_axes=(0, None))))
         return found(base, draw(0, 1)[0, 0, :, :-1])
 
-    def watch(self, arm, method):
-        """Losses along training on the first windows of the valid texts: never the tests."""
-        groups = {"new": self.trained_on(arm), "old": self.old(arm), "unseen": self.source.held_out}
-        groups["unseen"] = [name for name in groups["unseen"] if name not in groups["new"]]
+    def watch(self, arm):
+        """Losses along training on windows of the valid texts: never the tests."""
+        groups = {"new": self.trained_on(arm), "old": self.old(arm)}
+        seen = sum(groups.values(), [])
+        groups["unseen"] = [name for name in self.source.held_out if name not in seen]
         windows, scored, owner = [], [], []
         for names in groups.values():
             for name in names:
@@ -354,7 +355,7 @@ class Study:
         merge = self.merge(arm)
 
         parts = {f"valid_{group}": np.isin(owner, names) for group, names in groups.items()}
-        parts |= {f"valid/{name}": owner == name for name in owner}
+        parts |= {f"valid/{name}": owner == name for name in dict.fromkeys(owner)}
 
         def validate(state):
             bits = measure(jax.device_get(merge(state.params)), windows)[0]

@@ -37,7 +37,7 @@ class Point(NamedTuple):
 class Program(NamedTuple):
     """What a point runs: flops and bytes are counts from shapes, bytes without arguments.
 
-    arguments: makes them; their shapes are known before, so that what does not fit is never made.
+    arguments: makes them; shapes are asked for before, so that what does not fit is never made.
     """
 
     function: Callable
@@ -66,12 +66,14 @@ def compile_program(program: Program) -> tuple[Callable, dict]:
 
 
 def measure(call: Callable, seconds: float) -> dict:
-    """Median, minimum and number of calls within `seconds`; ten times that long, of one call."""
+    """Median, minimum and number of calls within `seconds`; one of ten times that is not repeated.
+
+    Short calls warm up: the first after another program finds cold caches and pages.
+    """
     begun = time.perf_counter()
     call()
     times = [time.perf_counter() - begun]
     if times[0] < seconds:
-        # The first call after another program finds cold caches and pages.
         times = []
     end = time.perf_counter() + seconds
     while not times or (times[0] < 10 * seconds and time.perf_counter() < end):

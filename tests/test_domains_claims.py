@@ -251,11 +251,12 @@ def test_far_domains_gain_most(script):
             }  # fmt: skip
         return verdicts(script, study, found).get("D4")
 
-    # The grid has no words to share.
-    assert judged(1) is None
-    study.source.overlap = True
     assert judged(1) == "supported"
     assert judged(-1) == "refuted"
+    # Arms of another rate are no further domains.
+    for name in names[4:]:
+        study.arms[f"to_{name}"]["learning_rate"] = 0.001
+    assert judged(1) is None
 
 
 def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
@@ -296,15 +297,19 @@ def test_valid_text_selects_and_the_oracle_stands_beside_it():
         {
             "fast": {"domains": "a+b"},
             "slow": {"domains": "a+b", "learning_rate": 0.1},
-            "third": {"domains": "a+b", "width": 8},
+            "third": {"domains": "b+a", "width": 8},
             "other": {"domains": "a"},
+            "longer": {"domains": "a+b", "steps": 1000},
+            "few": {"domains": "a+b", "limit": 10},
+            "proxy": {"domains": "a+b", "dro": "fast"},
+            "tuned": {"domains": "a+b", "from": "runs/base"},
+            "damaged": {"domains": "a+b", "width": 16},
         }
     )
-    valid, unseen = (1.0, 2.0, 3.0, 0.0), (5.0, 3.0, 4.0, 0.0)
-    found = {
-        arm: {"valid": around(v), "unseen": around(u)}
-        for arm, v, u in zip(study.arms, valid, unseen, strict=True)
-    }
+    found = {arm: {"valid": around(0.0), "unseen": around(0.0)} for arm in study.arms}
+    for arm, valid, unseen in (("fast", 1.0, 5.0), ("slow", 2.0, 3.0), ("third", 3.0, 4.0)):
+        found[arm] = {"valid": around(valid), "unseen": around(unseen)}
+    found["damaged"]["valid"] = [None] * 4
     expected = (["fast", "slow", "third"], "fast", "slow")
     assert carrying.selections(study, found) == [expected]
 

@@ -5,8 +5,8 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from genjax import claims
-from genjax.plots.common import COLOURS, colours, seeds
+from genjax import claims, recipes
+from genjax.plots.common import COLOURS, colours, legend, seeds
 
 LINES = {"known": ("#444444", ":"), "family": ("#009E73", "--"), "seen": ("#D55E00", "-.")}
 
@@ -65,12 +65,10 @@ def _heat(run):
 
 def _diversity(run):
     summary = run["summary"]
-    groups = {}
-    for arm in _bases(run):
-        recipe = {k: v for k, v in summary["recipes"][arm].items() if k != "domains"}
-        if f"{arm}/unseen" in summary["metrics"]:
-            groups.setdefault(str(recipe), []).append(arm)
-    groups = [group for group in groups.values() if len(group) > 1]
+    arms = {
+        arm: summary["recipes"][arm] for arm in _bases(run) if f"{arm}/unseen" in summary["metrics"]
+    }
+    groups = [group for group in recipes.alike(arms, "domains") if len(group) > 1]
     if not groups:
         return None
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
@@ -146,17 +144,16 @@ def _overlap(run):
     """What adapting gains, and what leaving out costs, against how far the domain is."""
     summary, metrics = run["summary"], run["summary"]["metrics"]
     kinds = {"gain": "gained by adapting to it", "gap": "lost by not having seen it"}
-    found = {
-        kind: [
-            arm
-            for arm in summary["arms"]
-            if f"{arm}/{kind}" in metrics
-            and f"{arm}/overlap" in metrics
-            and not summary["recipes"][arm]["limit"]
-        ]
-        for kind in kinds
-    }
-    found = {kind: arms for kind, arms in found.items() if len(arms) > 3}
+    found = {}
+    for kind in kinds:
+        arms = {
+            arm: recipe
+            for arm, recipe in summary["recipes"].items()
+            if {f"{arm}/{kind}", f"{arm}/overlap"} <= metrics.keys() and not recipe["limit"]
+        }
+        groups = [group for group in recipes.alike(arms, "domains") if len(group) > 3]
+        if groups:
+            found[kind] = sum(groups, [])
     if not found:
         return None
     figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
@@ -175,12 +172,10 @@ def _overlap(run):
             axes.annotate(arm, (x, y.mean()), fontsize=8, xytext=(6, 4),
                           textcoords="offset points")  # fmt: skip
         axes.margins(x=0.15)
-        axes.set_xlabel("share of the domain's 5-grams that training had seen")
+        axes.set_xlabel("share of its test text's 5-grams that the training texts hold")
         axes.set_ylabel(f"{kinds[kind]} ({summary['unit']})")
         axes.grid(alpha=0.25, lw=0.6)
-        if len(shade) > 1:
-            handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-            axes.legend(handles.values(), handles.keys(), fontsize=8, frameon=False)
+    legend(figure, "upper right", ncols=3)
     return "Does distance matter? Left is far. Large marks: means over seeds.", figure
 
 
@@ -205,13 +200,9 @@ def _few_shot(run):
 
 def _adaptation(run):
     """Arms of one recipe that differ in how much of their domains they saw."""
-    summary, groups = run["summary"], {}
-    for arm in summary["arms"]:
-        recipe = summary["recipes"][arm]
-        if recipe["limit"]:
-            key = str({k: v for k, v in recipe.items() if k not in ("limit", "steps")})
-            groups.setdefault(key, []).append(arm)
-    groups = [group for group in groups.values() if len(group) > 2]
+    summary = run["summary"]
+    arms = {arm: recipe for arm, recipe in summary["recipes"].items() if recipe["limit"]}
+    groups = [group for group in recipes.alike(arms, "limit", "steps") if len(group) > 2]
     if not groups:
         return None
     figure, drawn, sizes = Figure(figsize=(7.2, 4.4), layout="constrained"), None, set()
@@ -274,19 +265,8 @@ def _position(run):
         unit = run["summary"]["unit"]
         axes.set_ylabel(unit if lines is None else f"{unit} above `known`")
         axes.grid(alpha=0.25, lw=0.6)
-    handles = _handles(figure)
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False,
-                  fontsize=8)  # fmt: skip
+    legend(figure, "right center")
     return "Loss by position: what a model infers about its domain from the context.", figure
-
-
-def _handles(figure) -> dict:
-    """{label: handle} of all panels, each once."""
-    found = {}
-    for axes in figure.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return found
 
 
 def _curves(run):
@@ -322,9 +302,7 @@ def _curves(run):
                     axes.plot(places, parts, color=colour, lw=0.6, alpha=0.45)
         axes.set_title(arm, fontsize=9)
         axes.grid(alpha=0.25, lw=0.6)
-    handles = _handles(figure)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3,
-                  frameon=False, fontsize=8)  # fmt: skip
+    legend(figure, "upper right", ncols=3)
     figure.supxlabel("step", fontsize=9)
     figure.supylabel(summary["unit"], fontsize=9)
     return (
@@ -336,9 +314,10 @@ def _curves(run):
 
 def _kind(summary, arm, name):
     """Whether an arm trains on a domain now, or did, or never does."""
-    if name in summary["trained_on"][arm]:
-        return "new"
-    return "unseen" if name in summary["held_out"] else "old"
+    for kind, names in (("new", "trained_on"), ("old", "trained_before")):
+        if name in summary[names][arm]:
+            return kind
+    return "unseen"
 
 
 def _samples(run):

@@ -37,3 +37,13 @@ def colours(names) -> dict:
 def seeds(summary, path):
     values = summary["metrics"].get(path, {}).get("per_seed", [])
     return np.array([math.nan if value is None else value for value in values])
+
+
+def legend(figure, place: str, **style):
+    """One legend beside all panels, each label once."""
+    found = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    style = {"loc": f"outside {place}", "frameon": False, "fontsize": 8} | style
+    figure.legend(found.values(), found.keys(), **style)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from genjax.plots.common import COLOURS
+from genjax.plots.common import COLOURS, legend
 
 MODES = {"forward": "forward", "both": "forward + backward"}
 DASHES = ("-", "--", ":")
@@ -176,7 +176,7 @@ def _tasks(run, draw):
         axes.set_title(task)
         axes.set_ylabel("share of right answers")
         axes.grid(alpha=0.25, lw=0.6)
-    panels[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend(figure, "right center")
     return figure
 
 
