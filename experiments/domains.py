@@ -426,7 +426,8 @@ def judge_shape(study, of, compare, same_but, found) -> list[dict]:
                 and not recipe["limit"]
             }
             for pair in recipes.alike(tuned, "from", *NETWORK):
-                if len(pair) == 2 and len(parts) == 1:
+                starts = {arms[arm]["from"] for arm in pair}
+                if len(pair) == len(starts) == 2 and len(parts) == 1:
                     a, b = sorted(pair, key=lambda arm: arms[arm]["from"] == deep)
                     learnt = " and ".join(f"{of(arm, 'new').mean():.2f}" for arm in (a, b))
                     text = f"forgetting, {a} - {b}, which are at {learnt} bits on the new domain"
