@@ -159,19 +159,26 @@ def _overlap(run):
     figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(found)))
     for axes, (kind, arms) in zip(panels, found.items(), strict=True):
-        labels = {
-            arm: f"{summary['recipes'][arm]['model']}, {len(summary['trained_on'][arm])} domains"
-            for arm in arms
-        }
-        shade = colours(dict.fromkeys(labels.values()))
+        models = {arm: summary["recipes"][arm]["model"] for arm in arms}
+        shade, places = colours(dict.fromkeys(models.values())), {}
         for arm in arms:
             x, y = metrics[f"{arm}/overlap"]["mean"], seeds(summary, f"{arm}/{kind}")
-            colour = shade[labels[arm]]
+            colour = shade[models[arm]]
             axes.plot([x] * len(y), y, "o", color=colour, ms=4, alpha=0.5, mew=0)
-            axes.plot(x, y.mean(), "o", color=colour, ms=8, mec="black", mew=0.6, label=labels[arm])
-            axes.annotate(arm, (x, y.mean()), fontsize=8, xytext=(6, 4),
+            axes.plot(x, y.mean(), "o", color=colour, ms=8, mec="black", mew=0.6, label=models[arm])
+            own = summary["trained_on"][arm]
+            if kind == "gap":
+                own = [name for name in summary["domains"] if name not in own]
+            places.setdefault((x, "+".join(own)), []).append(y.mean())
+        for place, y in places.items():
+            # The higher of two neighbours is named above its marks, the other below.
+            near = min((p for p in places if p != place), key=lambda p: abs(p[0] - place[0]),
+                       default=place)  # fmt: skip
+            high = max(y) >= max(places[near])
+            axes.annotate(place[1], (place[0], max(y) if high else min(y)), fontsize=8, ha="center",
+                          va="bottom" if high else "top", xytext=(0, 7 if high else -7),
                           textcoords="offset points")  # fmt: skip
-        axes.margins(x=0.15)
+        axes.margins(0.12)
         axes.set_xlabel("share of its test text's 5-grams that the training texts hold")
         axes.set_ylabel(f"{kinds[kind]} ({summary['unit']})")
         axes.grid(alpha=0.25, lw=0.6)
