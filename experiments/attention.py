@@ -91,6 +91,8 @@ FLAGS = flags.FLAGS
 
 # How far from the count a crossing may lie.
 A6_RANGE = 1.5
+# Lengths that a claim about growth takes.
+FEWEST = 3
 OVER_ROUNDS = "95% bootstrap over rounds, and leave-one-out"
 
 
@@ -450,11 +452,16 @@ def judge(measured, fits, points, lost, crossings) -> list[dict]:
     """The claims; every threshold stands here, before the run."""
     made = []
 
+    def judged(fit):
+        """Estimate and interval; through two lengths any curve goes, and no interval says so."""
+        enough = len(_LENGTHS.value) >= FEWEST
+        return fit[:3] if enough else (fit[0], math.nan, math.nan)
+
     def near(id, text, name, mode, low, high):
         """Supported where the exponent's interval overlaps no side outside [low, high]."""
         fit = fits.get((name, mode))
         if fit:
-            made.append(claims.between(id, text, fit[:3], low, high, OVER_ROUNDS))
+            made.append(claims.between(id, text, judged(fit), low, high, OVER_ROUNDS))
 
     def memory(id, name, mode, power):
         key = f"{name}/{mode}"
@@ -491,7 +498,7 @@ def judge(measured, fits, points, lost, crossings) -> list[dict]:
                 claims.between(
                     f"A6 {part} d={width}",
                     f"{text.format(width)}, at n = {times} d: n / {times}d",
-                    tuple(n / (times * int(width)) for n in found),
+                    judged([n / (times * int(width)) for n in found]),
                     1 / A6_RANGE,
                     A6_RANGE,
                     OVER_ROUNDS,

@@ -150,7 +150,7 @@ def claims_table(summary: dict) -> list[list[str]]:
             rows.append([claim["id"], claim["verdict"], claim["statement"], "", "", ""])
         for part in parts or [claim]:
             low, high = part["low"], part["high"]
-            interval = "one seed"
+            interval = "none"  # One seed, or too few lengths.
             if low is not None:
                 interval = f"{low:.4g} to " + ("beyond all" if high is None else f"{high:.4g}")
             sign = "<" if part["direction"] == "less" else ">"

@@ -44,7 +44,7 @@ def folder(tmp_path):
                     metrics.items()},
         "claims": [
             claims.claim("V1", "smaller", [0.1, 0.11], [5.0, 5.01], direction="less"),
-            claims.claim("V2", "one seed", [0.1], [5.0], direction="less"),
+            claims.claim("V2", "one replica", [0.1], [5.0], direction="less"),
             claims.both("V5", "both", [
                 claims.claim("V5a", "part", [9.0, 9.1], [0.0, 0.1], direction="less")]),
         ],
@@ -103,7 +103,7 @@ def test_page_is_whole_and_stands_alone(folder):
         assert f'<td class="{verdict}">{verdict}</td>' in page
     assert page.count("data:image/png;base64,") == len(report.FIGURES["vae"])
     assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "one seed" in page and "kFID is not FID" in page
+    assert "<td>none</td>" in page and "kFID is not FID" in page
 
 
 def test_markdown_table(folder):

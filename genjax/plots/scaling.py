@@ -197,7 +197,8 @@ def _lookups(run):
         chance = [next(iter(found.values())).get("chance") for found in lengths.values()]
         if all(chance):
             shares = [share[0] for share in chance]
-            axes.plot(x, shares, color="#888", lw=1, ls=":", label="the commonest answer")
+            axes.plot(x, shares, color="#888", lw=1, ls=":", marker="_", ms=14,
+                      label="the commonest answer")  # fmt: skip
         _lengths(axes, x)
 
     figure = _tasks(run, draw)
