@@ -345,9 +345,14 @@ def train(run, arm, recipe, networks, task, seeds):
         "generator": recipe["learning_rate"],
         "discriminator": recipe["d_learning_rate"] or recipe["learning_rate"],
     }
+    # Unrolling differentiates the root of a second moment, which is zero where maxout chose another.
+    eps_root = 1e-16 if recipe["unroll"] else 0.0
     optimizers = {
         name: optax.adam(
-            steps.schedule(recipe["schedule"], rate, FLAGS.steps), recipe["beta1"], recipe["beta2"]
+            steps.schedule(recipe["schedule"], rate, FLAGS.steps),
+            recipe["beta1"],
+            recipe["beta2"],
+            eps_root=eps_root,
         )
         for name, rate in rates.items()
     }
