@@ -345,7 +345,7 @@ def train(run, arm, recipe, networks, task, seeds):
         "generator": recipe["learning_rate"],
         "discriminator": recipe["d_learning_rate"] or recipe["learning_rate"],
     }
-    # Unrolling differentiates the root of a second moment, which is zero where maxout chose another.
+    # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
     eps_root = 1e-16 if recipe["unroll"] else 0.0
     optimizers = {
         name: optax.adam(

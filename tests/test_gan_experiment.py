@@ -97,6 +97,14 @@ def test_streams_are_seeded_apart(cache, tmp_path):
     assert any(np.abs(v[0] - v[1]).max() > 0 for v in kernels)
 
 
+def test_unrolling_passes_the_moments_that_maxout_leaves_at_zero(cache, tmp_path):
+    arm = "--arm=unrolled:unroll=1,d_layer=maxout"
+    tiny = ["--seeds=1", "--steps=3", "--batch_size=8", "--points=100", "--eval_samples=200"]
+    small = ["--g_width=8", "--d_width=8", "--evaluations=1"]
+    done = gan(arm, *tiny, *small, cache, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+
+
 def test_stacked_digits_name_their_modes(cache, tmp_path):
     folder = tmp_path / "stacked"
     done = gan(
