@@ -414,7 +414,6 @@ def judge_shape(study, of, compare, same_but, found) -> list[dict]:
         ]
         if pairs:
             wide, deep = pairs[0]
-            wide, deep = pairs[0]
             statement = "Of two nets of one size the deeper carries further"
             text = f"loss on unseen domains, {wide} - {deep}"
             parts = [compare("D3a", text, of(wide, "unseen"), of(deep, "unseen"))]
