@@ -1,14 +1,11 @@
-"""The claims of experiments/domains.py: a verdict must turn where the figures do."""
+"""The claims of the domains experiment: a verdict must turn where the figures do."""
 
-import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scripts
-from absl import flags
 
-from genjax import carrying
+from genjax import carrying, domain_claims
 from genjax import study as studies
 
 SEEDS = [0, 1, 2, 3]
@@ -20,18 +17,6 @@ COMMON = {
     "steps": 100, "mixture": "uniform", "dro": "",
 }  # fmt: skip
 NOISE = np.array([-0.01, 0.0, 0.01, 0.0])
-
-
-@pytest.fixture(scope="module")
-def script():
-    """The script as a module; its flags leave with it, for other scripts have some of one name."""
-    before = set(flags.FLAGS)
-    spec = importlib.util.spec_from_file_location("script", scripts.path("domains"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    flags.FLAGS(["domains.py"])
-    yield module
-    flags.FLAGS.remove_flag_values([name for name in flags.FLAGS if name not in before])
 
 
 class Study:
@@ -62,13 +47,13 @@ def around(value):
     return list(value + NOISE)
 
 
-def verdicts(script, study, found, rows=()):
-    made = script.judge(study, found, list(rows))
+def verdicts(study, found, rows=()):
+    made = domain_claims.judge(study, found, list(rows))
     parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
     return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
 
 
-def test_more_domains_carry_further(script):
+def test_more_domains_carry_further():
     study = Study({"few": {"domains": "a"}, "many": {"domains": "a+b+c"}})
 
     def judged(few, many, few_score, many_score):
@@ -76,7 +61,7 @@ def test_more_domains_carry_further(script):
             "few": {"unseen": around(few), "score": around(few_score)},
             "many": {"unseen": around(many), "score": around(many_score)},
         }
-        return verdicts(script, study, found)
+        return verdicts(study, found)
 
     assert judged(3.0, 2.0, 0.1, 0.8)["D1"] == "supported"
     assert judged(2.0, 3.0, 0.1, 0.8)["D1a"] == "refuted"
@@ -90,7 +75,7 @@ def test_more_domains_carry_further(script):
 
 
 @pytest.mark.parametrize(("id", "measure"), [("D2", "parameters"), ("D2F", "flops")])
-def test_attention_is_held_against_models_of_its_size(script, id, measure):
+def test_attention_is_held_against_models_of_its_size(id, measure):
     other = {"parameters": "flops", "flops": "parameters"}[measure]
     small, same, large = ({measure: size, other: 1e9 * i + 1} for i, size in enumerate((9, 10, 20)))
     study = Study(
@@ -101,20 +86,20 @@ def test_attention_is_held_against_models_of_its_size(script, id, measure):
     # Only `lstm` is of the size of `attention`; what `wide` reaches is of no weight.
     found["wide"]["unseen"] = around(0.5)
     found["lstm"]["unseen"] = around(2.5)
-    assert verdicts(script, study, found)[id] == "supported"
+    assert verdicts(study, found)[id] == "supported"
     found["lstm"]["unseen"] = around(1.5)
-    assert verdicts(script, study, found)[id] == "refuted"
+    assert verdicts(study, found)[id] == "refuted"
     # Nor is one that was taught otherwise.
     study.arms["lstm"]["mixture"] = "doremi:proxy"
-    assert id not in verdicts(script, study, found)
+    assert id not in verdicts(study, found)
 
 
-def test_depth_against_width_at_one_size(script):
+def test_depth_against_width_at_one_size():
     study = Study({"wide": {"depth": 1, "width": 96}, "deep": {"depth": 4, "width": 48}})
     found = {"wide": {"unseen": around(2.5)}, "deep": {"unseen": around(2.0)}}
-    assert verdicts(script, study, found)["D3"] == "supported"
+    assert verdicts(study, found)["D3"] == "supported"
     found = {"wide": {"unseen": around(2.0)}, "deep": {"unseen": around(2.5)}}
-    assert verdicts(script, study, found)["D3"] == "refuted"
+    assert verdicts(study, found)["D3"] == "refuted"
     # What adapts both in one way tells whether depth forgets less, too.
     for base in ("wide", "deep"):
         study.arms[f"{base}_new"] = study.arms[base] | tuned(**{"from": base})
@@ -122,25 +107,25 @@ def test_depth_against_width_at_one_size(script):
     found = {"wide": {"unseen": around(2.5)}, "deep": {"unseen": around(2.0)}}
     found |= {"wide_new": results(1.0, 0.2), "deep_slow": results(1.0, 0.3)}
     found |= {"wide_slow": {}, "deep_new": results(1.0, 0.1)}
-    judged = verdicts(script, study, found)
+    judged = verdicts(study, found)
     assert (judged["D3b"], judged["D3"]) == ("supported", "supported")
     found["deep_new"] = results(1.0, 0.3)
-    judged = verdicts(script, study, found)
+    judged = verdicts(study, found)
     assert (judged["D3a"], judged["D3b"], judged["D3"]) == ("supported", "refuted", "refuted")
     del study.arms["deep_new"], found["deep_new"]
-    assert "D3b" not in verdicts(script, study, found)
+    assert "D3b" not in verdicts(study, found)
     study.sizes = {"wide": {"parameters": 2000, "flops": 1.0}}
-    assert "D3" not in verdicts(script, study, found)
+    assert "D3" not in verdicts(study, found)
 
 
-def test_examples_in_context_are_judged_where_most_domains_were_seen(script):
+def test_examples_in_context_are_judged_where_most_domains_were_seen():
     study = Study({"few": {"domains": "a"}, "many": {"domains": "a+b+c"}})
 
     def judged(few, many):
         found = {"few": {"few_shot_gain": around(few)}, "many": {"few_shot_gain": around(many)}}
         for row in found.values():
             row["unseen"] = around(1.0)
-        return verdicts(script, study, found)["D6"]
+        return verdicts(study, found)["D6"]
 
     assert judged(-1.0, 1.0) == "supported"
     assert judged(1.0, -1.0) == "refuted"
@@ -156,7 +141,7 @@ def results(new, forgetting, valid=1.0, **losses):
     return {name: around(value) for name, value in (found | losses).items()}
 
 
-def test_over_finetuning_turns_and_costs(script):
+def test_over_finetuning_turns_and_costs():
     study = Study({"base": {}, "long": tuned(limit=100)})
     found = {"base": {}, "long": results(2.0, 1.0)}
 
@@ -167,7 +152,7 @@ def test_over_finetuning_turns_and_costs(script):
             for k, (n, o) in enumerate(zip(new, old, strict=True))
         ]
         found["long"] |= {"forgetting": around(forgetting)}
-        return verdicts(script, study, found, rows)
+        return verdicts(study, found, rows)
 
     turned, rises = [3.0, 2.0, 2.5], [1.0, 2.0, 2.5]
     jitter = [[value + 0.001 * k for k, value in enumerate(row)] for row in (turned, rises)]
@@ -178,7 +163,7 @@ def test_over_finetuning_turns_and_costs(script):
     assert judged(turned, [1.0, 2.5, 2.0])["D5c"] == "refuted"
 
 
-def test_lora_is_judged_at_the_rate_its_valid_text_prefers(script):
+def test_lora_is_judged_at_the_rate_its_valid_text_prefers():
     study = Study(
         {
             "base": {},
@@ -193,14 +178,14 @@ def test_lora_is_judged_at_the_rate_its_valid_text_prefers(script):
         "low": results(1.5, 1.0, valid=1.0),
         "high": results(0.5, 3.0, valid=2.0),
     }
-    judged = verdicts(script, study, found)
+    judged = verdicts(study, found)
     assert (judged["D7a"], judged["D7b"]) == ("supported", "supported")
     found["low"]["valid"], found["high"]["valid"] = around(2.0), around(1.0)
-    judged = verdicts(script, study, found)
+    judged = verdicts(study, found)
     assert (judged["D7a"], judged["D7b"]) == ("refuted", "refuted")
 
 
-def test_replay_is_judged_by_the_share_of_the_gap_it_closes(script):
+def test_replay_is_judged_by_the_share_of_the_gap_it_closes():
     study = Study({"base": {"steps": 1}, "none": tuned(), "some": tuned(replay=0.05)})
     study.arms["joint"] = study.arms["none"] | {"domains": "all"}
 
@@ -213,13 +198,13 @@ def test_replay_is_judged_by_the_share_of_the_gap_it_closes(script):
         # Seeds that move together leave the difference alone, up to a little noise.
         for name in OLDS:
             found["some"][f"loss/{name}"] += 0.01 * NOISE
-        return verdicts(script, study, found)["D8"]
+        return verdicts(study, found)["D8"]
 
     assert judged(1.2) == "supported"
     assert judged(1.8) == "refuted"
 
 
-def test_a_front_of_one_method_is_no_balance(script):
+def test_a_front_of_one_method_is_no_balance():
     study = Study({"base": {}, "x": tuned(), "y": tuned(replay=0.5), "z": tuned(ewc=1.0)})
     study.seeds = list(range(20))
 
@@ -229,13 +214,13 @@ def test_a_front_of_one_method_is_no_balance(script):
             found[arm] = {"new": [new] * 20, "forgetting": [forgot] * 20, "gain": [0.0] * 20}
             found[arm] |= {"valid": [0.0] * 20}
             found[arm] |= {f"loss/{name}": [0.0] * 20 for name in (*NEWS, *OLDS)}
-        return verdicts(script, study, found)["D9"]
+        return verdicts(study, found)["D9"]
 
     assert judged((3.0, 2.0, 1.0)) == "supported"
     assert judged((1.0, 2.0, 3.0)) == "refuted"
 
 
-def test_far_domains_gain_most(script):
+def test_far_domains_gain_most():
     names = [f"d{i}" for i in range(8)]
     study = Study({"base": {"domains": "+".join(names)}})
     study.arms |= {f"to_{name}": COMMON | tuned(domains=name) for name in names}
@@ -249,7 +234,7 @@ def test_far_domains_gain_most(script):
                 "forgetting": around(1.0), "new": around(1.0),
                 **{f"loss/{other}": around(1.0) for other in names},
             }  # fmt: skip
-        return verdicts(script, study, found).get("D4")
+        return verdicts(study, found).get("D4")
 
     assert judged(1) == "supported"
     assert judged(-1) == "refuted"
