@@ -97,6 +97,12 @@ flags.DEFINE_float("ema", 0.0, "Decay of the generator's average.", lower_bound=
 flags.DEFINE_float("reconstruction", 0.0, "VEEGAN: latent error's weight.", lower_bound=0.0)
 flags.DEFINE_integer("generators", 1, "MGAN: generators in the mixture.", lower_bound=1)
 flags.DEFINE_float("diversity", 1.0, "MGAN: weight of the classifier.", lower_bound=0.0)
+flags.DEFINE_integer(
+    "resample",
+    1,
+    "Proposals of which a sample is one, chosen by a density ratio learned alongside; 1: none.",
+    lower_bound=1,
+)
 flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm 1.")
 flags.DEFINE_enum("minibatch", "none", gan.MINIBATCH, "Batch features in the discriminator.")
 flags.DEFINE_enum("arch", "mlp", gan.ARCHITECTURES, "dcgan, metz: convolutions, images only.")
@@ -104,6 +110,7 @@ flags.DEFINE_integer("latent", 2, "Size of the latent, N(0, I).", lower_bound=1)
 flags.DEFINE_integer("g_width", 128, "Generator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("g_depth", 2, "Generator's hidden layers.", lower_bound=1)
 flags.DEFINE_enum("g_layer", "relu", gan.LAYERS, "Generator's layers.")
+flags.DEFINE_bool("g_skip", False, "A linear path from its latents to its samples.")
 flags.DEFINE_bool("g_norm", False, "Batch norm in the generator.")
 flags.DEFINE_integer("d_width", 128, "Discriminator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("d_depth", 2, "Discriminator's hidden layers.", lower_bound=1)
@@ -121,10 +128,10 @@ flags.DEFINE_float("beta1", 0.5, "Adam's.", lower_bound=0.0, upper_bound=0.9999)
 flags.DEFINE_float("beta2", 0.999, "Adam's.", lower_bound=0.0, upper_bound=0.99999)
 RECIPE = (
     "loss", "r1", "r2", "gp", "penalty_scale", "pack", "unroll", "n_critic", "updates", "ema",
-    "reconstruction", "generators", "diversity", "spectral_norm", "minibatch", "arch", "latent",
-    "g_width", "g_depth", "g_layer", "g_norm", "d_width", "d_depth", "d_layer", "d_norm",
-    "d_fraction", "d_fourier", "init_std", "learning_rate", "d_learning_rate", "schedule",
-    "beta1", "beta2",
+    "reconstruction", "generators", "diversity", "resample", "spectral_norm", "minibatch", "arch",
+    "latent", "g_width", "g_depth", "g_layer", "g_skip", "g_norm", "d_width", "d_depth",
+    "d_layer", "d_norm", "d_fraction", "d_fourier", "init_std", "learning_rate",
+    "d_learning_rate", "schedule", "beta1", "beta2",
 )  # fmt: skip
 runs.define_flags(steps=10_000, batch_size=128)
 FLAGS = flags.FLAGS
@@ -311,13 +318,14 @@ def read_images() -> dict:
 def build(recipe: dict, shape, spread: float = 1.0) -> gan.Networks:
     """The networks of a recipe, for samples of a shape and a spread."""
     names = (
-        "latent", "pack", "generators", "arch", "g_width", "g_depth", "g_layer", "g_norm",
-        "d_width", "d_depth", "d_layer", "d_norm", "d_fraction", "init_std", "spectral_norm",
-        "minibatch",
+        "latent", "pack", "generators", "arch", "g_width", "g_depth", "g_layer", "g_skip",
+        "g_norm", "d_width", "d_depth", "d_layer", "d_norm", "d_fraction", "init_std",
+        "spectral_norm", "minibatch",
     )  # fmt: skip
     return gan.build(
         shape=shape,
         reconstructor=recipe["reconstruction"] > 0,
+        ratio=recipe["resample"] > 1,
         squash="none" if len(shape) == 1 else "tanh",
         dtype=jnp.dtype(FLAGS.precision),
         d_fourier=recipe["d_fourier"] * spread,
@@ -329,7 +337,7 @@ def step_recipe(recipe: dict, task) -> adversarial.Recipe:
     """The switches that the step itself takes."""
     names = (
         "loss", "r1", "r2", "gp", "pack", "unroll", "n_critic", "ema", "reconstruction",
-        "generators", "diversity",
+        "generators", "diversity", "resample",
     )  # fmt: skip
     return adversarial.Recipe(
         scale=recipe["penalty_scale"] * task.spread,
@@ -347,15 +355,13 @@ def train(run, arm, recipe, networks, task, seeds):
     }
     # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
     eps_root = 1e-16 if recipe["unroll"] else 0.0
-    optimizers = {
-        name: optax.adam(
-            steps.schedule(recipe["schedule"], rate, FLAGS.steps),
-            recipe["beta1"],
-            recipe["beta2"],
-            eps_root=eps_root,
-        )
-        for name, rate in rates.items()
+    betas = recipe["beta1"], recipe["beta2"]
+    rates = {
+        name: steps.schedule(recipe["schedule"], rate, FLAGS.steps) for name, rate in rates.items()
     }
+    optimizers = {name: optax.adam(rate, *betas, eps_root=eps_root) for name, rate in rates.items()}
+    # No game: a classifier, with Adam's own averages.
+    optimizers["ratio"] = optax.adam(rates["discriminator"])
 
     def init(key):
         if _INIT_SEED.value is not None:
@@ -570,7 +576,7 @@ def is_vanilla(recipe: dict) -> bool:
     off = ("r1", "r2", "gp", "unroll", "ema", "reconstruction", "spectral_norm", "d_fourier")
     return (
         recipe["loss"] == "ns"
-        and recipe["pack"] == recipe["n_critic"] == recipe["generators"] == 1
+        and recipe["pack"] == recipe["n_critic"] == recipe["generators"] == recipe["resample"] == 1
         and recipe["minibatch"] == "none"
         and not any(recipe[name] for name in off)
     )
@@ -595,6 +601,12 @@ def notes(arms, task) -> list[str]:
         "spread.",
         f"Penalties are in units of the data's spread, {task.spread:.4g} a coordinate here.",
     ]
+    chosen = {arm: recipe["resample"] for arm, recipe in arms.items() if recipe["resample"] > 1}
+    for arm, proposals in chosen.items():
+        lines.append(
+            f"A sample of {arm} is one of {proposals} proposals of its generator, drawn by a "
+            "density ratio learned alongside; its slopes of G are those of the generator alone."
+        )
     if "image" in task.arrays:
         lines.append(
             f"A KL hangs on the number of samples: about {(task.modes - 1) / 2:.0f}/N for perfect "

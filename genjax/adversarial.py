@@ -1,8 +1,8 @@
 """The adversarial step: two networks in one state, a step of the contract like any other.
 
-params: {"generator", "discriminator", "statistics" (of the generator's batch norm), "average" (of
-the generator, where asked), "reconstructor" (where asked)}; opt_state: {"generator",
-"discriminator"}, the reconstructor moving with the generator.
+params: {"generator", "discriminator", "statistics" (of the generator's batch norm) and, where
+asked, "average" (of the generator), "reconstructor", "ratio" (of densities)}; opt_state:
+{"generator", "discriminator", "ratio"}, the reconstructor moving with the generator.
 """
 
 from collections.abc import Callable
@@ -35,6 +35,8 @@ class Recipe(NamedTuple):
     ema: decay of the generator's average, 0 for none.
     reconstruction: weight of VEEGAN's latent error (Srivastava et al. 2017).
     generators, diversity: of a mixture, and the weight of its classifier (MGAN, Hoang et al. 2018).
+    resample: proposals of which a sample is one, chosen by a density ratio that is learned
+        alongside (`resample`).
     """
 
     loss: str = "ns"
@@ -50,6 +52,7 @@ class Recipe(NamedTuple):
     reconstruction: float = 0.0
     generators: int = 1
     diversity: float = 0.0
+    resample: int = 1
 
 
 class Drawn(NamedTuple):
@@ -75,6 +78,8 @@ def init_state(key, networks: Networks, recipe: Recipe, optimizers: dict) -> Sta
         "generator": optimizers["generator"].init(_maker(params)),
         "discriminator": optimizers["discriminator"].init(params["discriminator"]),
     }
+    if recipe.resample > 1:
+        opt_state["ratio"] = optimizers["ratio"].init(params["ratio"])
     return State(jnp.zeros((), jnp.int32), params, opt_state)
 
 
@@ -96,13 +101,33 @@ def latents(key, networks: Networks, recipe: Recipe, index, members: int):
     return jnp.concatenate([z, jax.nn.one_hot(component, recipe.generators)], -1)
 
 
+def propose(networks: Networks, params, z):
+    """What a trained generator makes of latents [b, latent]: [b, *shape]; the average, if kept."""
+    generator = params.get("average", params["generator"])
+    return networks.generate(generator, params["statistics"], z[None], None)[0][0]
+
+
+def resample(networks: Networks, params, key, z):
+    """One of each row's proposals, latents [b, k, latent]: [b, *shape].
+
+    Drawn in proportion to the estimated ratio of densities: as k grows, samples of the data's
+    density wherever the generator reaches (sampling importance resampling by a classifier, Grover
+    et al. 2019, section 4; Metropolis-Hastings GAN, Turner et al. 2019, has the same limit).
+    """
+    x = propose(networks, params, z.reshape(-1, z.shape[-1]))
+    weight = networks.log_ratio(params["ratio"], x).reshape(z.shape[:2])
+    chosen = jax.random.categorical(key, weight)
+    return x.reshape(*z.shape[:2], *x.shape[1:])[jnp.arange(len(z)), chosen]
+
+
 def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Callable:
     """The step of a recipe, step(state, batch, key, *, total, gather) -> (state, metrics).
 
     batch: `real` [n_critic * b, pack, *shape] and `index`; whole batches only, every weight 1.
-    optimizers: {"generator", "discriminator"}.
+    optimizers: {"generator", "discriminator"} and, where samples are chosen, "ratio".
     metrics, means over the batch: `loss` (the discriminator's), `generator_loss`, `penalty`, the
-        mean logits `real_score` and `fake_score`, and the errors of the other nets.
+        mean logits `real_score` and `fake_score`, and the errors of the other nets (`ratio_loss`:
+        cross-entropy in nats of telling data from samples, 2 log 2 for perfect ones).
     """
     of_discriminator, of_generator = losses.ADVERSARIAL[recipe.loss]
     relativistic = recipe.loss == "rpgan"
@@ -260,6 +285,20 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
             params["average"] = optax.incremental_update(
                 params["generator"], params["average"], 1 - decay
             )
+        if recipe.resample > 1:
+            # Every member of a pack is an example of its own.
+            real = part["real"].reshape(-1, *networks.shape)
+            fake = propose(networks, params, z.reshape(-1, z.shape[-1]))
+
+            def ratio_loss(ratio):
+                score = networks.log_ratio(ratio, jnp.concatenate([real, fake]))
+                signed = jnp.where(jnp.arange(len(score)) < len(real), -score, score)
+                return jax.nn.softplus(signed).sum()
+
+            value, grads = jax.value_and_grad(ratio_loss)(params["ratio"])
+            grads, metrics["ratio_loss"] = _mean(total, (grads, value), len(real))
+            updates, opt_state["ratio"] = optimizers["ratio"].update(grads, opt_state["ratio"])
+            params["ratio"] = optax.apply_updates(params["ratio"], updates)
         return State(state.step + 1, params, opt_state), metrics
 
     return step

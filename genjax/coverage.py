@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax import evaluate, parallel
-from genjax.adversarial import Recipe, latents
+from genjax.adversarial import Recipe, latents, propose, resample
 from genjax.data import gaussians, stacked
 from genjax.errors import UsageError
 from genjax.metrics import modes, samples
@@ -16,6 +16,8 @@ from genjax.models.gan import Networks, pack
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
+# Proposals at once, where samples are chosen among several.
+PROPOSALS = 8192
 FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
 UNITS = {
     "modes": "modes", "high_quality": "share", "reverse_kl": "nats", "reverse_kl_hq": "nats",
@@ -186,11 +188,19 @@ def contrast(task: Task, found: np.ndarray, pairs: int = 2000) -> float:
 
 def sampler(networks: Networks, recipe: Recipe, count: int) -> Callable:
     """params -> samples [count, *shape], the same latents for all; the average, if there is one."""
+    key = jax.random.key(2**31)
 
     def sample(params):
-        z = latents(jax.random.key(2**31), networks, recipe, jnp.arange(count), 1)
-        generator = params.get("average", params["generator"])
-        return networks.generate(generator, params["statistics"], z[None, :, 0], None)[0][0]
+        if recipe.resample == 1:
+            return propose(
+                networks, params, latents(key, networks, recipe, jnp.arange(count), 1)[:, 0]
+            )
+
+        def one(index):
+            z = latents(key, networks, recipe, index[None], recipe.resample)
+            return resample(networks, params, jax.random.fold_in(key, index), z)[0]
+
+        return jax.lax.map(one, jnp.arange(count), batch_size=max(1, PROPOSALS // recipe.resample))
 
     return jax.jit(sample)
 
@@ -203,11 +213,9 @@ def sensitivity(
     In units of the data's spread. Low values are the symptom "different inputs, same output".
     """
     z = latents(jax.random.key(2**31 + 1), networks, recipe, jnp.arange(count), 1)[:, 0]
-    generator = params.get("average", params["generator"])
 
     def generate(noise, code):
-        row = jnp.concatenate([noise, code])[None, None]
-        return networks.generate(generator, params["statistics"], row, None)[0].ravel()
+        return propose(networks, params, jnp.concatenate([noise, code])[None]).ravel()
 
     @jax.jit
     def values(rows):

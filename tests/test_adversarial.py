@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 
 from genjax import adversarial, losses, parallel, steps
 from genjax.adversarial import Recipe
@@ -13,7 +14,7 @@ from genjax.models import gan
 
 RNG = np.random.default_rng(0)
 SMALL = {"shape": (2,), "latent": 3, "g_width": 8, "d_width": 8}
-SGD = {name: optax.sgd(0.05) for name in ("generator", "discriminator")}
+SGD = {name: optax.sgd(0.05) for name in ("generator", "discriminator", "ratio")}
 
 
 def trained(recipe, nets=None, *, count=3, batch=8, seeds=(0,), optimizers=SGD, **how):
@@ -21,6 +22,7 @@ def trained(recipe, nets=None, *, count=3, batch=8, seeds=(0,), optimizers=SGD, 
     networks = gan.build(
         **{**SMALL, "pack": recipe.pack, "generators": recipe.generators, **(nets or {})},
         reconstructor=recipe.reconstruction > 0,
+        ratio=recipe.resample > 1,
     )
     rows = batch * recipe.n_critic
     points = np.random.default_rng(1).normal(size=(3 * rows, recipe.pack, 2)).astype(np.float32)
@@ -83,7 +85,7 @@ def test_parameters_of_pacgan():
 
 # Every switch in one of them, so that few programs are compiled.
 RECIPES = {
-    "norm": (Recipe(ema=0.9, pack=2), {"g_norm": True}),
+    "norm": (Recipe(ema=0.9, pack=2, resample=4), {"g_norm": True, "g_skip": True}),
     "alternating": (
         Recipe(loss="hinge", simultaneous=False, n_critic=2),
         {"minibatch": "discrimination", "spectral_norm": True},
@@ -117,7 +119,9 @@ def test_a_replica_equals_its_seed_alone():
 
 def one_update(recipe, nets=None):
     """(networks, state before, batch, latents) for updates by hand; SGD of rate 1."""
-    networks = gan.build(**{**SMALL, "pack": recipe.pack, **(nets or {})})
+    networks = gan.build(
+        **{**SMALL, "pack": recipe.pack, **(nets or {})}, ratio=recipe.resample > 1
+    )
     optimizers = {name: optax.sgd(1.0) for name in SGD}
     state = jax.jit(lambda key: adversarial.init_state(key, networks, recipe, optimizers))(
         jax.random.key(0)
@@ -327,6 +331,51 @@ def test_the_average_follows_the_generator_and_forgets_its_start():
             lambda a, g, d=decay: d * a + (1 - d) * g, expected, state.params["generator"]
         )
     assert_close(state.params["average"], expected, 1e-6)
+
+
+def test_the_ratio_tells_single_examples_from_what_is_sampled():
+    """Its loss before the first update, by hand: members of packs apart, samples of the average."""
+    recipe = Recipe(ema=0.5, pack=2, resample=3, simultaneous=False)
+    networks, state, batch, z, step = one_update(recipe)
+    before = state.params["ratio"]
+    state, metrics = step(state)
+    average, statistics = state.params["average"], state.params["statistics"]
+    fake = networks.generate(average, statistics, z.reshape(1, -1, 3), None)[0][0]
+    scores = [
+        -networks.log_ratio(before, batch["real"].reshape(-1, 2)),
+        networks.log_ratio(before, fake),
+    ]
+    expected = sum(np.log1p(np.exp(score)).mean() for score in scores)
+    assert float(metrics["ratio_loss"]) == pytest.approx(expected, rel=1e-5)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, state.params["ratio"])
+    assert max(jax.tree.leaves(moved)) > 1e-4
+
+
+def test_resampling_by_the_true_ratio_gives_the_datas_density():
+    """From N(0, 1) to N(0.5, 0.7^2), by the distance of Kolmogorov; without a choice it is far."""
+    networks = gan.build(shape=(1,), latent=1)._replace(
+        generate=lambda params, statistics, z, total: (z, statistics),
+        log_ratio=lambda params, x: x[:, 0] ** 2 / 2 - (x[:, 0] - 0.5) ** 2 / (2 * 0.49),
+    )
+    params = {"generator": None, "statistics": None, "ratio": None}
+
+    def distance(proposals):
+        z = jax.random.normal(jax.random.key(0), (4000, proposals, 1))
+        x = adversarial.resample(networks, params, jax.random.key(1), z)
+        return scipy.stats.kstest(np.asarray(x[:, 0]), "norm", (0.5, 0.7)).statistic
+
+    # 1.63 / sqrt(4000), the distance that one sample in a hundred of the law itself exceeds.
+    assert distance(100) < 0.026 < 0.15 < distance(1)
+
+
+def test_a_skip_adds_a_linear_path():
+    plain, skipping = (gan.build(**SMALL, g_skip=skip) for skip in (False, True))
+    params = skipping.init(jax.random.key(0))["generator"]
+    (path,) = [name for name, layer in params.items() if layer.keys() == {"kernel"}]
+    z = jnp.asarray(RNG.normal(size=(1, 5, 3)), jnp.float32)
+    without = plain.generate({k: v for k, v in params.items() if k != path}, {}, z, None)[0]
+    expected = without + z @ params[path]["kernel"]
+    np.testing.assert_allclose(skipping.generate(params, {}, z, None)[0], expected, atol=1e-6)
 
 
 def test_a_spectral_norm_bounds_the_slope():

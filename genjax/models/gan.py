@@ -31,13 +31,15 @@ MOMENTUM, EPSILON = 0.95, 1e-4
 class Networks(NamedTuple):
     """The nets of a GAN. `total` sums a pytree over the devices that share the batch.
 
-    init: key -> {"generator", "discriminator", "statistics" and, where asked, "reconstructor"}.
+    init: key -> {"generator", "discriminator", "statistics" and, where asked, "reconstructor" and
+        "ratio"}.
     generate: (params, statistics, latents [passes, b, latent], total or None) -> (samples
         [passes, b, *shape], new statistics). Batch norm normalises each pass by itself; with
         total=None it takes the running statistics, as a test does.
     discriminate: (params, inputs [groups, b, *packed shape], total, gather) -> [groups, b, 1 + k],
         the logit and, for a mixture of k generators, the logits of who made it.
     reconstruct: (params, samples [..., *shape]) -> latents [..., latent].
+    log_ratio: (params, samples [b, *shape]) -> [b], an estimate of log p(data) / p(generated).
     separate: whether each logit depends on its own samples alone.
     """
 
@@ -45,6 +47,7 @@ class Networks(NamedTuple):
     generate: Callable
     discriminate: Callable
     reconstruct: Callable
+    log_ratio: Callable
     latent: int
     shape: tuple[int, ...]
     separate: bool
@@ -150,7 +153,10 @@ def _activate(name, h):
 
 
 class MLPGenerator(nn.Module):
-    """Dense layers, batch norm or none after each, and a linear one to the samples."""
+    """Dense layers, batch norm or none after each, and a linear one to the samples.
+
+    skip: adds another from the latents, without which a mode is thin where a layer's units are off.
+    """
 
     shape: tuple[int, ...]
     width: int
@@ -160,6 +166,7 @@ class MLPGenerator(nn.Module):
     init_std: float
     squash: str
     dtype: jnp.dtype
+    skip: bool = False
 
     @nn.compact
     def __call__(self, z, total):
@@ -169,7 +176,10 @@ class MLPGenerator(nn.Module):
                 h, total
             )
         size = math.prod(self.shape)
-        h = nn.Dense(size, kernel_init=_kernel_init(self.init_std), dtype=self.dtype)(h)
+        init = {"kernel_init": _kernel_init(self.init_std), "dtype": self.dtype}
+        h = nn.Dense(size, **init)(h)
+        if self.skip:
+            h += nn.Dense(size, use_bias=False, **init)(z)
         h = h.astype(jnp.float32).reshape(*h.shape[:-1], *self.shape)
         return nn.tanh(h) if self.squash == "tanh" else h
 
@@ -319,10 +329,12 @@ def build(
     pack: int = 1,
     generators: int = 1,
     reconstructor: bool = False,
+    ratio: bool = False,
     arch: str = "mlp",
     g_width: int = 128,
     g_depth: int = 2,
     g_layer: str = "relu",
+    g_skip: bool = False,
     g_norm: bool = False,
     d_width: int = 128,
     d_depth: int = 2,
@@ -343,13 +355,14 @@ def build(
         latent), which is one dense layer a generator.
     reconstructor: a net from samples to latents whose codes the discriminator sees beside the
         samples (VEEGAN, Srivastava et al. 2017). mlp only.
+    ratio: a net for `log_ratio`, the discriminator's but for packs, norms and batch features.
     init_std: of all kernels; 0 takes LeCun's 1/fan_in.
     """
     outputs = 1 + (generators if generators > 1 else 0)
     common = {"init_std": init_std, "dtype": dtype}
     if arch == "mlp":
         generator = MLPGenerator(
-            shape, g_width, g_depth, g_layer, g_norm, squash=squash, **common
+            shape, g_width, g_depth, g_layer, g_norm, squash=squash, skip=g_skip, **common
         )  # fmt: skip
         discriminator = MLPDiscriminator(
             d_width,
@@ -366,6 +379,7 @@ def build(
         discriminator = ConvDiscriminator(
             arch, d_fraction, d_norm, minibatch=minibatch, outputs=outputs, **common
         )
+    estimator = discriminator.copy(norm=False, minibatch="none", outputs=1)
     inverse = MLPGenerator((latent,), g_width, g_depth, g_layer, False, squash="none", **common)
 
     def features(z):
@@ -397,6 +411,9 @@ def build(
         if reconstructor:
             flat = jnp.zeros((1, 2, math.prod(shape)))
             params["reconstructor"] = inverse.init(keys[2], flat, None)["params"]
+        if ratio:
+            x = jnp.zeros((1, 2, *shape))
+            params["ratio"] = estimator.init(jax.random.fold_in(key, 3), x, alone, alone)["params"]
         return params
 
     def generate(params, statistics, z, total):
@@ -416,8 +433,11 @@ def build(
             {"params": params}, x.reshape(*x.shape[: x.ndim - len(shape)], -1), None
         )
 
+    def log_ratio(params, x):
+        return estimator.apply({"params": params}, x[None], alone, alone)[0, :, 0]
+
     separate = minibatch == "none" and not d_norm
-    return Networks(init, generate, discriminate, reconstruct, latent, shape, separate)
+    return Networks(init, generate, discriminate, reconstruct, log_ratio, latent, shape, separate)
 
 
 def pack(samples: Float[Array, "groups b m *shape"]) -> Float[Array, "groups b *packed"]:
