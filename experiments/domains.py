@@ -18,7 +18,6 @@ from genjax import (
     attention,
     carrying,
     claims,
-    domain_claims,
     finetune,
     ngram,
     parallel,
@@ -26,6 +25,7 @@ from genjax import (
     report,
     runs,
 )
+from genjax.claims.domains import FEWEST, judge, rivals, with_overlap
 from genjax.data import chains, domains, hmm, text
 from genjax.errors import UsageError
 from genjax.metrics import transfer
@@ -169,7 +169,7 @@ def main():
         found[arm] = cached
     for arm, row in carrying.gaps(study, found).items():
         found[arm] |= row
-    made = claims.family(domain_claims.judge(study, found, run.rows()))
+    made = claims.family(judge(study, found, run.rows()))
     summary = {
         "experiment": "domains",
         "title": "Domain generalization of language models: architecture, data, finetuning",
@@ -357,14 +357,14 @@ def notes(study, found) -> list[str]:
         )
     left_out = {arm: study.arms[arm] for arm, row in found.items() if {"gap", "overlap"} <= {*row}}
     for group in recipes.alike(left_out, "domains"):
-        if len(group) >= domain_claims.FEWEST:
-            rho, low, high = domain_claims.with_overlap(found, group, "gap")
+        if len(group) >= FEWEST:
+            rho, low, high = with_overlap(found, group, "gap")
             lines.append(
                 "Rank correlation of the gap with the overlap of 5-grams, over "
                 f"{', '.join(group)}: {rho:.2f} ({low:.2f} to {high:.2f}, 95% Fisher z, as if the "
                 "arms were independent)"
             )
-    methods = domain_claims.rivals(study, found)
+    methods = rivals(study, found)
     if len(methods) > 1:
         start, names = study.parent(methods[0]), study.trained_on(methods[0])
         volumes = []

@@ -2,12 +2,11 @@
 
 Trains one or several recipes ("arms") that differ in the switches named, all seeds of an arm as one
 program, watches the modes of a known distribution along training, and ends in one table beside the
-floor (perfect samples through the same measures) and in claims, whose thresholds are fixed below:
+floor (perfect samples through the same measures) and in claims (genjax/claims/gan.py):
 
     python experiments/gan.py --flagfile=experiments/flags/gan_ring.flags
 """
 
-import json
 import math
 import time
 
@@ -30,6 +29,7 @@ from genjax import (
     runs,
     steps,
 )
+from genjax.claims.gan import judge
 from genjax.data import gaussians
 from genjax.errors import UsageError
 from genjax.models import gan
@@ -66,6 +66,9 @@ _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "stacked: fixes train and te
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps prepared data sets.")
 _TFDS_MANUAL_DIR = flags.DEFINE_string(
     "tfds_manual_dir", None, "Folder with the archives of a tfds data set, in place of a download."
+)
+_CLASSIFIER_STEPS = flags.DEFINE_integer(
+    "classifier_steps", 1000, "stacked: training of the net that names modes.", lower_bound=1
 )
 _EVAL_SAMPLES = flags.DEFINE_integer("eval_samples", 2500, "Samples measured.", lower_bound=1)
 _EVALUATIONS = flags.DEFINE_integer("evaluations", 50, "Along training.", lower_bound=1)
@@ -158,7 +161,7 @@ def main():
     timing = dict.fromkeys(("train_s", "train_cpu_s", "evaluate_s"), 0.0)
     record, tasks = None, {}
     if images:
-        classifier, record = classify.trained(run, splits)
+        classifier, record = classify.trained(run, splits, _CLASSIFIER_STEPS.value)
     for recipe in arms.values():
         if recipe["pack"] not in tasks:
             options = FLAGS.points, recipe["pack"], _DATA_SEED.value
@@ -200,7 +203,7 @@ def main():
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
         "metrics": {path: summarize(path, values) for path, values in found.items()}
         | {f"truth/{path}": coverage.band(v, unit(path)) for path, v in truth.items()},
-        "claims": judge(run, arms, found, truth),
+        "claims": judge(arms, found, truth, run.rows(), steps=FLAGS.steps, early=_EARLY.value),
         "classifier": record,
         "notes": notes(arms, task),
         "timing": timing
@@ -488,106 +491,6 @@ def summarize(path: str, values) -> dict:
     """A figure of an arm for summary.json."""
     as_share = claims.summarize_share if path.endswith("/full") else claims.summarize
     return as_share(values, unit(path))
-
-
-# --- Claims --------------------------------------------------------------------------------------
-
-
-def judge(run, arms, found, truth) -> list[dict]:
-    """The claims that these arms can bear; every threshold stands here, before the run.
-
-    Shares of seeds have Wilson intervals, all else is paired over seeds. `v` is the first arm with
-    the loss ns and no remedy, `p` the last that packs, `s` the last RpGAN with R1 and R2.
-    """
-    v = next((name for name, recipe in arms.items() if is_vanilla(recipe)), None)
-    p = next((name for name in reversed(arms) if arms[name]["pack"] > 1), None)
-    s = next((name for name in reversed(arms) if is_rpgan_r1r2(arms[name])), None)
-    floor = {name: coverage.band(values, "") for name, values in truth.items()}
-
-    def of(arm, name):
-        if arm == "truth":
-            return np.full(FLAGS.seeds, floor[name]["mean"])
-        return np.asarray(found[f"{arm}/{name}"], float)
-
-    def compare(id, text, left, right, direction, threshold=0.0):
-        return claims.claim(id, text, left, right, direction=direction, threshold=threshold)
-
-    def apart(id, a, b, name, direction, threshold=0.0):
-        text = f"{name}({a}) - {name}({b})"
-        return compare(id, text, of(a, name), of(b, name), direction, threshold)
-
-    # Where so few samples cannot show all modes, perfect ones do not either.
-    whole = floor["modes"]["low"]
-    made = []
-    if v:
-        text = f"{v} loses modes: the share of seeds that reach fewer than perfect samples"
-        lost = of(v, "modes") < whole
-        made.append(claims.share("G1", text, lost, direction="greater", threshold=0.5))
-        text = f"{v}'s samples look fine all the same: precision near the truth, recall far below"
-        near = apart("G2a", "truth", v, "precision", "less", 0.05)
-        far = apart("G2b", "truth", v, "recall", "greater", 0.05)
-        made.append(claims.both("G2", text, [near, far]))
-    if v and (p or s):
-        w = p or s
-        text = (
-            f"Different inputs give more nearly the same output in {v}: mean log slope, {v} - {w}"
-        )
-        left, right = of(v, "log_jacobian"), of(w, "log_jacobian")
-        made.append(compare("G3", text, left, right, "less"))
-    if v and p:
-        parts = [
-            apart("G4a", p, v, "modes", "greater"),
-            apart("G4b", p, v, "mode_tv", "less"),
-        ]
-        made.append(claims.both("G4", f"Packing restores coverage: {p} against {v}", parts))
-        early = [along(run, arm, "mode_tv", _EARLY.value * FLAGS.steps) for arm in (v, p)]
-        text = (
-            f"Packing's benefit appears only with length: mode TV({v}) - mode TV({p}) at the end, "
-            f"less the same after {_EARLY.value:.0%} of the steps"
-        )
-        late = of(v, "mode_tv") - of(p, "mode_tv")
-        made.append(compare("G5", text, late, np.subtract(*early), "greater"))
-    if s:
-        text = "share of seeds with all modes that perfect samples reach"
-        full = of(s, "modes") >= whole
-        parts = [claims.share("G6a", text, full, direction="greater", threshold=0.8)]
-        for id, name, threshold in (("G6b", "high_quality", 0.004), ("G6c", "spread", 0.05)):
-            if name in floor:
-                gap = np.abs(of(s, name) - of("truth", name))
-                text = f"|{name}({s}) - {name}(truth)|"
-                parts.append(compare(id, text, gap, np.zeros(FLAGS.seeds), "less", threshold))
-        made.append(claims.both("G6", f"{s} covers all modes at the floor's quality", parts))
-    order = [name for name in (v, p, s) if name]
-    if "kl" in floor and v and len(order) > 1:
-        pairs = zip("ab", order[1:], order, strict=False)
-        parts = [apart(f"G7{letter}", a, b, "kl", "less") for letter, a, b in pairs]
-        text = f"The remedies order as published, by KL: {' > '.join(order)}"
-        made.append(claims.both("G7", text, parts))
-    return made
-
-
-def is_rpgan_r1r2(recipe: dict) -> bool:
-    """R3GAN's loss and both its penalties."""
-    return recipe["loss"] == "rpgan" and recipe["r1"] > 0 and recipe["r2"] > 0
-
-
-def is_vanilla(recipe: dict) -> bool:
-    """The non-saturating GAN without any remedy."""
-    off = ("r1", "r2", "gp", "unroll", "ema", "reconstruction", "spectral_norm", "d_fourier")
-    return (
-        recipe["loss"] == "ns"
-        and recipe["pack"] == recipe["n_critic"] == recipe["generators"] == recipe["resample"] == 1
-        and recipe["minibatch"] == "none"
-        and not any(recipe[name] for name in off)
-    )
-
-
-def along(run, arm, name, step):
-    """A measure [seeds] of an arm at the first evaluation from `step` on."""
-    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    rows = [row for row in rows if row["arm"] == arm and name in row and row["step"] >= step]
-    first = min(row["step"] for row in rows)
-    return [row[name] for row in sorted(rows, key=lambda r: r["seed"]) if row["step"] == first]
 
 
 def notes(arms, task) -> list[str]:

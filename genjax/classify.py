@@ -10,17 +10,18 @@ import optax
 from genjax import evaluate, parallel, runs, steps
 from genjax.models import classifier
 
-STEPS, SEED, BATCH = 1000, 0, 128
+SEED, BATCH = 0, 128
 
 
-def trained(run: runs.Run, splits: dict) -> tuple[Callable, dict]:
-    """(classify, record for the report) of a classifier of the train images; kept in the run.
+def trained(run: runs.Run, splits: dict, count: int) -> tuple[Callable, dict]:
+    """(classify, record for the report) of a classifier of the train images, after `count`
+    steps; kept in the run.
 
     classify: images [n, h, w, c] -> (probabilities [n, classes], features [n, 64]), NumPy.
     """
     train, test = splits["train"], splits["test"]
     init, apply = classifier.build(int(train["label"].max()) + 1)
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, STEPS))
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, count))
     state = runs.train(
         run,
         "classifier",
@@ -28,10 +29,10 @@ def trained(run: runs.Run, splits: dict) -> tuple[Callable, dict]:
         lambda key: steps.init_state(init(key, train["image"][:2]), optimizer),
         train,
         seeds=[SEED],
-        steps=STEPS,
+        steps=count,
         batch_size=min(BATCH, len(train["label"])),
-        log_every=STEPS // 10,
-        save_every=STEPS,
+        log_every=max(1, count // 10),
+        save_every=count,
         how=parallel.plan(convolutions=True),
     )
     params = jax.tree.map(lambda leaf: leaf[0], state.params)
@@ -48,7 +49,7 @@ def trained(run: runs.Run, splits: dict) -> tuple[Callable, dict]:
         digest = zlib.crc32(leaf.tobytes(), digest)
     return classify, {
         "seed": SEED,
-        "steps": STEPS,
+        "steps": count,
         "test_accuracy": float(hits.mean()),
         "weights_crc32": f"{digest:08x}",
     }

@@ -12,6 +12,11 @@ from jaxtyping import install_import_hook
 install_import_hook(["genjax.losses", "genjax.metrics", "genjax.samplers"], "beartype.beartype")
 
 
+def pytest_collection_modifyitems(items):
+    """Whole scripts first: a long file that comes last has one process to itself."""
+    items.sort(key=lambda item: not item.path.stem.endswith("_experiment"))
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """One compile cache for all processes of a file: they run the same few programs."""

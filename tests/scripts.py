@@ -20,6 +20,13 @@ def smoke(name):
     return f"--flagfile={FLAGS / f'{name}_smoke.flags'}"
 
 
+def smoke_of(name, *arms):
+    """The smoke run's flags with these arms in the place of its own."""
+    lines = (FLAGS / f"{name}_smoke.flags").read_text().splitlines()
+    common = [line for line in lines if line.startswith("--") and not line.startswith("--arm=")]
+    return [*common, *(f"--arm={arm}" for arm in arms)]
+
+
 def environment(devices=1):
     # Compiling is most of the suite's time, and LLVM's lower level a third off it.
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"

@@ -85,7 +85,7 @@ def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_
 def test_streams_are_seeded_apart(cache, tmp_path):
     """With one --init_seed and one --noise_seed replicas differ by the order of the data alone."""
     folder = tmp_path / "same"
-    tiny = [SMOKE, "--steps=1", "--evaluations=1", "--log_every=1", cache]
+    tiny = [*scripts.smoke_of("gan", "gan"), "--steps=1", "--evaluations=1", "--log_every=1", cache]
     done = gan(*tiny, "--init_seed=5", "--noise_seed=5", f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     found = checkpoint(folder, "gan", 1)
@@ -108,8 +108,8 @@ def test_unrolling_passes_the_moments_that_maxout_leaves_at_zero(cache, tmp_path
 def test_stacked_digits_name_their_modes(cache, tmp_path):
     folder = tmp_path / "stacked"
     done = gan(
-        SMOKE, "--data=stacked", "--latent=8", "--steps=4", "--evaluations=2", cache,
-        f"--workdir={folder}",
+        *scripts.smoke_of("gan", "gan", "pacgan2:pack=2"), "--data=stacked", "--latent=8",
+        "--steps=4", "--evaluations=2", cache, f"--workdir={folder}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())
@@ -164,7 +164,8 @@ def test_bad_input_gets_one_line(refusals, name):
 
 def test_pmap_runs_the_whole_script(finished, cache, tmp_path):
     folder = tmp_path / "pmap"
-    done = gan(SMOKE, "--parallel=pmap", cache, f"--workdir={folder}", devices=4)
+    arms = scripts.smoke_of("gan", "gan")
+    done = gan(*arms, "--parallel=pmap", cache, f"--workdir={folder}", devices=4)
     assert done.returncode == 0, done.stderr
     alone, spread = checkpoint(finished, "gan", 60), checkpoint(folder, "gan", 60)
     for name in alone:

@@ -136,7 +136,9 @@ def test_vendi_score_of_known_sets():
     assert modes.vendi_score(np.eye(7)) == pytest.approx(7)
     assert modes.vendi_score(np.repeat(np.eye(7)[:1], 9, 0)) == pytest.approx(1)
     shares = np.repeat(np.eye(3), [4, 2, 2], 0)
-    assert modes.vendi_score(shares) == pytest.approx(math.exp(stats.entropy([4, 2, 2])))
+    expected = math.exp(stats.entropy([4, 2, 2]))
+    for wide in (shares, np.pad(shares, [(0, 0), (0, 20)])):
+        assert modes.vendi_score(wide) == pytest.approx(expected)
     far = np.arange(5)[:, None] * 100.0
     assert modes.gaussian_vendi_score(far, 1.0) == pytest.approx(5)
     points = RNG.normal(size=(30, 2))

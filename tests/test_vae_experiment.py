@@ -18,6 +18,7 @@ TINY = [
     "--hidden=16",
     "--latent=3",
     "--nll_samples=20",
+    "--classifier_steps=50",
     "--samplers=normal,gmm",
     "--seeds=2",
 ]

@@ -96,10 +96,13 @@ def label_measures(labels: Int[np.ndarray, " n"], weights: Float[np.ndarray, " k
 def vendi_score(features: Float[np.ndarray, "n d"]) -> float:
     """exp of the entropy of the eigenvalues of X^T X / n, an effective number of samples.
 
-    Friedman & Dieng 2023, eq. 3, in its dual form. features: rows of norm 1, whose inner products
-    are the kernel, such as square roots of class probabilities (the probability-product kernel).
+    Friedman & Dieng 2023, eq. 3, in the smaller of its two forms. features: rows of norm 1, whose
+    inner products are the kernel, such as square roots of class probabilities (the
+    probability-product kernel).
     """
-    eigenvalues = np.linalg.eigvalsh(features.T.astype(np.float64) @ features / len(features))
+    n, d = features.shape
+    rows = features.T if d < n else features
+    eigenvalues = np.linalg.eigvalsh(rows.astype(np.float64) @ rows.T / n)
     seen = eigenvalues[eigenvalues > 1e-12]
     return float(np.exp(-(seen * np.log(seen)).sum()))
 

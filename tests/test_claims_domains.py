@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genjax import carrying, domain_claims
+from genjax import carrying
 from genjax import study as studies
+from genjax.claims.domains import judge
 
 SEEDS = [0, 1, 2, 3]
 NEWS, OLDS = ["new"], ["a", "b", "c"]
@@ -48,7 +49,7 @@ def around(value):
 
 
 def verdicts(study, found, rows=()):
-    made = domain_claims.judge(study, found, list(rows))
+    made = judge(study, found, list(rows))
     parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
     return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
 

@@ -1,0 +1,106 @@
+"""The claims of the GAN experiment, G1 to G7, and their thresholds: fixed before any run."""
+
+import numpy as np
+
+from genjax import claims, coverage
+
+
+def judge(
+    arms: dict, found: dict, truth: dict, rows: list[dict], *, steps: int, early: float
+) -> list[dict]:
+    """The claims that these arms can bear; every threshold stands here, before the run.
+
+    Shares of seeds have Wilson intervals, all else is paired over seeds. `v` is the first arm with
+    the loss ns and no remedy, `p` the last that packs, `s` the last RpGAN with R1 and R2.
+    found: {"arm/measure": [seeds]}. truth: {measure: [draws]} of perfect samples. rows: those of
+    metrics.jsonl. early: the share of the steps that G5 calls so.
+    """
+    v = next((name for name, recipe in arms.items() if is_vanilla(recipe)), None)
+    p = next((name for name in reversed(arms) if arms[name]["pack"] > 1), None)
+    s = next((name for name in reversed(arms) if is_rpgan_r1r2(arms[name])), None)
+    seeds = len(next(iter(found.values())))
+    floor = {name: coverage.band(values, "") for name, values in truth.items()}
+
+    def of(arm, name):
+        if arm == "truth":
+            return np.full(seeds, floor[name]["mean"])
+        return np.asarray(found[f"{arm}/{name}"], float)
+
+    def compare(id, text, left, right, direction, threshold=0.0):
+        return claims.claim(id, text, left, right, direction=direction, threshold=threshold)
+
+    def apart(id, a, b, name, direction, threshold=0.0):
+        text = f"{name}({a}) - {name}({b})"
+        return compare(id, text, of(a, name), of(b, name), direction, threshold)
+
+    # Where so few samples cannot show all modes, perfect ones do not either.
+    whole = floor["modes"]["low"]
+    made = []
+    if v:
+        text = f"{v} loses modes: the share of seeds that reach fewer than perfect samples"
+        lost = of(v, "modes") < whole
+        made.append(claims.share("G1", text, lost, direction="greater", threshold=0.5))
+        text = f"{v}'s samples look fine all the same: precision near the truth, recall far below"
+        near = apart("G2a", "truth", v, "precision", "less", 0.05)
+        far = apart("G2b", "truth", v, "recall", "greater", 0.05)
+        made.append(claims.both("G2", text, [near, far]))
+    if v and (p or s):
+        w = p or s
+        text = (
+            f"Different inputs give more nearly the same output in {v}: mean log slope, {v} - {w}"
+        )
+        left, right = of(v, "log_jacobian"), of(w, "log_jacobian")
+        made.append(compare("G3", text, left, right, "less"))
+    if v and p:
+        parts = [
+            apart("G4a", p, v, "modes", "greater"),
+            apart("G4b", p, v, "mode_tv", "less"),
+        ]
+        made.append(claims.both("G4", f"Packing restores coverage: {p} against {v}", parts))
+        then = [along(rows, arm, "mode_tv", early * steps) for arm in (v, p)]
+        text = (
+            f"Packing's benefit appears only with length: mode TV({v}) - mode TV({p}) at the end, "
+            f"less the same after {early:.0%} of the steps"
+        )
+        late = of(v, "mode_tv") - of(p, "mode_tv")
+        made.append(compare("G5", text, late, np.subtract(*then), "greater"))
+    if s:
+        text = "share of seeds with all modes that perfect samples reach"
+        full = of(s, "modes") >= whole
+        parts = [claims.share("G6a", text, full, direction="greater", threshold=0.8)]
+        for id, name, threshold in (("G6b", "high_quality", 0.004), ("G6c", "spread", 0.05)):
+            if name in floor:
+                gap = np.abs(of(s, name) - of("truth", name))
+                text = f"|{name}({s}) - {name}(truth)|"
+                parts.append(compare(id, text, gap, np.zeros(seeds), "less", threshold))
+        made.append(claims.both("G6", f"{s} covers all modes at the floor's quality", parts))
+    order = [name for name in (v, p, s) if name]
+    if "kl" in floor and v and len(order) > 1:
+        pairs = zip("ab", order[1:], order, strict=False)
+        parts = [apart(f"G7{letter}", a, b, "kl", "less") for letter, a, b in pairs]
+        text = f"The remedies order as published, by KL: {' > '.join(order)}"
+        made.append(claims.both("G7", text, parts))
+    return made
+
+
+def is_rpgan_r1r2(recipe: dict) -> bool:
+    """R3GAN's loss and both its penalties."""
+    return recipe["loss"] == "rpgan" and recipe["r1"] > 0 and recipe["r2"] > 0
+
+
+def is_vanilla(recipe: dict) -> bool:
+    """The non-saturating GAN without any remedy."""
+    off = ("r1", "r2", "gp", "unroll", "ema", "reconstruction", "spectral_norm", "d_fourier")
+    return (
+        recipe["loss"] == "ns"
+        and recipe["pack"] == recipe["n_critic"] == recipe["generators"] == recipe["resample"] == 1
+        and recipe["minibatch"] == "none"
+        and not any(recipe[name] for name in off)
+    )
+
+
+def along(rows: list[dict], arm: str, name: str, step: float) -> list[float]:
+    """A measure [seeds] of an arm at the first evaluation from `step` on."""
+    rows = [row for row in rows if row["arm"] == arm and name in row and row["step"] >= step]
+    first = min(row["step"] for row in rows)
+    return [row[name] for row in sorted(rows, key=lambda r: r["seed"]) if row["step"] == first]

@@ -1,0 +1,121 @@
+"""The claims of the GAN experiment: a verdict must turn where the figures do."""
+
+import numpy as np
+import pytest
+
+from genjax.claims.gan import judge
+
+COMMON = {
+    "loss": "ns", "pack": 1, "n_critic": 1, "generators": 1, "resample": 1, "minibatch": "none",
+    "r1": 0.0, "r2": 0.0, "gp": 0.0, "unroll": 0, "ema": 0.0, "reconstruction": 0.0,
+    "spectral_norm": False, "d_fourier": 0.0,
+}  # fmt: skip
+GAN, PAC = COMMON, COMMON | {"pack": 2}
+R3 = COMMON | {"loss": "rpgan", "r1": 0.1, "r2": 0.1}
+NOISE = np.tile([-1.0, 0.0, 1.0, 0.0], 5) * 1e-3
+# Twenty draws of perfect samples.
+TRUTH = {"modes": 25.0, "precision": 0.95, "recall": 0.95, "high_quality": 0.989, "spread": 1.0}
+
+
+def verdicts(arms, figures, rows=(), truth=None):
+    """{claim or part: verdict}; figures: {arm: {measure: mean}} over twenty seeds."""
+    found = {
+        # Modes are counted.
+        f"{arm}/{name}": list(value + NOISE * (name != "modes"))
+        for arm, row in figures.items()
+        for name, value in row.items()
+    }
+    perfect = {name: [value] * 20 for name, value in (TRUTH if truth is None else truth).items()}
+    made = judge(arms, found, perfect, list(rows), steps=100, early=0.2)
+    parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
+    return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
+
+
+def vanilla(modes=15.0, precision=0.94, recall=0.5):
+    return verdicts(
+        {"gan": GAN}, {"gan": {"modes": modes, "precision": precision, "recall": recall}}
+    )
+
+
+def test_a_vanilla_gan_loses_modes_where_most_seeds_do():
+    assert vanilla(modes=24.0)["G1"] == "supported"
+    assert vanilla(modes=25.0)["G1"] == "refuted"
+
+
+def test_quality_and_diversity_come_apart():
+    assert vanilla()["G2"] == "supported"
+    assert vanilla(precision=0.85)["G2a"] == vanilla(precision=0.85)["G2"] == "refuted"
+    assert vanilla(recall=0.93)["G2b"] == vanilla(recall=0.93)["G2"] == "refuted"
+
+
+def along(gan, pac):
+    """metrics.jsonl of two arms whose mode TV at steps 10, 20 and 100 is given."""
+    return [
+        {"arm": arm, "seed": seed, "step": step, "mode_tv": value + noise}
+        for arm, values in (("gan", gan), ("pac", pac))
+        for step, value in zip((10, 20, 100), values, strict=True)
+        for seed, noise in enumerate(NOISE)
+    ]
+
+
+def packing(gan, pac, early=(0.5, 0.5)):
+    """gan, pac: (modes, mode TV, log slope) at the end; early: mode TV after 20 of 100 steps."""
+    names = ("modes", "mode_tv", "log_jacobian")
+    figures = {
+        arm: dict(zip(names, row, strict=True)) | {"precision": 0.9, "recall": 0.5}
+        for arm, row in (("gan", gan), ("pac", pac))
+    }
+    # What the first evaluation says is not asked.
+    rows = along((0.9, early[0], gan[1]), (0.1, early[1], pac[1]))
+    return verdicts({"gan": GAN, "pac": PAC}, figures, rows)
+
+
+def test_packing_is_held_against_the_vanilla_gan():
+    found = packing((15.0, 0.6, -2.0), (24.0, 0.2, -1.0))
+    assert found["G3"] == found["G4"] == found["G5"] == "supported"
+    assert packing((15.0, 0.6, -1.0), (24.0, 0.2, -2.0))["G3"] == "refuted"
+    fewer = packing((24.0, 0.6, -2.0), (15.0, 0.2, -1.0))
+    assert fewer["G4a"] == fewer["G4"] == "refuted" and fewer["G4b"] == "supported"
+    uneven = packing((15.0, 0.2, -2.0), (24.0, 0.6, -1.0))
+    assert uneven["G4b"] == uneven["G4"] == "refuted" and uneven["G4a"] == "supported"
+
+
+def test_packings_benefit_is_late_where_it_was_smaller_before():
+    figures = (15.0, 0.6, -2.0), (24.0, 0.2, -1.0)
+    assert packing(*figures, early=(0.5, 0.4))["G5"] == "supported"
+    assert packing(*figures, early=(0.9, 0.1))["G5"] == "refuted"
+
+
+def floor(modes=25.0, high_quality=0.989, spread=1.0):
+    figures = {"r3": {"modes": modes, "high_quality": high_quality, "spread": spread}}
+    return verdicts({"r3": R3}, figures)
+
+
+def test_the_floor_is_reached_from_both_sides():
+    assert floor()["G6"] == "supported"
+    assert floor(modes=24.0)["G6a"] == floor(modes=24.0)["G6"] == "refuted"
+    for high_quality in (0.98, 0.998):
+        assert floor(high_quality=high_quality)["G6b"] == "refuted"
+    for spread in (0.9, 1.1):
+        assert floor(spread=spread)["G6c"] == "refuted"
+
+
+@pytest.mark.parametrize(
+    ("kl", "verdict"), [((1.0, 0.5, 0.1), "supported"), ((1.0, 0.1, 0.5), "refuted")]
+)
+def test_remedies_of_stacked_images_are_ordered(kl, verdict):
+    arms = {"gan": GAN, "pac": PAC, "r3": R3}
+    common = {"modes": 900.0, "mode_tv": 0.5, "log_jacobian": 0.0, "precision": 0.9, "recall": 0.5}
+    figures = {arm: common | {"kl": value} for arm, value in zip(arms, kl, strict=True)}
+    truth = {"modes": 1000.0, "precision": 0.95, "recall": 0.95, "kl": 0.03}
+    rows = along((0.9, 0.5, 0.5), (0.9, 0.5, 0.5))
+    assert verdicts(arms, figures, [*rows], truth)["G7"] == verdict
+
+
+@pytest.mark.parametrize(
+    "remedy",
+    [{"loss": "hinge"}, {"ema": 0.9}, {"resample": 8}, {"generators": 2}, {"minibatch": "stddev"}],
+)
+def test_a_remedy_is_no_vanilla_gan(remedy):
+    figures = {"a": {"modes": 25.0, "precision": 0.9, "recall": 0.9}}
+    assert not verdicts({"a": COMMON | remedy}, figures)
