@@ -394,7 +394,7 @@ def captured_errors(model, params, fresh, length) -> dict:
     return found
 
 
-# --- Figures and claims --------------------------------------------------------------------------
+# --- Figures -------------------------------------------------------------------------------------
 
 
 def summarize(measured, lost, learnt, lengths, widths) -> dict:

@@ -9,6 +9,7 @@ floor (perfect samples through the same measures) and in claims (genjax/claims/g
 
 import math
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -105,6 +106,7 @@ flags.DEFINE_integer(
     1,
     "Proposals of which a sample is one, chosen by a density ratio learned alongside; 1: none.",
     lower_bound=1,
+    upper_bound=coverage.PROPOSALS,
 )
 flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm 1.")
 flags.DEFINE_enum("minibatch", "none", gan.MINIBATCH, "Batch features in the discriminator.")
@@ -125,8 +127,10 @@ flags.DEFINE_float(
 )
 flags.DEFINE_float("init_std", 0.0, "Of all kernels; 0: 1/sqrt(fan_in).", lower_bound=0.0)
 flags.DEFINE_float("learning_rate", 1e-3, "Generator's, Adam.", lower_bound=0.0)
-flags.DEFINE_float("d_learning_rate", 0.0, "Discriminator's; 0: the same.", lower_bound=0.0)
-flags.DEFINE_enum("schedule", "constant", ("constant", "cosine"), "Of both rates over --steps.")
+flags.DEFINE_float(
+    "d_learning_rate", 0.0, "Discriminator's and density ratio's; 0: the same.", lower_bound=0.0
+)
+flags.DEFINE_enum("schedule", "constant", ("constant", "cosine"), "Of the rates over --steps.")
 flags.DEFINE_float("beta1", 0.5, "Adam's.", lower_bound=0.0, upper_bound=0.9999)
 flags.DEFINE_float("beta2", 0.999, "Adam's.", lower_bound=0.0, upper_bound=0.99999)
 RECIPE = (
@@ -202,7 +206,7 @@ def main():
         "modes": task.modes,
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
         "metrics": {path: summarize(path, values) for path, values in found.items()}
-        | {f"truth/{path}": coverage.band(v, unit(path)) for path, v in truth.items()},
+        | {f"truth/{path}": claims.band(v, unit(path)) for path, v in truth.items()},
         "claims": judge(arms, found, truth, run.rows(), steps=FLAGS.steps, early=_EARLY.value),
         "classifier": record,
         "notes": notes(arms, task),
@@ -253,6 +257,7 @@ def check_recipe(where: str, recipe: dict, images: bool):
             recipe["reconstruction"] and (images or not mlp or recipe["generators"] > 1),
             "--reconstruction is built for one generator of points in the plane",
         ),
+        (recipe["g_skip"] and not mlp, f"--g_skip: not built for --arch={recipe['arch']}"),
         (not mlp and not images, f"--arch={recipe['arch']} makes images; use --data=stacked"),
     ):
         if wrong:
@@ -349,22 +354,28 @@ def step_recipe(recipe: dict, task) -> adversarial.Recipe:
     )
 
 
+def build_optimizers(recipe: dict) -> dict:
+    """Adam for each player; the rates fall over as many updates as each makes."""
+    d_rate = recipe["d_learning_rate"] or recipe["learning_rate"]
+
+    def rate(peak, updates=1):
+        return steps.schedule(recipe["schedule"], peak, updates * FLAGS.steps)
+
+    # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
+    eps_root = 1e-16 if recipe["unroll"] else 0.0
+    adam = partial(optax.adam, b1=recipe["beta1"], b2=recipe["beta2"], eps_root=eps_root)
+    return {
+        "generator": adam(rate(recipe["learning_rate"])),
+        "discriminator": adam(rate(d_rate, recipe["n_critic"])),
+        # No game: a classifier, with Adam's own averages.
+        "ratio": optax.adam(rate(d_rate)),
+    }
+
+
 def train(run, arm, recipe, networks, task, seeds):
     """Trains all seeds of an arm, or continues; the state with leaves [seeds, ...]."""
     how_to = step_recipe(recipe, task)
-    rates = {
-        "generator": recipe["learning_rate"],
-        "discriminator": recipe["d_learning_rate"] or recipe["learning_rate"],
-    }
-    # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
-    eps_root = 1e-16 if recipe["unroll"] else 0.0
-    betas = recipe["beta1"], recipe["beta2"]
-    rates = {
-        name: steps.schedule(recipe["schedule"], rate, FLAGS.steps) for name, rate in rates.items()
-    }
-    optimizers = {name: optax.adam(rate, *betas, eps_root=eps_root) for name, rate in rates.items()}
-    # No game: a classifier, with Adam's own averages.
-    optimizers["ratio"] = optax.adam(rates["discriminator"])
+    optimizers = build_optimizers(recipe)
 
     def init(key):
         if _INIT_SEED.value is not None:

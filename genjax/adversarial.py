@@ -2,7 +2,7 @@
 
 params: {"generator", "discriminator", "statistics" (of the generator's batch norm) and, where
 asked, "average" (of the generator), "reconstructor", "ratio" (of densities)}; opt_state:
-{"generator", "discriminator", "ratio"}, the reconstructor moving with the generator.
+{"generator", "discriminator" and, where asked, "ratio"}; the reconstructor is the generator's.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from genjax.models.gan import Networks, pack
 from genjax.steps import State, example_noise
 
 # One stream of random numbers a purpose.
-LATENT, COMPONENT, BLEND = range(10, 13)
+LATENT, COMPONENT, BLEND, CHOICE = range(10, 14)
 # Losses whose derivative by the generated logit is nowhere 0.
 NEVER_FLAT = ("ns", "minimax", "rpgan")
 
@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
     reconstruction: weight of VEEGAN's latent error (Srivastava et al. 2017).
     generators, diversity: of a mixture, and the weight of its classifier (MGAN, Hoang et al. 2018).
     resample: proposals of which a sample is one, chosen by a density ratio that is learned
-        alongside (`resample`).
+        alongside (`sample`).
     """
 
     loss: str = "ns"
@@ -107,16 +107,21 @@ def propose(networks: Networks, params, z):
     return networks.generate(generator, params["statistics"], z[None], None)[0][0]
 
 
-def resample(networks: Networks, params, key, z):
-    """One of each row's proposals, latents [b, k, latent]: [b, *shape].
+def sample(networks: Networks, recipe: Recipe, params, key, index):
+    """Samples of a trained GAN, one an index [b]: [b, *shape].
 
-    Drawn in proportion to the estimated ratio of densities: as k grows, samples of the data's
-    density wherever the generator reaches (sampling importance resampling by a classifier, Grover
-    et al. 2019, section 4; Metropolis-Hastings GAN, Turner et al. 2019, has the same limit).
+    Of several proposals one is drawn in proportion to the estimated ratio of densities: as they
+    grow in number, samples of the data's density wherever the generator reaches (sampling
+    importance resampling by a classifier, Grover et al. 2019, section 4; Metropolis-Hastings GAN,
+    Turner et al. 2019, has the same limit).
     """
+    z = latents(key, networks, recipe, index, recipe.resample)
     x = propose(networks, params, z.reshape(-1, z.shape[-1]))
+    if recipe.resample == 1:
+        return x
     weight = networks.log_ratio(params["ratio"], x).reshape(z.shape[:2])
-    chosen = jax.random.categorical(key, weight)
+    noise = example_noise(jax.random.gumbel, key, CHOICE, index, (recipe.resample,))
+    chosen = (weight + noise).argmax(1)
     return x.reshape(*z.shape[:2], *x.shape[1:])[jnp.arange(len(z)), chosen]
 
 

@@ -1,6 +1,7 @@
 """What a generator covers: a task's data, its measures, and the floor, perfect samples' own."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax import evaluate, parallel
-from genjax.adversarial import Recipe, latents, propose, resample
+from genjax.adversarial import Recipe, latents, propose, sample
 from genjax.data import gaussians, stacked
 from genjax.errors import UsageError
 from genjax.metrics import modes, samples
@@ -16,7 +17,7 @@ from genjax.models.gan import Networks, pack
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
-# Proposals at once, where samples are chosen among several.
+# Samples made at once.
 PROPOSALS = 8192
 FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
 UNITS = {
@@ -161,19 +162,6 @@ def floor(task: Task, count: int, seed: int) -> dict[str, list[float]]:
     return found
 
 
-def band(values: list[float], unit: str) -> dict:
-    """A floor as summary.json holds a figure: the mean, and the range of 95% of the draws."""
-    values = np.asarray(values, np.float64)
-    finite = values[np.isfinite(values)]
-    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
-    mean = finite.mean() if len(finite) else np.nan
-    ends = [float(v) if np.isfinite(v) else None for v in (mean, low, high)]
-    return dict(zip(("mean", "low", "high"), ends, strict=True)) | {
-        "per_seed": [float(v) if np.isfinite(v) else None for v in values],
-        "unit": unit,
-    }
-
-
 def contrast(task: Task, found: np.ndarray, pairs: int = 2000) -> float:
     """Mean distance of two samples over that of two perfect ones: 0 when all outputs are one."""
     rng = np.random.default_rng(5)
@@ -187,22 +175,14 @@ def contrast(task: Task, found: np.ndarray, pairs: int = 2000) -> float:
 
 
 def sampler(networks: Networks, recipe: Recipe, count: int) -> Callable:
-    """params -> samples [count, *shape], the same latents for all; the average, if there is one."""
+    """params -> samples [count, *shape], NumPy; the same latents and choices for all.
+
+    Where a sample is one of k proposals, it costs k passes of the generator.
+    """
     key = jax.random.key(2**31)
-
-    def sample(params):
-        if recipe.resample == 1:
-            return propose(
-                networks, params, latents(key, networks, recipe, jnp.arange(count), 1)[:, 0]
-            )
-
-        def one(index):
-            z = latents(key, networks, recipe, index[None], recipe.resample)
-            return resample(networks, params, jax.random.fold_in(key, index), z)[0]
-
-        return jax.lax.map(one, jnp.arange(count), batch_size=max(1, PROPOSALS // recipe.resample))
-
-    return jax.jit(sample)
+    some = jax.jit(lambda params, index: sample(networks, recipe, params, key, index))
+    size = PROPOSALS // recipe.resample
+    return lambda params: evaluate.batched(partial(some, params), np.arange(count), size=size)
 
 
 def sensitivity(

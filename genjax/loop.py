@@ -35,8 +35,8 @@ def fit(
     same windows.
 
     Metrics are fetched one call after they are due, and only where they are logged, so that the
-    device never waits for the host. Raises RunError at the first loss that is not finite, with
-    step and seed.
+    device never waits for the host. Raises RunError at the first loss, or other metric, that is not
+    finite, with step and seed.
     """
     size = compiled.plan.steps_per_call
     group, late, step = [], [], start
@@ -45,7 +45,8 @@ def fit(
         if calls:
             parts = [jax.tree.map(lambda m, n=n: m[:n], jax.device_get(m)) for _, n, m in calls]
             metrics = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            _require_finite(metrics["loss"], calls[0][0], seeds)
+            for name, values in metrics.items():
+                _require_finite(name, values, calls[0][0], seeds)
             means = {name: values.mean(0) for name, values in metrics.items()}
             end = calls[-1][0] + calls[-1][1]
             write(_rows(end, seeds, means))
@@ -78,9 +79,9 @@ def _rows(step, seeds, metrics):
     ]
 
 
-def _require_finite(values: np.ndarray, first: int, seeds: list[int]):
+def _require_finite(name: str, values: np.ndarray, first: int, seeds: list[int]):
     bad = np.argwhere(~np.isfinite(values))
     if bad.size:
         step, seed = first + int(bad[0][0]) + 1, seeds[int(bad[0][1])]
         value = values[tuple(bad[0])]
-        raise RunError(f"the loss is {value} at step {step} of seed {seed}")
+        raise RunError(f"{name} is {value} at step {step} of seed {seed}")

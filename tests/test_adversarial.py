@@ -7,7 +7,7 @@ import optax
 import pytest
 import scipy.stats
 
-from genjax import adversarial, losses, parallel, steps
+from genjax import adversarial, coverage, losses, parallel, steps
 from genjax.adversarial import Recipe
 from genjax.data import stacked
 from genjax.models import gan
@@ -334,25 +334,27 @@ def test_the_average_follows_the_generator_and_forgets_its_start():
 
 
 def test_the_ratio_tells_single_examples_from_what_is_sampled():
-    """Its loss before the first update, by hand: members of packs apart, samples of the average."""
+    """Loss and update by hand: members of packs apart, samples of the average, as in a test."""
     recipe = Recipe(ema=0.5, pack=2, resample=3, simultaneous=False)
-    networks, state, batch, z, step = one_update(recipe)
+    networks, state, batch, z, step = one_update(recipe, {"g_norm": True})
     before = state.params["ratio"]
     state, metrics = step(state)
     average, statistics = state.params["average"], state.params["statistics"]
     fake = networks.generate(average, statistics, z.reshape(1, -1, 3), None)[0][0]
-    scores = [
-        -networks.log_ratio(before, batch["real"].reshape(-1, 2)),
-        networks.log_ratio(before, fake),
-    ]
-    expected = sum(np.log1p(np.exp(score)).mean() for score in scores)
-    assert float(metrics["ratio_loss"]) == pytest.approx(expected, rel=1e-5)
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, state.params["ratio"])
-    assert max(jax.tree.leaves(moved)) > 1e-4
+
+    def loss(ratio):
+        real = jax.nn.softplus(-networks.log_ratio(ratio, batch["real"].reshape(-1, 2)))
+        return real.mean() + jax.nn.softplus(networks.log_ratio(ratio, fake)).mean()
+
+    expected, slope = jax.value_and_grad(loss)(before)
+    assert float(metrics["ratio_loss"]) == pytest.approx(float(expected), rel=1e-5)
+    moved = jax.tree.map(lambda weight, grad: weight - grad, before, slope)
+    assert_close(state.params["ratio"], moved, 1e-6)
 
 
-def test_resampling_by_the_true_ratio_gives_the_datas_density():
+def test_resampling_by_the_true_ratio_gives_the_datas_density(monkeypatch):
     """From N(0, 1) to N(0.5, 0.7^2), by the distance of Kolmogorov; without a choice it is far."""
+    monkeypatch.setattr(coverage, "PROPOSALS", 30_000)  # Batches of 300, and a part of one.
     networks = gan.build(shape=(1,), latent=1)._replace(
         generate=lambda params, statistics, z, total: (z, statistics),
         log_ratio=lambda params, x: x[:, 0] ** 2 / 2 - (x[:, 0] - 0.5) ** 2 / (2 * 0.49),
@@ -360,9 +362,9 @@ def test_resampling_by_the_true_ratio_gives_the_datas_density():
     params = {"generator": None, "statistics": None, "ratio": None}
 
     def distance(proposals):
-        z = jax.random.normal(jax.random.key(0), (4000, proposals, 1))
-        x = adversarial.resample(networks, params, jax.random.key(1), z)
-        return scipy.stats.kstest(np.asarray(x[:, 0]), "norm", (0.5, 0.7)).statistic
+        x = coverage.sampler(networks, Recipe(resample=proposals), 4000)(params)
+        assert x.shape == (4000, 1) and len(np.unique(x)) > 3990  # Of 2^23 values.
+        return scipy.stats.kstest(x[:, 0], "norm", (0.5, 0.7)).statistic
 
     # 1.63 / sqrt(4000), the distance that one sample in a hundred of the law itself exceeds.
     assert distance(100) < 0.026 < 0.15 < distance(1)
@@ -391,19 +393,21 @@ def test_a_spectral_norm_bounds_the_slope():
 def test_convolutional_nets_have_the_shapes_of_their_images(arch, side):
     networks = gan.build(
         shape=(side, side, 3), latent=16, arch=arch, pack=2, squash="tanh", d_norm=True,
-        d_fraction=0.25,
+        d_fraction=0.25, ratio=True,
     )  # fmt: skip
     params = jax.eval_shape(networks.init, jax.random.key(0))
 
     def both(params, z):
         x, _ = networks.generate(params["generator"], params["statistics"], z, parallel.identity)
         packed = gan.pack(jnp.swapaxes(x, 0, 1)[None])
-        return x, networks.discriminate(
+        outputs = networks.discriminate(
             params["discriminator"], packed, parallel.identity, parallel.identity
         )
+        return x, outputs, networks.log_ratio(params["ratio"], x[0])
 
-    x, outputs = jax.eval_shape(both, params, jnp.zeros((2, 5, 16)))
+    x, outputs, ratio = jax.eval_shape(both, params, jnp.zeros((2, 5, 16)))
     assert x.shape == (2, 5, side, side, 3) and outputs.shape == (1, 5, 1)
+    assert ratio.shape == (5,)
 
 
 def test_stacks_are_the_images_of_their_triple():

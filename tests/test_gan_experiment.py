@@ -107,10 +107,9 @@ def test_unrolling_passes_the_moments_that_maxout_leaves_at_zero(cache, tmp_path
 
 def test_stacked_digits_name_their_modes(cache, tmp_path):
     folder = tmp_path / "stacked"
-    done = gan(
-        *scripts.smoke_of("gan", "gan", "pacgan2:pack=2"), "--data=stacked", "--latent=8",
-        "--steps=4", "--evaluations=2", cache, f"--workdir={folder}",
-    )  # fmt: skip
+    arms = scripts.smoke_of("gan", "gan", "r3:loss=rpgan,r1=0.1,r2=0.1,pack=2,resample=2")
+    tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2"]
+    done = gan(*arms, *tiny, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["modes"] == 1000 and summary["classifier"]["test_accuracy"] > 0.95
@@ -133,6 +132,10 @@ BAD = {
     "penalty and batch": (["--r1=1", "--minibatch=stddev"], ["penalty", "--minibatch"]),
     "critic": (["--n_critic=5"], ["--n_critic=5", "--updates=alternating"]),
     "images of points": (["--arch=dcgan"], ["--arch=dcgan", "--data=stacked"]),
+    "skip of images": (
+        ["--data=stacked", "--arch=dcgan", "--g_skip"],
+        ["--g_skip", "--arch=dcgan"],
+    ),
     "data": (["--data=rings"], ["--data=rings", "ring8", "stacked"]),
     "grid": (["--data=grid24"], ["--data=grid24", "grid16"]),
     "modes": (["--data=modes"], ["--modes is missing"]),

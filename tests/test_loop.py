@@ -73,7 +73,7 @@ def test_a_continued_run_ends_with_the_same_events():
 
 def test_nan_names_step_and_seed_and_is_not_saved():
     events = []
-    with pytest.raises(RunError, match="nan at step 14 of seed 6"):
+    with pytest.raises(RunError, match="loss is nan at step 14 of seed 6"):
         loop.fit(
             fake(3, nan_at=14),
             0,

@@ -1,4 +1,7 @@
-"""Claims: what is asserted, what was measured over seeds, and the verdict. No jax."""
+"""Claims: what is asserted, what was measured over seeds, and the verdict.
+
+One file an experiment beside this one: its claims, and their thresholds.
+"""
 
 import math
 from collections.abc import Sequence
@@ -30,6 +33,19 @@ def summarize(per_seed: Sequence[float], unit: str) -> dict:
         "low": _finite(low),
         "high": _finite(high),
         "per_seed": [_finite(value) for value in per_seed],
+        "unit": unit,
+    }
+
+
+def band(values: list[float], unit: str) -> dict:
+    """A floor as summary.json holds a figure: the mean, and the range of 95% of the draws."""
+    values = np.asarray(values, np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
+    mean = finite.mean() if len(finite) else np.nan
+    ends = [float(v) if np.isfinite(v) else None for v in (mean, low, high)]
+    return dict(zip(("mean", "low", "high"), ends, strict=True)) | {
+        "per_seed": [float(v) if np.isfinite(v) else None for v in values],
         "unit": unit,
     }
 

@@ -23,7 +23,7 @@ def judge(
     root_stride: bool,
     lookups: int,
 ) -> list[dict]:
-    """A1 to A7; every threshold stands here, before the run.
+    """A1 to A7.
 
     fits: {(variant, mode): (exponent, low, high, ...)}. points: {"variant/mode": the curve}. lost:
     {variant: probes}. crossings: {width: {"halves", "whole": (n, low, high)}}. lengths: how many

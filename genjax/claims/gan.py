@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from genjax import claims, coverage
+from genjax import claims
 
 
 def judge(
     arms: dict, found: dict, truth: dict, rows: list[dict], *, steps: int, early: float
 ) -> list[dict]:
-    """The claims that these arms can bear; every threshold stands here, before the run.
+    """The claims that these arms can bear.
 
     Shares of seeds have Wilson intervals, all else is paired over seeds. `v` is the first arm with
     the loss ns and no remedy, `p` the last that packs, `s` the last RpGAN with R1 and R2.
@@ -16,10 +16,10 @@ def judge(
     metrics.jsonl. early: the share of the steps that G5 calls so.
     """
     v = next((name for name, recipe in arms.items() if is_vanilla(recipe)), None)
-    p = next((name for name in reversed(arms) if arms[name]["pack"] > 1), None)
+    p = next((name for name in reversed(arms) if is_packing(arms[name])), None)
     s = next((name for name in reversed(arms) if is_rpgan_r1r2(arms[name])), None)
     seeds = len(next(iter(found.values())))
-    floor = {name: coverage.band(values, "") for name, values in truth.items()}
+    floor = {name: claims.band(values, "") for name, values in truth.items()}
 
     def of(arm, name):
         if arm == "truth":
@@ -83,6 +83,11 @@ def judge(
     return made
 
 
+def is_packing(recipe: dict) -> bool:
+    """PacGAN; not where samples are chosen besides."""
+    return recipe["pack"] > 1 and recipe["resample"] == 1
+
+
 def is_rpgan_r1r2(recipe: dict) -> bool:
     """R3GAN's loss and both its penalties."""
     return recipe["loss"] == "rpgan" and recipe["r1"] > 0 and recipe["r2"] > 0
@@ -90,7 +95,9 @@ def is_rpgan_r1r2(recipe: dict) -> bool:
 
 def is_vanilla(recipe: dict) -> bool:
     """The non-saturating GAN without any remedy."""
-    off = ("r1", "r2", "gp", "unroll", "ema", "reconstruction", "spectral_norm", "d_fourier")
+    off = (
+        "r1", "r2", "gp", "unroll", "ema", "reconstruction", "spectral_norm", "d_fourier", "g_skip",
+    )  # fmt: skip
     return (
         recipe["loss"] == "ns"
         and recipe["pack"] == recipe["n_critic"] == recipe["generators"] == recipe["resample"] == 1

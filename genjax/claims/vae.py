@@ -6,7 +6,7 @@ from genjax import claims
 
 
 def judge(found: dict, arms: list[str], seeds: int, samplers: list[str]) -> list[dict]:
-    """The six claims, where both sides were trained; thresholds fixed here, before any run.
+    """The six claims, where both sides were trained.
 
     found: {"arm/measure": [seeds]}, of one value where no seed matters.
     """

@@ -155,7 +155,7 @@ def _activate(name, h):
 class MLPGenerator(nn.Module):
     """Dense layers, batch norm or none after each, and a linear one to the samples.
 
-    skip: adds another from the latents, without which a mode is thin where a layer's units are off.
+    skip: adds another from the inputs to the samples.
     """
 
     shape: tuple[int, ...]
@@ -177,10 +177,10 @@ class MLPGenerator(nn.Module):
             )
         size = math.prod(self.shape)
         init = {"kernel_init": _kernel_init(self.init_std), "dtype": self.dtype}
-        h = nn.Dense(size, **init)(h)
+        h = nn.Dense(size, **init)(h).astype(jnp.float32)
         if self.skip:
-            h += nn.Dense(size, use_bias=False, **init)(z)
-        h = h.astype(jnp.float32).reshape(*h.shape[:-1], *self.shape)
+            h += nn.Dense(size, use_bias=False, **init)(z).astype(jnp.float32)
+        h = h.reshape(*h.shape[:-1], *self.shape)
         return nn.tanh(h) if self.squash == "tanh" else h
 
 
@@ -352,7 +352,7 @@ def build(
 
     generators: a mixture of k generators that share all but their first layer (MGAN, Hoang et al.
         2018): the latent is followed by a one-hot code, and the first layer sees (code, code x
-        latent), which is one dense layer a generator.
+        latent), which is one dense layer a generator; so does the linear path of `g_skip`.
     reconstructor: a net from samples to latents whose codes the discriminator sees beside the
         samples (VEEGAN, Srivastava et al. 2017). mlp only.
     ratio: a net for `log_ratio`, the discriminator's but for packs, norms and batch features.
@@ -397,7 +397,7 @@ def build(
         return tree
 
     def init(key):
-        keys = jax.random.split(key, 3)
+        keys = jax.random.split(key, 4)
         z = jnp.zeros((1, 2, latent + (generators if generators > 1 else 0)))
         made = generator.init(keys[0], features(z), alone)
         x = jnp.zeros((1, 2, *packed(shape)))
@@ -413,7 +413,7 @@ def build(
             params["reconstructor"] = inverse.init(keys[2], flat, None)["params"]
         if ratio:
             x = jnp.zeros((1, 2, *shape))
-            params["ratio"] = estimator.init(jax.random.fold_in(key, 3), x, alone, alone)["params"]
+            params["ratio"] = estimator.init(keys[3], x, alone, alone)["params"]
         return params
 
     def generate(params, statistics, z, total):
