@@ -130,7 +130,9 @@ flags.DEFINE_float("learning_rate", 1e-3, "Generator's, Adam.", lower_bound=0.0)
 flags.DEFINE_float(
     "d_learning_rate", 0.0, "Discriminator's and density ratio's; 0: the same.", lower_bound=0.0
 )
-flags.DEFINE_enum("schedule", "constant", ("constant", "cosine"), "Of the rates over --steps.")
+flags.DEFINE_enum(
+    "schedule", "constant", ("constant", "cosine"), "Of both players' rates over --steps."
+)
 flags.DEFINE_float("beta1", 0.5, "Adam's.", lower_bound=0.0, upper_bound=0.9999)
 flags.DEFINE_float("beta2", 0.999, "Adam's.", lower_bound=0.0, upper_bound=0.99999)
 RECIPE = (
@@ -367,8 +369,13 @@ def build_optimizers(recipe: dict) -> dict:
     return {
         "generator": adam(rate(recipe["learning_rate"])),
         "discriminator": adam(rate(d_rate, recipe["n_critic"])),
-        # No game: a classifier, with Adam's own averages.
-        "ratio": optax.adam(rate(d_rate)),
+        # No game: a classifier, with Adam's own averages. It must see where the generator ends:
+        # where the players' rates vanish as a square, its own does as a line.
+        "ratio": optax.adam(
+            optax.linear_schedule(d_rate, 0.0, FLAGS.steps)
+            if recipe["schedule"] == "cosine"
+            else d_rate
+        ),
     }
 
 
