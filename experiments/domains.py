@@ -14,17 +14,7 @@ import time
 import numpy as np
 from absl import flags
 
-from genjax import (
-    attention,
-    carrying,
-    claims,
-    finetune,
-    ngram,
-    parallel,
-    recipes,
-    report,
-    runs,
-)
+from genjax import attention, carrying, claims, finetune, ngram, parallel, recipes, report, runs
 from genjax.claims.domains import FEWEST, judge, rivals, with_overlap
 from genjax.data import chains, domains, hmm, text
 from genjax.errors import UsageError

@@ -9,12 +9,10 @@ floor (perfect samples through the same measures) and in claims (genjax/claims/g
 
 import math
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from absl import flags
 
 from genjax import (
@@ -28,7 +26,6 @@ from genjax import (
     recipes,
     report,
     runs,
-    steps,
 )
 from genjax.claims.gan import judge
 from genjax.data import gaussians
@@ -356,33 +353,17 @@ def step_recipe(recipe: dict, task) -> adversarial.Recipe:
     )
 
 
-def build_optimizers(recipe: dict) -> dict:
-    """Adam for each player; the rates fall over as many updates as each makes."""
-    d_rate = recipe["d_learning_rate"] or recipe["learning_rate"]
-
-    def rate(peak, updates=1):
-        return steps.schedule(recipe["schedule"], peak, updates * FLAGS.steps)
-
-    # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
-    eps_root = 1e-16 if recipe["unroll"] else 0.0
-    adam = partial(optax.adam, b1=recipe["beta1"], b2=recipe["beta2"], eps_root=eps_root)
-    return {
-        "generator": adam(rate(recipe["learning_rate"])),
-        "discriminator": adam(rate(d_rate, recipe["n_critic"])),
-        # No game: a classifier, with Adam's own averages. It must see where the generator ends:
-        # where the players' rates vanish as a square, its own does as a line.
-        "ratio": optax.adam(
-            optax.linear_schedule(d_rate, 0.0, FLAGS.steps)
-            if recipe["schedule"] == "cosine"
-            else d_rate
-        ),
-    }
-
-
 def train(run, arm, recipe, networks, task, seeds):
     """Trains all seeds of an arm, or continues; the state with leaves [seeds, ...]."""
     how_to = step_recipe(recipe, task)
-    optimizers = build_optimizers(recipe)
+    optimizers = adversarial.optimizers(
+        how_to,
+        recipe["learning_rate"],
+        recipe["d_learning_rate"] or recipe["learning_rate"],
+        (recipe["beta1"], recipe["beta2"]),
+        schedule=recipe["schedule"],
+        steps=FLAGS.steps,
+    )
 
     def init(key):
         if _INIT_SEED.value is not None:
@@ -442,7 +423,7 @@ class Watch:
         self.now = None
 
     def __call__(self, state):
-        found = [np.asarray(self.sample(one_seed(state.params, i))) for i in range(len(self.seeds))]
+        found = [self.sample(one_seed(state.params, i)) for i in range(len(self.seeds))]
         measures = [self.task.quick(x) for x in found]
         step = int(state.step[0])
         if step % self.every_snapshot == 0 or step == FLAGS.steps:
@@ -484,7 +465,7 @@ def measure(networks, recipe, state, task, seeds, mixture):
     rows, arrays, singular_values = [], {}, []
     for i, seed in enumerate(seeds):
         params = one_seed(state.params, i)
-        found = np.asarray(sample(params))
+        found = sample(params)
         row = task.quick(found) | task.slow(found, seed)
         row["contrast"] = coverage.contrast(task, found)
         row["log_jacobian"], singular = coverage.sensitivity(networks, recipe, params, task)

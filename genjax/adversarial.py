@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from genjax import losses
+from genjax import steps as training_steps
 from genjax.models.gan import Networks, pack
 from genjax.steps import State, example_noise
 
@@ -67,6 +68,33 @@ class Drawn(NamedTuple):
     z: jax.Array
     codes: jax.Array | None
     blend: jax.Array | None
+
+
+def optimizers(
+    recipe: Recipe,
+    rate: float,
+    d_rate: float,
+    betas: tuple[float, float],
+    *,
+    schedule: str,
+    steps: int,
+) -> dict:
+    """Adam for each net of a run of `steps`; a player's rate falls over the updates it makes."""
+
+    def falling(peak, updates=1):
+        return training_steps.schedule(schedule, peak, updates * steps)
+
+    # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
+    eps_root = 1e-16 if recipe.unroll else 0.0
+    return {
+        "generator": optax.adam(falling(rate), *betas, eps_root=eps_root),
+        "discriminator": optax.adam(falling(d_rate, recipe.n_critic), *betas, eps_root=eps_root),
+        # No game: a classifier, with Adam's own averages. It must see where the generator ends:
+        # where the players' rates vanish as a square, its own does as a line.
+        "ratio": optax.adam(
+            optax.linear_schedule(d_rate, 0.0, steps) if schedule == "cosine" else d_rate
+        ),
+    }
 
 
 def init_state(key, networks: Networks, recipe: Recipe, optimizers: dict) -> State:

@@ -52,6 +52,12 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def verdicts(made):
+    """{claim or part: verdict} of judged claims."""
+    parts = [part for claim in made for part in claim.get("parts", [])]
+    return {claim["id"]: claim["verdict"] for claim in [*parts, *made]}
+
+
 def checkpoint(folder, arm, step):
     """The arrays of a checkpoint, by path."""
     import jax

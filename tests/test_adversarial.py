@@ -370,6 +370,29 @@ def test_resampling_by_the_true_ratio_gives_the_datas_density(monkeypatch):
     assert distance(100) < 0.026 < 0.15 < distance(1)
 
 
+def test_rates_end_with_the_run():
+    """Adam's step at a constant slope is its rate; the discriminator makes three a step."""
+    made = adversarial.optimizers(
+        Recipe(n_critic=3), 1e-2, 1e-3, (0.0, 0.99), schedule="cosine", steps=20
+    )
+
+    def rates(name, count):
+        weight, found = jnp.zeros(()), []
+        moments = made[name].init(weight)
+        for _ in range(count):
+            update, moments = made[name].update(jnp.ones(()), moments)
+            found.append(-float(update))
+        return np.asarray(found)
+
+    def cosine(count):
+        return (1 + np.cos(np.pi * np.arange(count) / count)) / 2
+
+    np.testing.assert_allclose(rates("generator", 20), 1e-2 * cosine(20), rtol=1e-4)
+    np.testing.assert_allclose(rates("discriminator", 60), 1e-3 * cosine(60), rtol=1e-4)
+    # The ratio's net follows the generator to its end.
+    np.testing.assert_allclose(rates("ratio", 20), 1e-3 * (1 - np.arange(20) / 20), rtol=1e-3)
+
+
 def test_a_skip_adds_a_linear_path():
     plain, skipping = (gan.build(**SMALL, g_skip=skip) for skip in (False, True))
     params = skipping.init(jax.random.key(0))["generator"]

@@ -14,9 +14,9 @@ def script(*arguments):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("attention") / "run"
-    done = script(SMOKE, f"--workdir={folder}")
+    done = script(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -73,7 +73,7 @@ def test_every_point_is_timed_once_a_round(run):
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
 
 
-def test_a_killed_sweep_measures_only_what_is_missing(run, tmp_path):
+def test_a_killed_sweep_measures_only_what_is_missing(run, cache, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     (folder / "summary.json").unlink()
@@ -83,13 +83,13 @@ def test_a_killed_sweep_measures_only_what_is_missing(run, tmp_path):
     lost = lines[timed[5]]
     kept = [line for i, line in enumerate(lines) if i != timed[5]]
     (folder / "metrics.jsonl").write_text("".join(kept) + '{"arm": "full", "mo')
-    done = script(SMOKE, f"--workdir={folder}")
+    done = script(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     again = rows(folder)
     assert len(again) == len(before)
     key = ("arm", "mode", "length", "round")
     assert [again[-1][k] for k in key] == [json.loads(lost)[k] for k in key]
-    done = script(SMOKE, f"--workdir={folder}")
+    done = script(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0 and "nothing is computed again" in done.stderr
 
 
@@ -121,10 +121,10 @@ def test_bad_input_gets_one_line(refusals, name):
     scripts.assert_refused(refusals[name], BAD[name][1])
 
 
-def test_what_does_not_fit_is_predicted_and_skipped(tmp_path):
+def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
     folder = tmp_path / "run"
     done = script(
-        SMOKE, f"--workdir={folder}", "--variants=full,linear", "--lengths=64,128,2048,4096",
+        SMOKE, cache, f"--workdir={folder}", "--variants=full,linear", "--lengths=64,128,2048,4096",
         "--memory=0.02", "--tasks=", "--peaks=0", "--widths=16", "--rounds=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scripts
 
 from genjax.claims.attention import judge, judge_learnt
 
@@ -13,7 +14,7 @@ def verdicts(fits=None, points=None, lost=None, crossings=None, *, lengths=4, ro
         fits or {}, points or {}, lost or {}, crossings or {},
         lengths=lengths, root_stride=root_stride, lookups=400,
     )  # fmt: skip
-    return {claim["id"]: claim["verdict"] for claim in made}
+    return scripts.verdicts(made)
 
 
 def fit(exponent, half=0.02):
@@ -90,7 +91,7 @@ def learnt(exact, other, task="recall"):
         for a, b in ((0.0, 1.0), (exact, other))
     )
     made = judge_learnt({task: {"8": short, "32": long}})
-    return {claim["id"]: claim["verdict"] for claim in made}
+    return scripts.verdicts(made)
 
 
 def test_what_an_approximation_loses_is_judged_at_the_longest_length():

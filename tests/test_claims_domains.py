@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scripts
 
 from genjax import carrying
 from genjax import study as studies
@@ -50,8 +51,7 @@ def around(value):
 
 def verdicts(study, found, rows=()):
     made = judge(study, found, list(rows))
-    parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
-    return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
+    return scripts.verdicts(made)
 
 
 def test_more_domains_carry_further():

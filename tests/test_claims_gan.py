@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scripts
 
 from genjax.claims.gan import judge
 
@@ -27,8 +28,7 @@ def verdicts(arms, figures, rows=(), truth=None):
     }
     perfect = {name: [value] * 20 for name, value in (TRUTH if truth is None else truth).items()}
     made = judge(arms, found, perfect, list(rows), steps=100, early=0.2)
-    parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
-    return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
+    return scripts.verdicts(made)
 
 
 def vanilla(modes=15.0, precision=0.94, recall=0.5):

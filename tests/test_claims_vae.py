@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scripts
 
 from genjax.claims.vae import judge
 
@@ -22,8 +23,7 @@ def verdicts(arms=BOTH, samplers=SAMPLERS, **changes):
         for path, value in (HELD | changes).items()
     }
     made = judge(found, arms, len(NOISE), samplers)
-    parts = {part["id"]: part for claim in made for part in claim.get("parts", [])}
-    return {key: claim["verdict"] for key, claim in (parts | {c["id"]: c for c in made}).items()}
+    return scripts.verdicts(made)
 
 
 def test_figures_that_support_every_claim():
