@@ -4,7 +4,7 @@ import os
 
 import scripts
 
-os.environ |= scripts.environment(devices=4)  # Before jax starts.
+os.environ |= scripts.environment(devices=4, compiling=scripts.LOWEST)  # Before jax starts.
 
 import pytest
 from jaxtyping import install_import_hook
@@ -21,3 +21,12 @@ def pytest_collection_modifyitems(items):
 def cache(tmp_path_factory):
     """One compile cache for all processes of a file: they run the same few programs."""
     return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
+
+
+@pytest.fixture(scope="session")
+def source():
+    """Nine domains of the grid, documents of 16 tokens."""
+    from genjax.data import domains, hmm
+
+    grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4)
+    return domains.from_grid(grid, length=16, pool=20, documents=6)
