@@ -15,7 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from genjax import attention, claims, growth, parallel, programs, recall, report, runs, sweep
+from genjax import (
+    attention,
+    claims,
+    environment,
+    growth,
+    parallel,
+    programs,
+    recall,
+    report,
+    runs,
+    sweep,
+)
 from genjax.claims.attention import judge, judge_learnt
 from genjax.data import lookups
 from genjax.errors import UsageError
@@ -96,13 +107,13 @@ def main():
     parallel.keep_buffers()
     if _POINT.value:
         arm, mode, length = _POINT.value.split(":")
-        runs.enable_compile_cache(FLAGS.compile_cache)
+        environment.enable_compile_cache(FLAGS.compile_cache)
         print(sweep.peak_growth(program(sweep.Point(arm, mode, int(length)))))
         return
     lengths, widths = check_flags()
-    clock = runs.CompileClock()
+    clock = environment.CompileClock()
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("attention")
-    runs.enable_compile_cache(FLAGS.compile_cache)
+    environment.enable_compile_cache(FLAGS.compile_cache)
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=5e7)
     if report.finished(run, runs.say):
         return
@@ -142,7 +153,7 @@ def main():
         "cores": cores,
         "timing": {"compile_s": clock.seconds, "total_s": time.monotonic() - begun}
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
-    } | runs.environment()
+    } | environment.describe()
     run.write_json("summary.json", summary)
     report.conclude(run, summary, runs.say)
 

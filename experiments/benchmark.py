@@ -34,7 +34,7 @@ from training_peers import (
     timed,
 )  # fmt: skip
 
-from genjax import adversarial, attention, parallel, runs, steps, sweep
+from genjax import adversarial, attention, environment, parallel, runs, steps, sweep
 from genjax.data import gaussians
 from genjax.metrics.likelihood import importance_bounds
 from genjax.models import autoencoder, gan, transformer
@@ -430,7 +430,7 @@ def report(rates, ratios):
         _ONLY.value
     ]
     units = {"products": ("GFLOP/s", 1e9), "square": ("GFLOP/s", 1e9)}
-    print(f"{runs.environment()['device']}")
+    print(f"{environment.describe()['device']}")
     print(f"{'row':36} {'median':>10} {'least':>10} {'most':>10}")
     for name, values in rates.items():
         unit, scale = units.get(name, (rows, 1))
@@ -445,7 +445,7 @@ def report(rates, ratios):
     if _JSON.value:
         content = {"rates": rates, "ratios": {k: list(v) for k, v in ratios.items()}}
         with open(_JSON.value, "w") as file:
-            json.dump(content | runs.environment(), file, indent=1)
+            json.dump(content | environment.describe(), file, indent=1)
 
 
 def ratio(rates, above, below):

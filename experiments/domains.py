@@ -14,7 +14,18 @@ import time
 import numpy as np
 from absl import flags
 
-from genjax import attention, carrying, claims, finetune, ngram, parallel, recipes, report, runs
+from genjax import (
+    attention,
+    carrying,
+    claims,
+    environment,
+    finetune,
+    ngram,
+    parallel,
+    recipes,
+    report,
+    runs,
+)
 from genjax.claims.domains import FEWEST, judge, rivals, with_overlap
 from genjax.data import chains, domains, hmm, text
 from genjax.errors import UsageError
@@ -129,12 +140,12 @@ FLAGS = flags.FLAGS
 
 def main():
     begun = time.monotonic()
-    clock = runs.CompileClock()
+    clock = environment.CompileClock()
     parallel.keep_buffers()
     parallel.split_cpu(FLAGS.seeds, FLAGS.batch_size)
     arms = recipes.parse(_ARM.value or ["model"], RECIPE)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("domains")
-    runs.enable_compile_cache(FLAGS.compile_cache)
+    environment.enable_compile_cache(FLAGS.compile_cache)
     parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
     study = plan(arms)
     source, seeds = study.source, study.seeds
@@ -185,7 +196,7 @@ def main():
         "timing": timing
         | {"compile_s": clock.seconds, "total_s": time.monotonic() - begun}
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
-    } | runs.environment()
+    } | environment.describe()
     run.write_json("summary.json", summary)
     report.conclude(run, summary, runs.say)
 

@@ -21,6 +21,7 @@ from genjax import (
     classify,
     coverage,
     data,
+    environment,
     losses,
     parallel,
     recipes,
@@ -145,11 +146,11 @@ FLAGS = flags.FLAGS
 
 def main():
     begun = time.monotonic()
-    clock = runs.CompileClock()
+    clock = environment.CompileClock()
     images = None if gaussians.is_mixture(_DATA.value) else _DATA.value
     arms = parse_arms(images is not None)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("gan")
-    runs.enable_compile_cache(FLAGS.compile_cache)
+    environment.enable_compile_cache(FLAGS.compile_cache)
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
     check_sizes(arms)
     mixture = None if images else read_mixture()
@@ -212,7 +213,7 @@ def main():
         "timing": timing
         | {"compile_s": clock.seconds, "total_s": time.monotonic() - begun}
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
-    } | runs.environment()
+    } | environment.describe()
     run.write_json("summary.json", summary)
     report.conclude(run, summary, runs.say)
 

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from absl import flags
 
-from genjax import claims, classify, data, evaluate, parallel, report, runs, steps
+from genjax import claims, classify, data, environment, evaluate, parallel, report, runs, steps
 from genjax.claims.vae import judge
 from genjax.errors import UsageError
 from genjax.models import autoencoder
@@ -108,11 +108,11 @@ FLAGS = flags.FLAGS
 
 def main():
     begun = time.monotonic()
-    clock = runs.CompileClock()
+    clock = environment.CompileClock()
     arms = parse_arms()
     check_samplers(_SAMPLERS.value)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("vae")
-    runs.enable_compile_cache(FLAGS.compile_cache)
+    environment.enable_compile_cache(FLAGS.compile_cache)
     splits = data.load(
         _DATA.value,
         seed=_SPLIT_SEED.value,
@@ -173,7 +173,7 @@ def main():
         "classifier": record,
         "notes": notes(models, found),
         "timing": timing,
-    } | runs.environment()
+    } | environment.describe()
     run.write_json("summary.json", summary)
     report.conclude(run, summary, runs.say)
 
