@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 
 NONE = -1e30  # Less than any score, and finite, so that differences of it are no NaN.
+SHORT = 256  # Positions of which a batch of rows stays in the caches.
 
 
 class Part(NamedTuple):
@@ -179,8 +180,8 @@ def heads_together(x: jax.Array, batch: int) -> jax.Array:
 
 
 def over_rows(function, *rows):
-    """function over the leading axis, batch x heads: one after the other on CPU, else at once."""
-    if jax.default_backend() == "cpu":
+    """function over the leading axis, batch x heads: long ones one after the other on CPU."""
+    if jax.default_backend() == "cpu" and rows[0].shape[1] > SHORT:
         return lax.map(lambda row: function(*row), rows)
     return jax.vmap(function)(*rows)
 
