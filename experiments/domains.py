@@ -310,8 +310,8 @@ def plan(arms: dict) -> Study:
 # --- What is reported ----------------------------------------------------------------------------
 
 TABLE = (
-    "seen", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen", "score",
-    "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap",
+    "seen", "valid", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen",
+    "score", "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap",
     "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
     "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate", "sequence_final",
     "sequence_backward", "sequence_forward",

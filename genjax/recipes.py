@@ -43,3 +43,15 @@ def alike(recipes: dict[str, dict], *but: str) -> list[list[str]]:
         key = json.dumps({name: value for name, value in recipe.items() if name not in but})
         groups.setdefault(key, []).append(arm)
     return list(groups.values())
+
+
+def preferred(recipes: dict[str, dict], score: dict, by: str, *but: str) -> list[list[str]]:
+    """Groups of arms alike in all but `by` and `but`, in the order of `by`.
+
+    Of arms that share its value too, the one of the least score.
+    """
+    made = []
+    for group in alike(recipes, by, *but):
+        best = {recipes[arm][by]: arm for arm in sorted(group, key=lambda a: -score[a])}
+        made.append([best[value] for value in sorted(best)])
+    return made

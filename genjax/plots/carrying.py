@@ -206,22 +206,27 @@ def _few_shot(run):
 
 
 def _adaptation(run):
-    """Arms of one recipe that differ in how much of their domains they saw."""
+    """Arms of one recipe that differ in how much of their domains they saw.
+
+    Of several lengths or rates of training the valid text of those domains takes one.
+    """
     summary = run["summary"]
-    arms = {arm: recipe for arm, recipe in summary["recipes"].items() if recipe["limit"]}
-    groups = [group for group in recipes.alike(arms, "limit", "steps") if len(group) > 2]
+    recipe_of = summary["recipes"]
+    arms = {arm: recipe for arm, recipe in recipe_of.items() if recipe["limit"]}
+    valid = {arm: summary["metrics"][f"{arm}/valid"]["mean"] for arm in arms}
+    groups = recipes.preferred(arms, valid, "limit", "steps", "learning_rate")
+    groups = [group for group in groups if len(group) > 2]
     if not groups:
         return None
     figure, drawn, sizes = Figure(figsize=(7.2, 4.4), layout="constrained"), None, set()
     axes = figure.subplots()
     for group, colour in zip(groups, COLOURS, strict=False):
-        group = sorted(group, key=lambda arm: summary["recipes"][arm]["limit"])
-        x = [summary["recipes"][arm]["limit"] for arm in group]
+        x = [recipe_of[arm]["limit"] for arm in group]
         sizes |= set(x)
         names = summary["trained_on"][group[0]]
         where = [summary["domains"].index(name) for name in names]
         values = [run["arrays"][arm]["losses"][:, where].mean(1) for arm in group]
-        parent = summary["recipes"][group[0]]["from"]
+        parent = recipe_of[group[0]]["from"]
         label = f"{'+'.join(names)}, from {parent or 'scratch'}"
         _band(axes, x, np.stack(values, 1), color=colour, marker="o", ms=4, label=label)
         if parent in summary["arms"]:
@@ -243,7 +248,8 @@ def _adaptation(run):
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.25, lw=0.6)
     text = (
-        "Adaptation to a new domain, against how much of it was seen. `known`: the domain is "
+        "Adaptation to a new domain, against how much of it was seen; of arms that differ in steps "
+        "or rate alone, the one that the domain's valid text prefers. `known`: the domain is "
         "given, `family`: only its kind is, and the context tells the rest."
     )
     return text, figure
