@@ -143,8 +143,11 @@ def results(new, forgetting, valid=1.0, **losses):
 
 
 def test_over_finetuning_turns_and_costs():
-    study = Study({"base": {}, "long": tuned(limit=100)})
-    found = {"base": {}, "long": results(2.0, 1.0)}
+    # Judged is the arm that goes over its tokens most often.
+    limits = {"short": (100, 50), "long": (100, 100), "wide": (1000, 300)}
+    arms = {name: tuned(limit=limit, steps=steps) for name, (limit, steps) in limits.items()}
+    study = Study({"base": {}} | arms)
+    found = {"base": {}} | {name: results(2.0, -1.0) for name in arms}
 
     def judged(new, old, forgetting=1.0):
         rows = [

@@ -147,32 +147,33 @@ def judge_finetuning(study, of, compare, rows, found) -> list[dict]:
     ]
     zero = np.zeros(len(study.seeds))
     made += judge_distance(study, found, plain)
-    for arm in tuned:
-        if arms[arm]["limit"] and arms[arm]["train"] == "all":
-            curve = [row for row in rows if row["arm"] == arm and "valid_old" in row]
-            new = along(curve, study.seeds, "valid_new")
-            old = along(curve, study.seeds, "valid_old")
-            places = sorted({row["step"] for row in curve})
-            turn = places[int(new.mean(0).argmin())]
-            text = f"Over-finetuning on {arms[arm]['limit']} tokens ({arm}) costs elsewhere"
-            parts = [
-                compare("D5a", "old domains: loss after - before", of(arm, "forgetting"), zero),
-                compare(
-                    "D5b",
-                    "new domain's valid loss turns (lowest mean at step "
-                    f"{turn} of {places[-1]}): end - that step",
-                    new[:, -1],
-                    new[:, places.index(turn)],
-                ),
-                compare(
-                    "D5c",
-                    "old domains' valid loss still rises behind the turn: end - that step",
-                    old[:, -1],
-                    old[:, places.index(turn)],
-                ),
-            ]
-            made.append(claims.both("D5", text, parts))
-            break
+    limited = [arm for arm in tuned if arms[arm]["limit"] and arms[arm]["train"] == "all"]
+    if limited:
+        # The one that went over its tokens most often.
+        arm = max(limited, key=lambda arm: arms[arm]["steps"] / arms[arm]["limit"])
+        curve = [row for row in rows if row["arm"] == arm and "valid_old" in row]
+        new = along(curve, study.seeds, "valid_new")
+        old = along(curve, study.seeds, "valid_old")
+        places = sorted({row["step"] for row in curve})
+        turn = places[int(new.mean(0).argmin())]
+        text = f"Over-finetuning on {arms[arm]['limit']} tokens ({arm}) costs elsewhere"
+        parts = [
+            compare("D5a", "old domains: loss after - before", of(arm, "forgetting"), zero),
+            compare(
+                "D5b",
+                "new domain's valid loss turns (lowest mean at step "
+                f"{turn} of {places[-1]}): end - that step",
+                new[:, -1],
+                new[:, places.index(turn)],
+            ),
+            compare(
+                "D5c",
+                "old domains' valid loss still rises behind the turn: end - that step",
+                old[:, -1],
+                old[:, places.index(turn)],
+            ),
+        ]
+        made.append(claims.both("D5", text, parts))
     made += judge_lora(study, of, compare, tuned)
     made += judge_replay(study, of, compare, tuned, plain)
     methods = rivals(study, found)
