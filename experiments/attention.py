@@ -322,25 +322,17 @@ def task_options(name: str) -> dict:
 
 
 def task_variant(name: str, length: int) -> attention.Variant:
-    """A variant scaled to a task's length: what it sees, or remembers, stays well below it.
-
-    Causal where the variant can be: looking up is learnt far sooner so.
-    """
-    head_dim = _WIDTH.value // _TASK_HEADS.value
-    return attention.build(
+    """A variant scaled to a task's length, at most as large as the flags say."""
+    return recall.scaled(
         name,
         length,
-        head_dim,
-        causal=name not in attention.NOT_CAUSAL,
-        window=min(_WINDOW.value, 16),
-        keep=min(_KEEP.value, length // 2),
-        stride=8,
-        summary=2,
-        rank=min(_RANK.value, length // 4),
-        features=min(_FEATURES.value, 64),
-        chunk=min(_BUCKET.value, 8),
+        _WIDTH.value // _TASK_HEADS.value,
+        window=_WINDOW.value,
+        keep=_KEEP.value,
+        rank=_RANK.value,
+        features=_FEATURES.value,
+        chunk=_BUCKET.value,
         rounds=_HASHES.value,
-        **({"block": 8, "random_blocks": 1} if name == "bigbird" else {}),
     )
 
 

@@ -6,11 +6,24 @@ import numpy as np
 import pytest
 
 from genjax import attention, recall, steps
+from genjax.attention import blocks
 from genjax.attention.variant import Cost, Variant
 from genjax.data import lookups
 from genjax.errors import UsageError
 from genjax.metrics import probes
 from genjax.models import transformer
+
+
+@pytest.mark.parametrize("length", (32, 64, 128))
+def test_for_a_task_a_variant_sees_or_remembers_a_part(length):
+    large = {"window": 512, "keep": 512, "rank": 256, "features": 256, "chunk": 64, "rounds": 4}
+    for name in attention.VARIANTS:
+        variant = recall.scaled(name, length, 32, **large)
+        if variant.pattern is not None and name not in ("full", "flash"):
+            pairs = length**2 if name in attention.NOT_CAUSAL else length * (length + 1) / 2
+            assert blocks.dense_mask(variant.pattern).sum() < 0.8 * pairs, name
+    rows = recall.scaled("linformer", length, 32, **large).init(jax.random.key(0))
+    assert all(leaf.shape[-2] <= length // 4 for leaf in jax.tree.leaves(rows))
 
 
 def test_recall_asks_for_what_was_shown():
