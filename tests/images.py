@@ -1,22 +1,16 @@
 """What the tests of image sets share."""
 
-from pathlib import Path
-
 import pytest
+import texts
 
 from genjax import data
-from genjax.errors import UsageError
 
-ROOT = Path(__file__).parents[1]
-REAL = ROOT.parent / "shared" / "datasets"
+REAL = texts.ROOT.parent / "shared" / "datasets"
 
 
 def fails(pattern, spec, **options):
     """The one line that `load` gives for bad input."""
-    with pytest.raises(UsageError, match=pattern) as caught:
-        data.load(spec, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return texts.fails(pattern, data.load, spec, **options)
 
 
 def rows(*examples):

@@ -5,7 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from images import ROOT, fails, real, rows
+from images import fails, real, rows
+from texts import ROOT
 
 from genjax import data
 from genjax.data import idx

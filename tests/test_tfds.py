@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import requests
 import tensorflow_datasets as tfds
-from images import ROOT, fails, real, rows
+from images import fails, real, rows
 from PIL import Image
+from texts import ROOT
 
 from genjax import data
 from genjax.data import idx
