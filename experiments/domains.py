@@ -27,7 +27,7 @@ from genjax import (
     runs,
 )
 from genjax.claims.domains import FEWEST, judge, rivals, with_overlap
-from genjax.data import chains, domains, hmm, text
+from genjax.data import chains, domains, hmm, leaks, text
 from genjax.errors import UsageError
 from genjax.metrics import transfer
 from genjax.models import recurrent
@@ -243,7 +243,7 @@ def read_source(arms: dict) -> domains.Source:
     seen = [name for name in corpus if name not in _HELD_OUT.value]
     if not seen:
         raise UsageError(f"--held_out={','.join(_HELD_OUT.value)}: no domain is left to train on")
-    text.refuse_leaks(corpus, seen, list(_HELD_OUT.value), _LEAK_WINDOW.value)
+    leaks.refuse(corpus, seen, list(_HELD_OUT.value), _LEAK_WINDOW.value)
     tokens = text.byte_tokens()
     if _BPE.value:
         if any(recipe["domains"] == "all" for recipe in arms.values()):

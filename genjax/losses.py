@@ -86,7 +86,7 @@ def gaussian_product(mean_a, log_std_a, mean_b, log_std_b) -> tuple[Array, Array
     return weight * mean_a + (1 - weight) * mean_b, -0.5 * log_precision
 
 
-def iwae_bound(log_weights: Float[Array, "k *batch"]) -> Float[Array, "*batch"]:
+def iwae_bound(log_weights: Float[Array, " k *batch"]) -> Float[Array, "*batch"]:
     """log mean_k w, the k-sample bound on log p(x) in nats (Burda et al. 2016, eq. 8)."""
     return jax.nn.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from texts import ROOT, SAMPLE, array, fails
 
-from genjax.data import text
+from genjax.data import leaks, text
 
 
 def domain(train, valid=b"v", test=b"t"):
@@ -14,10 +14,16 @@ def domain(train, valid=b"v", test=b"t"):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Borders of chunks everywhere."""
-    monkeypatch.setattr(text, "_CHUNK", 7)
+    monkeypatch.setattr(leaks, "_CHUNK", 7)
 
 
-def brute_leak(held_out, training, window):
+def share(held_out, training, window):
+    """Of the windows of one text that occur in another."""
+    found = leaks.find({"held": held_out}, {"other": training}, window)
+    return np.mean(found["held"]["other"])
+
+
+def brute_share(held_out, training, window):
     starts = range(0, len(held_out) - window + 1, window)
     found = [held_out[i : i + window].tobytes() in training.tobytes() for i in starts]
     return np.mean(found)
@@ -25,45 +31,40 @@ def brute_leak(held_out, training, window):
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 def test_leak_of_random_text_is_that_of_a_search(monkeypatch, chunk):
-    monkeypatch.setattr(text, "_CHUNK", chunk)
+    monkeypatch.setattr(leaks, "_CHUNK", chunk)
     rng = np.random.default_rng(0)
     shares = []
     for window, letters in ((1, 40), (3, 4), (5, 2), (8, 2), (50, 1)):
         held_out = rng.integers(0, letters, 203).astype(np.uint8)
         training = rng.integers(0, letters, 101).astype(np.uint8)
-        shares.append(text.leak(held_out, training, window))
-        assert shares[-1] == brute_leak(held_out, training, window)
+        shares.append(share(held_out, training, window))
+        assert shares[-1] == brute_share(held_out, training, window)
     assert sum(0 < share < 1 for share in shares) >= 3, "the comparison says little"
 
 
 @pytest.mark.parametrize("chunk", [7, 64, 1 << 20])
 def test_leak_of_planted_text(monkeypatch, chunk):
-    monkeypatch.setattr(text, "_CHUNK", chunk)
+    monkeypatch.setattr(leaks, "_CHUNK", chunk)
     rng = np.random.default_rng(1)
     held_out, training = (rng.integers(0, 256, n, np.uint8) for n in (330, 1001))
     for place, window in ((0, 0), (333, 3), (1001 - 32, 9)):
         training[place : place + 32] = held_out[32 * window : 32 * (window + 1)]
     training[500:531] = held_out[160:191]  # a byte short of a window
     training[600:632] = held_out[200:232]  # a window that is not one of those looked for
-    assert text.leak(held_out, training, 32) == 0.3 == brute_leak(held_out, training, 32)
-    assert text.leak(held_out, held_out, 32) == 1
-    assert text.leak(array("a"), array("b"), 1) == 0
-    assert text.leak(held_out, training[:31], 32) == 0
+    assert share(held_out, training, 32) == 0.3 == brute_share(held_out, training, 32)
+    assert share(held_out, held_out, 32) == 1
+    assert share(array("a"), array("b"), 1) == 0
+    assert share(held_out, training[:31], 32) == 0
 
 
 def test_hashes_are_the_documented_polynomial(small_chunks):
     x = array(SAMPLE)[:40]
-    hashes = {start: part for start, part in text._hashes(x, 5)}
+    hashes = {start: part for start, part in leaks._hashes(x, 5)}
     assert list(hashes) == [0, 7, 14, 21, 28, 35]
     expected = [
-        sum(int(x[i + j]) * text._BASE**j for j in range(5)) % 2**64 for i in range(len(x) - 4)
+        sum(int(x[i + j]) * leaks._BASE**j for j in range(5)) % 2**64 for i in range(len(x) - 4)
     ]
     assert np.concatenate([*hashes.values()]).tolist() == expected
-
-
-def test_leak_of_less_than_a_window():
-    line = fails("^--corpus: the held-out text ", text.leak, array("abc"), array("abcd"), 4)
-    assert line.endswith("has 3 bytes, too few for a window of 4")
 
 
 def leaky(share):
@@ -79,37 +80,37 @@ def leaky(share):
 
 
 def test_leaks_are_refused():
-    most = round(100 * text.LEAK_SHARE)
-    text.refuse_leaks(leaky(most), ["a", "b"], ["held"], 8)
+    most = round(100 * leaks.MOST)
+    leaks.refuse(leaky(most), ["a", "b"], ["held"], 8)
     domains = leaky(most + 2)
-    line = fails("^--corpus: ", text.refuse_leaks, domains, ["a", "b"], ["held"], 8)
+    line = fails("^--corpus: ", leaks.refuse, domains, ["a", "b"], ["held"], 8)
     assert f" {most + 2}.0% of the 8-byte windows of the test text of held occur" in line
     assert f"most in that of b ({most + 2}.0%); at most {most}.0% may" in line
-    text.refuse_leaks(domains, ["a"], ["held"], 8)  # b is not trained on
-    text.refuse_leaks(domains, ["a", "b"], [], 8)  # held is not tested
-    line = fails("^--corpus", text.refuse_leaks, domains, ["b", "held"], [], 8)
+    leaks.refuse(domains, ["a"], ["held"], 8)  # b is not trained on
+    leaks.refuse(domains, ["a", "b"], [], 8)  # held is not tested
+    line = fails("^--corpus", leaks.refuse, domains, ["b", "held"], [], 8)
     assert "test text of held occur" in line
 
 
 def test_leaks_into_several_training_texts_add_up():
-    most = round(100 * text.LEAK_SHARE)
+    most = round(100 * leaks.MOST)
     domains = leaky(most)
     domains["a"].train[:8] = domains["held"].test[-8:]
-    line = fails("^--corpus: ", text.refuse_leaks, domains, ["a", "b"], ["held"], 8)
+    line = fails("^--corpus: ", leaks.refuse, domains, ["a", "b"], ["held"], 8)
     assert f" {most + 1}.0% of the 8-byte" in line and f"most in that of b ({most}.0%)" in line
 
 
 def test_leaks_within_a_training_domain_are_refused():
     domains = leaky(0)
     domains["a"].train[:400] = domains["a"].test[:400]
-    line = fails("^--corpus", text.refuse_leaks, domains, ["b", "a"], ["held"], 8)
+    line = fails("^--corpus", leaks.refuse, domains, ["b", "a"], ["held"], 8)
     assert "50.0% of the 8-byte windows of the test text of a occur" in line
     assert "most in that of a (50.0%)" in line
 
 
 def test_leaks_of_less_than_a_window():
     domains = leaky(0) | {"tiny": domain("abc", test="abc")}
-    line = fails("^--corpus: ", text.refuse_leaks, domains, ["a"], ["tiny"], 8)
+    line = fails("^--corpus: ", leaks.refuse, domains, ["a"], ["tiny"], 8)
     assert line.endswith("the test text of tiny has 3 bytes, too few for a window of 8")
 
 
@@ -118,7 +119,7 @@ def test_real_corpora_have_no_leaks():
     if not folder.is_dir():
         pytest.skip("../shared/corpora not present")
     domains = text.read(str(folder))
-    text.refuse_leaks(domains, list(domains), [], 256)
+    leaks.refuse(domains, list(domains), [], 256)
 
 
 @pytest.mark.parametrize("n", [1, 5, 9])
@@ -131,12 +132,12 @@ def test_overlap_is_that_of_sets(small_chunks, n):
         return {part[i : i + n].tobytes() for i in range(len(part) - n + 1)}
 
     expected = len(grams(test) & set().union(*map(grams, training))) / len(grams(test))
-    assert text.overlap(test, training, n) == expected
+    assert leaks.overlap(test, training, n) == expected
     assert 0 < expected < 1 or n == 1
-    assert text.overlap(test, [], n) == 0
+    assert leaks.overlap(test, [], n) == 0
 
 
 def test_overlap_default_and_error():
-    assert text.overlap(array("abcdefg"), [array("xbcdefx")]) == pytest.approx(1 / 3)
-    line = fails("^--corpus: the test text ", text.overlap, array("abcd"), [array("abcd")])
+    assert leaks.overlap(array("abcdefg"), [array("xbcdefx")]) == pytest.approx(1 / 3)
+    line = fails("^--corpus: the test text ", leaks.overlap, array("abcd"), [array("abcd")])
     assert line.endswith("has 4 bytes, too few for a window of 5")

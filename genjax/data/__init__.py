@@ -104,7 +104,7 @@ def batch_index(
 
 
 @functools.lru_cache(maxsize=32)
-def _epoch_order(seed: int, epoch: int, size: int) -> Int32[np.ndarray, "{size}"]:
+def _epoch_order(seed: int, epoch: int, size: int) -> Int32[np.ndarray, " {size}"]:
     order = np.random.default_rng([seed, epoch]).permutation(np.arange(size, dtype=np.int32))
     order.flags.writeable = False
     return order

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genjax.data import chains, hmm, text
+from genjax.data import chains, hmm, leaks, text
 from genjax.errors import UsageError
 
 
@@ -167,7 +167,7 @@ def from_text(
 
     @functools.cache
     def overlap(name, others):
-        return text.overlap(corpus[name].test, [corpus[other].train for other in others])
+        return leaks.overlap(corpus[name].test, [corpus[other].train for other in others])
 
     def measured(name, split):
         encoded, units = of(name, split)

@@ -1,4 +1,4 @@
-"""Domains of text: read, checked for leaks, tokenized and cut into windows."""
+"""Domains of text: read, tokenized and cut into windows."""
 
 import codecs
 import importlib.util
@@ -12,17 +12,9 @@ import numpy as np
 from genjax.data import tfds as images
 from genjax.errors import UsageError
 
-# Not zero, as test windows of clean domains occur in training text too: boilerplate, such as an
-# option that many manual pages describe alike. Of eight domains of 3 MB, no document in two splits,
-# 1.7 % of the 256-byte test windows did in German manuals (2.4 % at 128 bytes), 0.2 % in Python
-# source, none in the other six; and none occurred in the training text of another domain.
-LEAK_SHARE = 0.03
-
 _SPLITS = ("train", "valid", "test")
 _BYTES = 256
 _CHUNK = 1 << 20
-# Any odd number with well mixed bits: its powers have an inverse modulo 2^64.
-_BASE = 0x9E3779B97F4A7C15
 # Between these two no token of byte-level BPE continues: it holds blanks at its start alone.
 _CUT = re.compile(rb"[!-~](?=[ \n])")
 
@@ -175,112 +167,6 @@ def _documents(flag: str, builder, split: str, feature: str) -> list[bytes]:
             "only TensorFlow reads; give another --tfds_dir"
         ) from error
     return [record[feature].strip(b"\n") for record in source]
-
-
-# Leaks
-
-
-def leak(held_out: np.ndarray, training: np.ndarray, window: int) -> float:
-    """Share of the windows of `held_out`, one every `window` bytes, that are in `training` too.
-
-    They may lie anywhere in `training`; a rest of `held_out` shorter than a window is left out.
-    Windows of equal hash count as equal (see `_hashes`).
-
-    Raises:
-      UsageError: `held_out` is shorter than one window.
-    """
-    hashes = _every_hash("the held-out text", held_out, window, window)
-    wanted = np.unique(hashes)
-    return float(np.mean(_occur(wanted, training, window)[np.searchsorted(wanted, hashes)]))
-
-
-def refuse_leaks(
-    domains: dict[str, Domain], training: list[str], held_out: list[str], window: int
-) -> None:
-    """Nothing, where test texts are not in training text: `leak` is at most LEAK_SHARE.
-
-    It is looked for in all training text at once, for the test text of every domain named.
-
-    Raises:
-      UsageError: a share is larger, or a test text is shorter than one window.
-    """
-    tests = {
-        name: _every_hash(f"the test text of {name}", domains[name].test, window, window)
-        for name in [*held_out, *training]
-    }
-    wanted = np.unique(np.concatenate([*tests.values()]))
-    # Every training text is read once, whatever the number of test texts.
-    found = {name: _occur(wanted, domains[name].train, window) for name in training}
-    for name, hashes in tests.items():
-        place = np.searchsorted(wanted, hashes)
-        hits = {other: found[other][place] for other in training}
-        share = np.mean(np.any([*hits.values()], 0)) if hits else 0
-        if share > LEAK_SHARE:
-            other = max(hits, key=lambda other: np.mean(hits[other]))
-            raise UsageError(
-                f"--corpus: {share:.1%} of the {window}-byte windows of the test text of {name} "
-                f"occur in training text, most in that of {other} ({np.mean(hits[other]):.1%}); "
-                f"at most {LEAK_SHARE:.1%} may"
-            )
-
-
-def overlap(test: np.ndarray, training: list[np.ndarray], n: int = 5) -> float:
-    """Share of the distinct byte n-grams of `test` that occur in a training text.
-
-    The lexical overlap of M2D2 (Reid et al. 2022), of bytes instead of words.
-
-    Raises:
-      UsageError: `test` is shorter than one n-gram.
-    """
-    grams = np.unique(_every_hash("the test text", test, n, 1))
-    return float(np.mean(np.any([_occur(grams, text, n) for text in training], 0)))
-
-
-def _hashes(text: np.ndarray, window: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Chunks of the hashes of all windows, uint64 [n], each after the place of its first.
-
-    That of x_0 ... x_(w-1) is sum_j x_j p^j modulo 2^64 (Karp and Rabin 1987): prefix sums of the
-    chunk's x_j p^j give it times p^i for the window at i. Windows that differ have equal
-    hashes by chance alone, about 2^-64, save in texts made for it (Thue-Morse, from 2^10 bytes on).
-    """
-    if len(text) < window:
-        return
-    size = min(len(text), _CHUNK + window)
-    powers, inverse = np.full((2, size), [[_BASE], [pow(_BASE, -1, 2**64)]], np.uint64)
-    for row in (powers, inverse):
-        row[0] = 1
-        np.cumprod(row, out=row)
-    for start in range(0, len(text) - window + 1, _CHUNK):
-        part = text[start : start + _CHUNK + window - 1]
-        sums = np.zeros(len(part) + 1, np.uint64)
-        np.cumsum(part * powers[: len(part)], out=sums[1:])
-        hashes = sums[window:] - sums[:-window]
-        yield start, hashes * inverse[: len(hashes)]
-
-
-def _every_hash(name: str, text: np.ndarray, window: int, step: int) -> np.ndarray:
-    """The hashes of the windows at 0, step, 2 step, ...: uint64 [n], at least one."""
-    if len(text) < window:
-        raise UsageError(
-            f"--corpus: {name} has {len(text)} bytes, too few for a window of {window}"
-        )
-    return np.concatenate(
-        [hashes[-start % step :: step] for start, hashes in _hashes(text, window)]
-    )
-
-
-def _occur(wanted: np.ndarray, text: np.ndarray, window: int) -> np.ndarray:
-    """Which of the sorted hashes some window of the text has: bool [len(wanted)]."""
-    found = np.zeros(len(wanted), bool)
-    # Most windows of the text end here, at a table that fits the cache, before any search.
-    high = np.uint64(48)
-    sieve = np.zeros(1 << 16, bool)
-    sieve[wanted >> high] = True
-    for _, hashes in _hashes(text, window):
-        hashes = hashes[sieve[hashes >> high]]
-        place = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
-        found[place[wanted[place] == hashes]] = True
-    return found
 
 
 # Tokens

@@ -119,7 +119,7 @@ def class_balance(probabilities: Float[np.ndarray, "n c"]) -> dict[str, float]:
 
 
 def reconstruction_errors(
-    images: Float[np.ndarray, "n *pixels"], rebuilt: Float[np.ndarray, "n *pixels"]
+    images: Float[np.ndarray, " n *pixels"], rebuilt: Float[np.ndarray, " n *pixels"]
 ) -> dict[str, float]:
     """Errors of reconstructions of images in [0, 1].
 
