@@ -136,5 +136,9 @@ def test_script_needs_no_jax_and_refuses_in_one_line(folder):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("report.html")
-    bad = subprocess.run([sys.executable, str(script), "x"], capture_output=True, text=True)
-    assert bad.returncode == 2 and len(bad.stderr.strip().splitlines()) == 1
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"metrics": {"ae/mse": {}}}))
+    for place, why in (("x", "summary.json is missing"), (folder, "another version of genjax")):
+        bad = subprocess.run([sys.executable, script, place], capture_output=True, text=True)
+        assert bad.returncode == 2 and why in bad.stderr
+        assert len(bad.stderr.strip().splitlines()) == 1
