@@ -433,6 +433,20 @@ def test_convolutional_nets_have_the_shapes_of_their_images(arch, side):
     assert ratio.shape == (5,)
 
 
+@pytest.mark.parametrize(("arch", "sides"), [("dcgan", [2, 4, 7, 14]), ("metz", [4, 7, 14, 28])])
+def test_sides_are_halves_of_the_next_rounded_up(arch, sides):
+    net = gan.ConvGenerator(arch, (28, 28, 3), 0.02, jnp.float32)
+
+    def layers(key):
+        return net.init_with_output(
+            key, jnp.zeros((1, 2, 16)), parallel.identity, capture_intermediates=True, mutable=True
+        )[1]["intermediates"]
+
+    found = jax.eval_shape(layers, jax.random.key(0))
+    norms = [found[f"BatchNorm_{i}"]["__call__"][0].shape for i in range(4)]
+    assert [shape[2:4] for shape in norms] == [(side, side) for side in sides]
+
+
 def test_stacks_are_the_images_of_their_triple():
     images = RNG.random((10, 4, 4, 1)).astype(np.float32)
     arrays = {"triple": stacked.triples(10, 7, 2, np.random.default_rng(0)), "image": images}

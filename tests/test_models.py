@@ -155,6 +155,29 @@ def test_spectral_norm_of_the_decoder_is_one():
     assert not np.allclose(model.decode(params, z), plain.decode(params, z))
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_upsampling_is_a_transposed_convolution(size):
+    rng = np.random.default_rng(0)
+    h, kernel, slope = (
+        rng.normal(size=shape).astype(np.float32)
+        for shape in ((2, 3, 5, 4), (size, size, 4, 6), (2, 6, 10, 6))
+    )
+    for ours, theirs in zip(
+        *(jax.tree.leaves(jax.jit(value_and_slopes, static_argnums=0)(f, h, kernel, slope))
+          for f in (layers.upsample, transposed)), strict=True,
+    ):  # fmt: skip
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def transposed(h, kernel):
+    return jax.lax.conv_transpose(h, kernel, (2, 2), "SAME")
+
+
+def value_and_slopes(f, h, kernel, slope):
+    out, back = jax.vjp(f, h, kernel)
+    return out, back(slope)
+
+
 def test_flax_is_imported_in_models_alone():
     for path in [*(ROOT / "genjax").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]:
         if path.parent.name != "models":

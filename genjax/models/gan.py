@@ -257,7 +257,7 @@ class ConvGenerator(nn.Module):
     """A dense layer and strided transposed convolutions, batch norm and relu after each, tanh.
 
     `dcgan`: 5x5, 512 channels halved at each of up to four layers; `metz`: 3x3, 64-32-16-8 and a
-    last convolution (PacGAN's two Stacked-MNIST nets). Sides that 2^n does not divide are cut.
+    last convolution (PacGAN's two Stacked-MNIST nets). A side is the next one's half, rounded up.
     """
 
     arch: str
@@ -272,13 +272,16 @@ class ConvGenerator(nn.Module):
         init = {"kernel_init": _kernel_init(self.init_std), "dtype": self.dtype}
         h = nn.Dense(first * first * width, use_bias=False, **init)(z)
         h = nn.relu(BatchNorm()(h.reshape(groups, batch, first, first, width), total))
-        for count in channels:
+        halvings = len(channels) + (self.arch == "dcgan")
+        for i, count in enumerate(channels, 1):
             h = h.reshape(-1, *h.shape[2:])
-            h = nn.ConvTranspose(count, (size, size), (2, 2), use_bias=False, **init)(h)
+            h = layers.Upsample(count, size, use_bias=False, **init)(h)
+            rows, columns = (-(-side // 2 ** (halvings - i)) for side in self.shape[:2])
+            h = h[:, :rows, :columns]
             h = nn.relu(BatchNorm()(h.reshape(groups, batch, *h.shape[1:]), total))
         h = h.reshape(-1, *h.shape[2:])
         if self.arch == "dcgan":
-            h = nn.ConvTranspose(self.shape[-1], (size, size), (2, 2), **init)(h)
+            h = layers.Upsample(self.shape[-1], size, **init)(h)
         else:
             h = nn.Conv(self.shape[-1], (size, size), **init)(h)
         rows, columns, _ = self.shape
