@@ -6,7 +6,6 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax.linen.dtypes import promote_dtype
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "elu": nn.elu}
@@ -77,12 +76,19 @@ def upsample(h: jax.Array, kernel: jax.Array) -> jax.Array:
     size, features = kernel.shape[0], kernel.shape[-1]
     before = -(-size // 2)
     reach = before // 2, (size - before) // 2
-    # Pixel 2 i + p of a row takes the kernel's entry 2 d - p + before from pixel i + d of h.
-    taps = 2 * np.arange(-reach[0], reach[1] + 1)[:, None] - np.arange(2) + before
-    taps = np.where((taps >= 0) & (taps < size), taps, size)
-    padded = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
-    parts = padded[taps][:, :, taps].transpose(0, 2, 4, 1, 3, 5)
-    parts = parts.reshape(len(taps), len(taps), -1, 4 * features)
+    count, odd = sum(reach) + 1, before % 2
+    padded = jnp.pad(kernel, (*[(1, 2 * count - 1 + odd - size)] * 2, (0, 0), (0, 0)))
+
+    def cut(kernel, axis):
+        """Pixel 2 i + p takes the kernel's entry 2 d - p + before from pixel i + d of h: [d, p]."""
+        starts = (1 + odd, odd)
+        every = [
+            jax.lax.slice_in_dim(kernel, start, start + 2 * count - 1, 2, axis) for start in starts
+        ]
+        return jnp.stack(every, axis + 1)
+
+    parts = cut(cut(padded, 1), 0).transpose(0, 2, 4, 1, 3, 5)
+    parts = parts.reshape(count, count, -1, 4 * features)
     dimensions = ("NHWC", "HWIO", "NHWC")
     h = jax.lax.conv_general_dilated(h, parts, (1, 1), (reach, reach), dimension_numbers=dimensions)
     batch, height, width, _ = h.shape
