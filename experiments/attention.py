@@ -178,6 +178,10 @@ def check_flags() -> tuple[list[int], list[int]]:
     for name in _VARIANTS.value:
         for length in lengths:
             build(name, length)
+        try:
+            build(name, _PROBE.value)
+        except UsageError as error:
+            raise UsageError(f"--probe_length={_PROBE.value}: {error}") from error
     check_tasks()
     return lengths, widths
 
@@ -191,7 +195,10 @@ def check_tasks():
             options = {key: value for key, value in task_options(name).items() if key != "name"}
             lookups.TASKS[name](1, length, np.random.default_rng(0), **options)
             for variant in _VARIANTS.value:
-                task_variant(variant, length)
+                try:
+                    task_variant(variant, length)
+                except UsageError as error:
+                    raise UsageError(f"--task_lengths={length}: scaled to it, {error}") from error
     if _WIDTH.value % (2 * _TASK_HEADS.value):
         raise UsageError(
             f"--task_heads={_TASK_HEADS.value}: no even parts of a width of {_WIDTH.value}"

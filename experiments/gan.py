@@ -59,7 +59,11 @@ _INIT_SEED = flags.DEFINE_integer(
     "init_seed", None, "The same initial weights for all replicas.", lower_bound=0
 )
 _NOISE_SEED = flags.DEFINE_integer(
-    "noise_seed", None, "The same latents for all replicas.", lower_bound=0
+    "noise_seed",
+    None,
+    "The same noise for all replicas: a latent follows from it, the step and the example, whose "
+    "order is each replica's own.",
+    lower_bound=0,
 )
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "stacked: fixes train and test.", lower_bound=0)
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps prepared data sets.")
@@ -154,7 +158,7 @@ def main():
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
     check_sizes(arms)
     mixture = None if images else read_mixture()
-    coverage.check_count(_EVAL_SAMPLES.value, 0 if images else len(mixture.means))
+    coverage.check_count(_EVAL_SAMPLES.value, FLAGS.points, 0 if images else len(mixture.means))
     splits = read_images() if images else None
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, splits))
     if report.finished(run, runs.say):
@@ -203,6 +207,7 @@ def main():
         "flags": runs.flag_values(),
         "seeds": seeds,
         "arms": list(arms),
+        "recipes": arms,
         "modes": task.modes,
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
         "metrics": {path: summarize(path, values) for path, values in found.items()}
@@ -223,7 +228,7 @@ def main():
 
 def parse_arms(images: bool) -> dict[str, dict]:
     """{name: recipe}: the common flags, and what each --arm changes."""
-    found = recipes.parse(_ARM.value or ["gan"], RECIPE, reserved=("truth",))
+    found = recipes.parse(_ARM.value or ["gan"], RECIPE)
     for text, recipe in zip(_ARM.value or ["the flags"], found.values(), strict=True):
         check_recipe(f"--arm={text}" if _ARM.value else text, recipe, images)
     return found
@@ -379,8 +384,7 @@ def train(run, arm, recipe, networks, task, seeds):
             del key
             return inner(state, batch, jax.random.key(_NOISE_SEED.value), **reductions)
 
-    evaluate_every = max(1, FLAGS.steps // _EVALUATIONS.value)
-    log_every = math.gcd(evaluate_every, FLAGS.log_every) if FLAGS.log_every else evaluate_every
+    log_every, evaluate_every = runs.looks(FLAGS.steps, _EVALUATIONS.value, FLAGS.log_every)
     log_every, save_every = runs.intervals(FLAGS.steps, log_every, FLAGS.checkpoint_every)
     watch = Watch(run, arm, how_to, networks, task, seeds, evaluate_every)
     rows = FLAGS.batch_size * recipe["n_critic"]

@@ -19,8 +19,9 @@ from genjax.steps import State, example_noise
 
 # One stream of random numbers a purpose.
 LATENT, COMPONENT, BLEND, CHOICE = range(10, 14)
-# Losses whose derivative by the generated logit is nowhere 0.
-NEVER_FLAT = ("ns", "minimax", "rpgan")
+# Losses whose derivative by the generated logit is above 0 everywhere, and what stands for it where
+# it is less: nothing to the discriminator, and still a number to divide by.
+NEVER_FLAT, TINY = ("ns", "minimax", "rpgan"), 1e-20
 
 
 class Recipe(NamedTuple):
@@ -269,11 +270,13 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
             )
             real, generated = outputs[..., 0]
             values, by_logits = jax.vjp(of_discriminator, real, generated)
-            down = by_logits(jnp.ones_like(values))
+            down, below = by_logits(jnp.ones_like(values))
+            # A sample that is rejected for certain has a derivative that float32 takes for 0.
+            below = jnp.maximum(below, TINY)
             g_values, by_logit = jax.vjp(lambda logit: of_generator(real, logit), generated)
             (up,) = by_logit(jnp.ones_like(values))
-            d_grads, slopes = pull(jnp.stack(down)[..., None])
-            ratio = (up / down[1]).reshape(-1, *[1] * (fake.ndim - 1))
+            d_grads, slopes = pull(jnp.stack([down, below])[..., None])
+            ratio = (up / below).reshape(-1, *[1] * (fake.ndim - 1))
             (g_grads,) = pull_maker(slopes * ratio)
             metrics = {
                 "loss": values,

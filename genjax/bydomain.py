@@ -124,9 +124,9 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
     """What one domain costs.
 
     loss [seeds]: bits a unit.
-    documents [seeds, docs]: bits of each document; sizes [docs]: scored tokens in it.
-    position [seeds, t]: bits at each place of the window, over the windows that score it (nan below
-        CASES of them).
+    documents [seeds, docs]: bits of each document; sizes [docs]: units in it.
+    position [seeds, t]: bits a unit at each place of the window, over the windows that score it
+        (nan below CASES of them).
     ece [seeds]: expected calibration error of the likeliest token.
     """
     bits, top, hit = measure(params, measured.windows)
@@ -136,7 +136,7 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
     for seed, row in enumerate(counted.sum(-1)):
         np.add.at(documents[seed], which, row)
     times = measured.scored.sum(0)
-    position = counted.sum(1) / np.where(times >= CASES, times, np.nan)
+    position = counted.sum(1) / np.where(times >= CASES, times, np.nan) * measured.tokens_per_unit
     ece = [
         transfer.calibration_error(t[measured.scored].astype(float), h[measured.scored])
         if np.isfinite(t).all()
@@ -146,7 +146,7 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
     return {
         "loss": counted.sum((1, 2)) / measured.units,
         "documents": documents,
-        "sizes": np.bincount(which, measured.scored.sum(1)),
+        "sizes": np.bincount(which, measured.scored.sum(1)) / measured.tokens_per_unit,
         "position": position,
         "ece": np.array(ece),
     }

@@ -30,11 +30,12 @@ def measure(study: Study, run, arm, params):
         if group in ("seen", "unseen"):
             row[f"worst_{group}"] = loss.max(0)
             row[f"ece_{group}"] = np.mean([by_name[name]["ece"] for name in names], 0)
-            # Mean, low and high over documents, the seeds' mean of each.
+            # Mean, low and high over documents, the seeds' mean of each; a domain counts once.
             parts = [by_name[name]["documents"].mean(0) for name in names]
             sizes = [by_name[name]["sizes"] for name in names]
-            bits, sizes = np.concatenate(parts), np.concatenate(sizes)
-            row[f"bootstrap_{group}"] = transfer.bootstrap(bits / sizes, sizes)
+            bits = np.concatenate([part / size for part, size in zip(parts, sizes, strict=True)])
+            shares = np.concatenate([size / size.sum() for size in sizes])
+            row[f"bootstrap_{group}"] = transfer.bootstrap(bits, shares)
         if lines:
             for line in ("known", "family", "seen"):
                 row[f"{group}_{line}_line"] = np.full(
@@ -100,10 +101,12 @@ def _forgotten(study: Study, run, arm, params, by_name) -> dict:
             transfer.forgetting(a, b)[1] for a, b in zip(earlier.T, now.T, strict=True)
         ]
         meter = study.meter(arm, bydomain.drift_meter)
-        windows = np.concatenate(
-            [study.source.measured(n, "valid").windows[: study.settings.watched] for n in old]
-        )
-        found["drift"] = meter((study.base(run, arm), params), windows).mean((1, 2))
+        base, drift = study.base(run, arm), []
+        for name in old:
+            valid = study.source.measured(name, "valid")
+            bits = meter((base, params), valid.windows[: study.settings.watched])
+            drift.append(bits.mean((1, 2)) * valid.tokens_per_unit)
+        found["drift"] = np.mean(drift, 0)
     return found | _sequence(study, run, arm, by_name)
 
 

@@ -55,7 +55,7 @@ def mixture_task(mixture: gaussians.Mixture, points: int, members: int, seed: in
     data = gaussians.draw(mixture, points, rng)
     reference = gaussians.draw(mixture, PAIRS, rng)
     threshold = modes.duplicate_threshold(reference)
-    bins = modes.Bins(data[:50_000], min(100, 4 * len(mixture.means)))
+    bins = modes.Bins(data[:50_000], bin_count(len(mixture.means)))
 
     def slow(found, seed):
         some = found[:PAIRS]
@@ -238,8 +238,17 @@ def landscape(
     return {"landscape": np.mean(draws, 0).reshape(side, side), "landscape_axis": axis}
 
 
-def check_count(count: int, task_modes: int) -> None:
-    """Raises UsageError where there are too few samples for the measures."""
+def bin_count(task_modes: int) -> int:
+    """Bins of NDB over a mixture."""
+    return min(100, 4 * task_modes)
+
+
+def check_count(count: int, points: int, task_modes: int) -> None:
+    """Raises UsageError where there are too few samples, or points, for the measures."""
+    if points < bin_count(task_modes):
+        raise UsageError(
+            f"--points={points}: fewer than the {bin_count(task_modes)} bins that they make"
+        )
     needed = max(100, 2 * task_modes)
     if count < needed:
         raise UsageError(

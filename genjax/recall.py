@@ -74,7 +74,7 @@ def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, h
     arrays = make(TRAINED, length, np.random.default_rng(1000))
     fresh = make(MEASURED, length, np.random.default_rng(2000))
     rate = optax.warmup_cosine_decay_schedule(
-        0.0, settings["learning_rate"], settings["steps"] // 20 + 1, settings["steps"]
+        0.0, settings["learning_rate"], settings["steps"] // 20 + 1, max(2, settings["steps"])
     )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     state = runs.train(

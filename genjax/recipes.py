@@ -6,8 +6,11 @@ from absl import flags
 
 from genjax.errors import UsageError
 
+# Rows, and folders, of a run that no arm made.
+RESERVED = ("truth", "floor", "ceiling", "classifier")
 
-def parse(texts: list[str], recipe: tuple[str, ...], reserved: tuple[str, ...] = ()) -> dict:
+
+def parse(texts: list[str], recipe: tuple[str, ...]) -> dict:
     """{name: {flag: value}} of `--arm` texts, 'name' or 'name:flag=value,flag=value'.
 
     recipe: the flags an arm may change; the others it takes from the command line. Raises
@@ -17,9 +20,9 @@ def parse(texts: list[str], recipe: tuple[str, ...], reserved: tuple[str, ...] =
     arms = {}
     for text in texts:
         name, _, changes = text.partition(":")
-        if not name or not all(c.isalnum() or c in "_-+." for c in name):
+        if not name.strip(".") or not all(c.isalnum() or c in "_-+." for c in name):
             raise UsageError(f"--arm={text}: a name of letters, digits, '_', '-', '+' or '.'")
-        if name in arms or name in reserved:
+        if name in arms or name in RESERVED:
             raise UsageError(f"--arm={text}: the name {name} is taken")
         arms[name] = dict(common)
         for change in filter(None, changes.split(",")):

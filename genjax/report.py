@@ -256,11 +256,14 @@ def _facts(summary):
         for name in ("timing", "device", "versions", "commit", "classifier", "flags")
         if name in summary
     )
-    command = f"python experiments/{summary['experiment']}.py --flagfile=flags.txt"
+    command = (
+        f"python experiments/{summary['experiment']}.py --flagfile=<this folder>/flags.txt "
+        "--workdir=<new folder>"
+    )
     return (
         f"<h2>What is not claimed</h2><ul>{notes}</ul><h2>How it ran</h2>"
         f'<div class="scroll"><table class="claims">{facts}</table></div>'
-        f"<p>flags.txt beside this page repeats the run: <code>{html.escape(command)}</code></p>"
+        f"<p>To repeat it, from the repository's root: <code>{html.escape(command)}</code></p>"
     )
 
 

@@ -72,7 +72,10 @@ def define_flags(steps: int, batch_size: int) -> None:
         "Type of the networks' products; parameters, densities and sums stay float32.",
     )
     flags.DEFINE_integer(
-        "log_every", 0, "Steps a line of metrics.jsonl. 0: a fiftieth of --steps.", lower_bound=0
+        "log_every",
+        0,
+        "Steps a line of metrics.jsonl. 0: a fiftieth of --steps, or each evaluation.",
+        lower_bound=0,
     )
     flags.DEFINE_integer(
         "checkpoint_every",
@@ -81,6 +84,13 @@ def define_flags(steps: int, batch_size: int) -> None:
         lower_bound=0,
     )
     flags.DEFINE_bool("tensorboard", False, "Write TensorBoard files too (needs tensorboardX).")
+
+
+def looks(steps: int, evaluations: int, log_every: int) -> tuple[int, int]:
+    """(log_every, steps between evaluations), the second a multiple; log_every 0: the same."""
+    every = max(1, steps // evaluations)
+    log_every = log_every or every
+    return log_every, -(-every // log_every) * log_every
 
 
 def intervals(steps: int, log_every: int, checkpoint_every: int) -> tuple[int, int]:

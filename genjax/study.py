@@ -73,26 +73,30 @@ class Study:
                 f"({', '.join(before) or 'there is none'}) nor a folder <run>/models/<arm>"
             )
         self.check_weights(arm, before)
-        for key in ("replay", "ewc", "anchor"):
-            if recipe[key] and not parent:
+        scratch = {"replay": 0, "ewc": 0, "anchor": 0, "average": 1, "train": "all"}
+        for key, value in scratch.items():
+            if recipe[key] != value and not parent:
                 raise UsageError(f"{where}: --{key}={recipe[key]} needs --from=<arm>")
-        if recipe["train"] != "all" and not parent:
-            raise UsageError(f"{where}: --train={recipe['train']} needs --from=<arm>")
-        if recipe["replay"] and not self.old(arm):
-            raise UsageError(
-                f"{where}: --replay={recipe['replay']}: --from has no domains in this run besides "
-                "those that train now"
-            )
+        for key in ("replay", "ewc"):
+            if recipe[key] and not self.old(arm):
+                raise UsageError(
+                    f"{where}: --{key}={recipe[key]}: --from has no domains in this run besides "
+                    "those that train now"
+                )
         if parent in self.arms:
             base = self.arms[parent]
             changed = [key for key in NETWORK if base[key] != recipe[key]]
             if changed and recipe["model"] != "ngram":
                 raise UsageError(
                     f"{where}: --{changed[0]}={recipe[changed[0]]}, but --from={parent} has "
-                    f"{base[changed[0]]}; a base gives its own shape"
+                    f"{base[changed[0]]}; repeat the shape that it starts from"
                 )
         if "ngram" in (recipe["model"], self.arms.get(parent, {}).get("model")) and parent:
             raise UsageError(f"{where}: an n-gram is counted, not finetuned; drop --from")
+        if recipe["model"] == "ngram" and recipe["mixture"] != "uniform":
+            raise UsageError(
+                f"{where}: --mixture={recipe['mixture']}: an n-gram counts every domain alike"
+            )
         self.mixture(arm)
         if recipe["model"] != "ngram":
             self.model(arm)
@@ -127,8 +131,6 @@ class Study:
             return
         if proxy not in before or not self.arms[proxy]["dro"]:
             raise UsageError(f"{where}: --mixture={rule}: no arm before it with --dro")
-        if recipe["model"] == "ngram":
-            raise UsageError(f"{where}: --mixture={rule}: an n-gram counts every domain alike")
         if self.trained_on(proxy) != self.trained_on(arm):
             raise UsageError(f"{where}: --mixture={rule}: trains on other domains than {proxy}")
 
@@ -259,8 +261,9 @@ class Study:
         reference = self.base(run, arm, "dro") if method.dro else None
         state = self.begin(arm)(keys, base, fisher, reference, recipe["learning_rate"])
         state = jax.device_get(state)
-        every = max(1, recipe["steps"] // self.settings.evaluations)
-        log_every = math.gcd(every, self.settings.log_every)
+        log_every, every = runs.looks(
+            recipe["steps"], self.settings.evaluations, self.settings.log_every
+        )
         log_every, save_every = runs.intervals(
             recipe["steps"], log_every, self.settings.checkpoint_every
         )
@@ -283,7 +286,7 @@ class Study:
                 self.mixture(arm, run),
                 self.settings.batch_size,
                 seeds=self.seeds,
-                limit=recipe["limit"],
+                limits=dict.fromkeys(self.trained_on(arm), recipe["limit"]),
             ),
             compiled=self.step(arm),
             state=state,
@@ -329,7 +332,7 @@ class Study:
 
     def fisher(self, arm, base):
         """The diagonal Fisher on the old domains' training text."""
-        names = self.old(arm) or self.trained_on(self.parent(arm) or arm)
+        names = self.old(arm)
         draw = domains.batches(
             self.source, domains.weights(names, [1] * len(names), "uniform"), 64, seeds=[0]
         )
@@ -342,15 +345,15 @@ class Study:
         groups = {"new": self.trained_on(arm), "old": self.old(arm)}
         seen = sum(groups.values(), [])
         groups["unseen"] = [name for name in self.source.held_out if name not in seen]
-        windows, scored, owner = [], [], []
+        windows, counts, owner = [], [], []
         for names in groups.values():
             for name in names:
                 found = self.source.measured(name, "valid")
                 pick = np.linspace(0, len(found.windows) - 1, self.settings.watched).astype(int)
                 windows.append(found.windows[pick])
-                scored.append(found.scored[pick])
+                counts.append(found.scored[pick] * found.tokens_per_unit)
                 owner += [name] * len(pick)
-        windows, scored, owner = np.concatenate(windows), np.concatenate(scored), np.array(owner)
+        windows, counts, owner = np.concatenate(windows), np.concatenate(counts), np.array(owner)
         measure = self.meter(arm, bydomain.meter)
         merge = self.merge(arm)
 
@@ -358,9 +361,9 @@ class Study:
         parts |= {f"valid/{name}": owner == name for name in dict.fromkeys(owner)}
 
         def validate(state):
-            bits = measure(jax.device_get(merge(state.params)), windows)[0]
+            bits = measure(jax.device_get(merge(state.params)), windows)[0] * counts
             return {
-                part: [float(row[which[:, None] & scored].mean()) for row in bits]
+                part: [float(row[which].sum() / (counts[which] > 0).sum()) for row in bits]
                 for part, which in parts.items()
                 if which.any()
             }
@@ -399,6 +402,7 @@ def variant(recipe: dict, length: int, dtype: str) -> attention.Variant:
         recipe["width"] // recipe["heads"],
         causal=True,
         window=recipe["window"],
+        keep=recipe["window"],
         dtype=dtype,
     )
 

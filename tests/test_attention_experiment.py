@@ -103,6 +103,14 @@ BAD = {
         ["--variants=bigbird", "--lengths=64,100"],
         ["does not divide the length 100"],
     ),
+    "probe": (
+        ["--variants=bigbird", "--lengths=64,128", "--probe_length=1000"],
+        ["--probe_length=1000", "does not divide"],
+    ),
+    "task's length": (
+        ["--tasks=recall", "--task_lengths=100", "--variants=bigbird"],
+        ["--task_lengths=100", "does not divide"],
+    ),
     "cudnn": (["--implementation=cudnn"], ["--implementation=cudnn: needs a GPU"]),
     "width": (["--widths=24"], ["--widths=24: --head_dim=16 does not divide it"]),
     "cores": (["--cores=999"], ["--cores=999: this process may run on cores"]),

@@ -8,7 +8,7 @@ import scripts
 
 from genjax import carrying
 from genjax import study as studies
-from genjax.claims.domains import judge
+from genjax.claims.domains import judge, part, turning
 
 SEEDS = [0, 1, 2, 3]
 NEWS, OLDS = ["new"], ["a", "b", "c"]
@@ -28,7 +28,12 @@ class Study:
         self.arms = {name: COMMON | recipe for name, recipe in arms.items()}
         self.seeds, self.sizes = SEEDS, sizes or {}
         self.source = SimpleNamespace(
-            unit="bits", lines=None, overlap=None, far=["far"], pool=lambda name, limit: 100
+            unit="bits",
+            lines=None,
+            overlap=None,
+            far=["far"],
+            held_out=["held"],
+            pool=lambda name, limit: 100,
         )
 
     def trained_on(self, arm):
@@ -71,6 +76,9 @@ def test_more_domains_carry_further():
     # A chain is no fewer domains of the grid, and one domain not fewer than another.
     study.arms["few"]["domains"] = "far"
     assert "D1" not in judged(3.0, 2.0, 0.1, 0.8)
+    # What trains on a domain that others hold out is measured on fewer unseen ones.
+    study.arms["few"]["domains"] = "held"
+    assert "D1" not in judged(3.0, 2.0, 0.1, 0.8)
     study.arms["few"]["domains"], study.arms["many"]["domains"] = "a", "b"
     assert "D1" not in judged(3.0, 2.0, 0.1, 0.8)
 
@@ -93,6 +101,20 @@ def test_attention_is_held_against_models_of_its_size(id, measure):
     # Nor is one that was taught otherwise.
     study.arms["lstm"]["mixture"] = "doremi:proxy"
     assert id not in verdicts(study, found)
+
+
+def test_an_n_gram_has_no_flops_to_be_alike_in():
+    study = Study(
+        {"attention": {}, "lstm": {"model": "lstm"}, "counts": {"model": "ngram"}},
+        {"counts": {"parameters": 0, "flops": 0.0}},
+    )
+    found = {arm: {"unseen": around(2.0 + i)} for i, arm in enumerate(study.arms)}
+    made = verdicts(study, found)
+    assert {"D2a", "D2b", "D2Fa"} <= set(made) and "D2Fb" not in made
+
+
+def test_parts_have_names_beyond_z():
+    assert [part("D2", number) for number in (0, 25, 26)] == ["D2a", "D2z", "D226"]
 
 
 def test_depth_against_width_at_one_size():
@@ -167,6 +189,16 @@ def test_over_finetuning_turns_and_costs():
     assert judged(turned, [1.0, 2.5, 2.0])["D5c"] == "refuted"
 
 
+def test_where_a_curve_turns_is_said_by_the_other_seeds():
+    curves = np.array([[3.0, 2.0, 2.5], [3.0, 2.0, 2.5], [3.0, 2.9, 0.0]])
+    assert turning(curves) == [2, 2, 1]
+    assert turning(curves[2:]) == [2]
+    # Of noise around a flat curve the end lies as often below the turn as above.
+    flat = np.random.default_rng(0).normal(size=(4000, 4, 6))
+    apart = [np.mean(c[:, -1] - c[np.arange(4), turning(c)]) for c in flat]
+    assert abs(np.mean(apart)) < 0.05
+
+
 def test_lora_is_judged_at_the_rate_its_valid_text_prefers():
     study = Study(
         {
@@ -184,6 +216,10 @@ def test_lora_is_judged_at_the_rate_its_valid_text_prefers():
     }
     judged = verdicts(study, found)
     assert (judged["D7a"], judged["D7b"]) == ("supported", "supported")
+    # An average of before and after is not full finetuning.
+    study.arms["wise"] = study.arms["all"] | {"average": 0.5}
+    found["wise"] = results(9.0, 9.0, valid=0.0)
+    assert verdicts(study, found)["D7a"] == "supported"
     found["low"]["valid"], found["high"]["valid"] = around(2.0), around(1.0)
     judged = verdicts(study, found)
     assert (judged["D7a"], judged["D7b"]) == ("refuted", "refuted")
@@ -193,8 +229,8 @@ def test_replay_is_judged_by_the_share_of_the_gap_it_closes():
     study = Study({"base": {"steps": 1}, "none": tuned(), "some": tuned(replay=0.05)})
     study.arms["joint"] = study.arms["none"] | {"domains": "all"}
 
-    def judged(old_some):
-        old = {"none": 2.0, "some": old_some, "joint": 1.0}
+    def judged(old_some, joint=1.0):
+        old = {"none": 2.0, "some": old_some, "joint": joint}
         found = {"base": {}} | {
             arm: results(1.0, 0.5, **{f"loss/{name}": value for name in OLDS})
             for arm, value in old.items()
@@ -202,10 +238,16 @@ def test_replay_is_judged_by_the_share_of_the_gap_it_closes():
         # Seeds that move together leave the difference alone, up to a little noise.
         for name in OLDS:
             found["some"][f"loss/{name}"] += 0.01 * NOISE
-        return verdicts(study, found)["D8"]
+            found["joint"][f"loss/{name}"] += 0.01 * NOISE[::-1]
+        return verdicts(study, found)
 
-    assert judged(1.2) == "supported"
-    assert judged(1.8) == "refuted"
+    assert judged(1.2)["D8"] == "supported"
+    assert judged(1.8)["D8b"] == "refuted"
+    # Where joint training is no better there is no gap to close; what else differs is no peer.
+    found = judged(1.2, joint=2.5)
+    assert (found["D8a"], found["D8"]) == ("refuted", "refuted")
+    study.arms["joint"]["anchor"] = 1.0
+    assert "D8" not in judged(1.2)
 
 
 def test_a_front_of_one_method_is_no_balance():
@@ -222,6 +264,10 @@ def test_a_front_of_one_method_is_no_balance():
 
     assert judged((3.0, 2.0, 1.0)) == "supported"
     assert judged((1.0, 2.0, 3.0)) == "refuted"
+    # One way at three rates is one way.
+    for arm, rate in zip("xyz", (0.1, 0.2, 0.3), strict=True):
+        study.arms[arm] |= tuned(learning_rate=rate, replay=0.0, ewc=0.0)
+    assert judged((3.0, 2.0, 1.0)) == "refuted"
 
 
 def test_far_domains_gain_most():

@@ -52,5 +52,12 @@ def test_each_claim_is_refuted_by_its_own_figure(id, changes):
     assert set(rest.values()) == {"supported"}
 
 
+def test_what_is_no_number_decides_nothing():
+    found = {path: list(value + NOISE) for path, value in HELD.items()}
+    found["vae/roughness"][0] = None
+    made = {claim["id"]: claim for claim in judge(found, BOTH, len(NOISE), SAMPLERS)}
+    assert made["V4"]["verdict"] == "inconclusive" and made["V1"]["verdict"] == "supported"
+
+
 def test_as_good_with_the_same_mixture_is_within_a_tenth():
     assert verdicts(**{"ae@8/gmm/kfid": 3.2})["V6"] == "supported"

@@ -3,25 +3,25 @@
 import numpy as np
 import pytest
 
+from genjax import bydomain
 from genjax.data import chains, domains, hmm, text
 from genjax.errors import UsageError
 
 LENGTH = 16
 
 
+def letters(size):
+    return np.random.default_rng(size).integers(97, 123, size).astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def prose():
-    rng = np.random.default_rng(0)
-
-    def make(size):
-        return rng.integers(97, 123, size).astype(np.uint8)
-
-    corpus = {name: text.Domain(make(400), make(90), make(100)) for name in ("a", "b", "c")}
+    corpus = {name: text.Domain(*map(letters, (400, 90, 100))) for name in ("a", "b", "c")}
     return domains.from_text(corpus, text.byte_tokens(), ["c"], length=LENGTH, stride=5)
 
 
 def test_splits_of_the_grid_share_no_document(source):
-    pool = source.draw("s0l1", np.arange(20), 0)
+    pool = source.draw("s0l1", np.arange(20))
     valid, test = (source.measured("s0l1", split).windows for split in ("valid", "test"))
     rows = np.concatenate([pool, valid, test])
     assert len(np.unique(rows, axis=0)) == len(rows)
@@ -57,7 +57,7 @@ def test_chains_are_neither_seen_nor_held_out():
     assert domains.select(source, "chain1+s0l0") == ["chain1", "s0l0"]
     rows = np.concatenate(
         [source.measured("chain1", split).windows for split in ("valid", "test")]
-        + [source.draw("chain1", np.arange(20), 0), source.draw("chain0", np.arange(20), 0)]
+        + [source.draw("chain1", np.arange(20)), source.draw("chain0", np.arange(20))]
     )
     assert len(np.unique(rows, axis=0)) == len(rows)
 
@@ -88,6 +88,8 @@ def test_weights_follow_their_rule():
     assert domains.weights(names, sizes, "proportional") == {"a": 0.2, "b": 0.8}
     tempered = domains.weights(names, sizes, "temperature:2")
     np.testing.assert_allclose(tempered["b"] / tempered["a"], 2)
+    cold = domains.weights(names, sizes, "temperature:0.001")
+    assert cold == {"a": 0.0, "b": 1.0}
     assert domains.weights(names, sizes, "0.3+0.7") == {"a": 0.3, "b": 0.7}
 
 
@@ -97,7 +99,10 @@ def test_replay_of_the_joint_share_is_joint_training():
     assert joint == pytest.approx(replayed)
 
 
-@pytest.mark.parametrize("rule", ["0.5+0.6", "-0.5+1.5", "1", "most", "temperature:0"])
+@pytest.mark.parametrize(
+    "rule",
+    ["0.5+0.6", "-0.5+1.5", "1", "most", "temperature:0", "temperature:-1", "temperature:inf"],
+)
 def test_weights_that_are_none_are_refused(rule):
     with pytest.raises(UsageError, match="--mixture="):
         domains.weights(["a", "b"], [1, 1], rule)
@@ -109,22 +114,71 @@ def test_batches_are_a_function_of_seed_and_step(source):
     assert whole.shape == (4, 2, 64, LENGTH + 2)
     np.testing.assert_array_equal(whole[2:], late)
     assert (whole[:, 0] != whole[:, 1]).any() and (whole[0] != whole[1]).any()
-    pool = {tuple(row) for row in source.draw("s1l2", np.arange(20), 0)}
+    pool = {tuple(row) for row in source.draw("s1l2", np.arange(20))}
     rows = whole.reshape(-1, LENGTH + 2)
     np.testing.assert_array_equal([tuple(row) in pool for row in rows[:, :-1]], rows[:, -1])
     assert abs(rows[:, -1].mean() - 0.75) < 0.1
 
 
 def test_a_limit_is_kept(source):
-    draw = domains.batches(source, {"s0l1": 1.0}, 64, seeds=[0], limit=3 * LENGTH)
+    draw = domains.batches(source, {"s0l1": 1.0}, 64, seeds=[0], limits={"s0l1": 3 * LENGTH})
     rows = draw(0, 4).reshape(-1, LENGTH + 2)
     assert len(np.unique(rows, axis=0)) == 3
+
+
+def test_a_limit_is_of_the_domains_named(source):
+    mixture = {"s0l1": 0.5, "s1l2": 0.5}
+    draw = domains.batches(source, mixture, 64, seeds=[0], limits={"s0l1": 3 * LENGTH})
+    rows = draw(0, 4).reshape(-1, LENGTH + 2)
+    counts = [len(np.unique(rows[rows[:, -1] == which], axis=0)) for which in (0, 1)]
+    assert counts[0] == 3 and counts[1] > 6
 
 
 def test_every_byte_of_a_test_text_is_scored_once(prose):
     found = prose.measured("b", "test")
     assert found.units == 100 and found.scored.sum() == 100
     np.testing.assert_array_equal(found.windows[0, 0], prose.bos)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"length": 95}, "--context=95: longer than a's valid text of 90 tokens;"),
+        ({"most": 9}, r"valid text of 9 tokens \(--measured_bytes=9\)"),
+        ({"stride": 17}, "--stride=17"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_training(options, said):
+    corpus = {"a": text.Domain(letters(400), letters(90), letters(100))}
+    options = {"length": LENGTH, "stride": 5} | options
+    with pytest.raises(UsageError, match=said):
+        domains.from_text(corpus, text.byte_tokens(), [], **options)
+
+
+def test_names_with_signs_are_selected():
+    corpus = {name: text.Domain(*[letters(90)] * 3) for name in ("wiki", "wiki-en", "c++", "en")}
+    held = domains.from_text(corpus, text.byte_tokens(), ["en"], length=LENGTH, stride=5)
+    assert domains.select(held, "wiki-en") == ["wiki-en"]
+    assert domains.select(held, "c+++wiki-wiki-en") == ["c++", "wiki"]
+    assert domains.select(held, "all-seen") == ["en"]
+    for spec in ("wiki-", "wiki--en", "wiki+", "nl"):
+        with pytest.raises(UsageError, match="no domain"):
+            domains.select(held, spec)
+
+
+def test_losses_are_bits_a_unit_where_tokens_are_not():
+    pairs = text.Tokens(257, 256, lambda content: content[::2], bytes)
+    corpus = {"a": text.Domain(letters(400), letters(90), letters(100))}
+    halved = domains.from_text(corpus, pairs, [], length=LENGTH, stride=5)
+    test = halved.measured("a", "test")
+    assert test.tokens_per_unit == 0.5
+    ones = [np.ones((1, *test.scored.shape))] * 3
+    found = bydomain.losses(lambda params, windows: ones, None, test)
+    assert found["loss"] == 0.5 and found["sizes"].sum() == 100
+    np.testing.assert_allclose(found["documents"].sum(-1) / found["sizes"].sum(), 0.5)
+    np.testing.assert_allclose(found["position"][np.isfinite(found["position"])], 0.5)
+    shots = domains.examples(halved, "a", [0, 1], 4, 5, seed=0)
+    assert shots[1].scored.sum() / shots[1].units == 0.5
 
 
 def test_a_window_longer_than_a_text_is_refused(prose):

@@ -191,6 +191,19 @@ BAD = {
         ["--arm=a", "--arm=b:from=a,replay=0.5"],
         ["--replay=0.5", "besides those that train now"],
     ),
+    "ewc of another run": (
+        ["--arm=a:from={folder},ewc=1"],
+        ["--ewc=1.0", "besides those that train now"],
+    ),
+    "average of nothing": (["--arm=a:average=0.5"], ["--average=0.5", "--from"]),
+    "ngram of a mixture": (
+        ["--arm=a:model=ngram,mixture=proportional"],
+        ["--mixture=proportional", "n-gram"],
+    ),
+    "dots": (["--arm=.."], ["--arm=..", "a name"]),
+    "measured": ([CORPUS + "/good", "--measured_bytes=9"], ["--measured_bytes=9"]),
+    "stride": ([CORPUS + "/good", "--context=64"], ["--stride=128", "64"]),
+    "a shot too few": (["--shots=0,1,"], ["--shots=0,1,", "whole numbers"]),
     "replay of nothing": (["--arm=a:replay=0.5"], ["--replay=0.5", "--from"]),
     "lora of nothing": (["--arm=a:train=lora"], ["--train=lora", "--from"]),
     "other shape": (["--arm=a", "--arm=b:from=a,width=32"], ["--width=32", "--from=a has 64"]),
@@ -209,6 +222,7 @@ BAD = {
     "held out of the grid": (["--held_out=brown"], ["--held_out=brown", "--corpus=<folder>"]),
     "context": (["--corpus={folder}/good", "--context=4096", "--shots="], ["--context=4096"]),
     "leak": (["--corpus={folder}/leaky", "--held_out=two"], ["two", "one"]),
+    "leak into what is held out": (["--corpus={folder}/own", "--held_out=two"], ["two", "100.0%"]),
 }
 
 
@@ -216,11 +230,13 @@ BAD = {
 def refusals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     rng = np.random.default_rng(0)
-    for corpus in ("good", "leaky"):
+    for corpus in ("good", "leaky", "own"):
         write_corpus(folder / corpus, {name: letters(rng) for name in ("one", "two")})
     (folder / "leaky" / "two" / "test.txt").write_bytes(
         (folder / "leaky" / "one" / "train.txt").read_bytes()[:900]
     )
+    own = folder / "own" / "two"
+    (own / "test.txt").write_bytes((own / "train.txt").read_bytes()[:900])
     (folder / "torn").mkdir()
     (folder / "torn" / "train.txt").write_text("a text without its splits")
     return scripts.refusals("domains", BAD, folder)

@@ -127,6 +127,8 @@ BAD = {
     "arm's pack": (["--arm=pac:pack=0"], ["--arm=pac:pack=0", "positive"]),
     "arm's flag": (["--arm=pac:packs=2"], ["--arm=pac:packs=2", "packs=2", "pack,"]),
     "arm's name": (["--arm=a", "--arm=a"], ["--arm=a", "taken"]),
+    "the classifier's name": (["--arm=classifier"], ["--arm=classifier", "taken"]),
+    "fewer points than bins": (["--points=20", "--batch_size=8"], ["--points=20", "32 bins"]),
     "loss": (["--loss=wgan"], ["--loss=wgan", "--gp"]),
     "penalties": (["--gp=10", "--r1=1"], ["--gp", "--r1"]),
     "penalty and batch": (["--r1=1", "--minibatch=stddev"], ["penalty", "--minibatch"]),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genjax import loop, parallel
+from genjax import loop, parallel, runs
 from genjax.errors import RunError
 
 
@@ -69,6 +69,12 @@ def test_a_continued_run_ends_with_the_same_events():
     whole = fit()
     after = whole.index(("save", 8, 8)) + 1
     assert fit(start=8) == whole[after:]
+
+
+def test_looks_fall_on_logged_steps():
+    assert runs.looks(10_000, 30, 100) == (100, 400)
+    assert runs.looks(9_999, 50, 0) == (199, 199)
+    assert runs.looks(10, 50, 0) == (1, 1)
 
 
 def test_nan_names_step_and_seed_and_is_not_saved():

@@ -78,6 +78,12 @@ def test_crossover():
     assert scaling.crossover(LENGTHS, fast[None] * 0 + 2, fast[None] * 0 + 1)[0] == LENGTHS[0]
 
 
+def test_what_slows_a_round_slows_both_sides_of_a_crossover():
+    rounds = np.exp(np.random.default_rng(0).normal(0, 0.3, (5, 1)))
+    sides = (rounds * 1e-9 * LENGTHS**2, rounds * 3e-6 * LENGTHS)
+    np.testing.assert_allclose(scaling.crossover(LENGTHS, *sides), 3000, rtol=0.05)
+
+
 def test_disagreement_is_the_spread_of_rounds():
     assert scaling.disagreement(np.stack([LENGTHS] * 4)) == 0
     assert scaling.disagreement(np.array([[1.0], [2.0], [3.0]])) == pytest.approx(0.5)

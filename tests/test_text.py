@@ -343,25 +343,6 @@ def test_stride_outside_the_context():
         assert "choose 1 to 8" in line
 
 
-def test_drawn_starts_are_uniform_over_what_fits():
-    starts = text.draw_starts(10, 7, 4000, np.random.default_rng(0))
-    assert starts.shape == (4000,) and np.issubdtype(starts.dtype, np.integer)
-    # Four places, each with a quarter: within five standard errors.
-    counts = np.bincount(starts)
-    assert len(counts) == 4 and np.all(abs(counts - 1000) < 5 * np.sqrt(4000 * 3 / 16))
-    again = text.draw_starts(10, 7, 4000, np.random.default_rng(0))
-    np.testing.assert_array_equal(starts, again)
-    np.testing.assert_array_equal(text.draw_starts(7, 7, 3, np.random.default_rng(0)), 0)
-    fails(
-        "^--context=8: longer than the shortest text, of 7 tokens$",
-        text.draw_starts,
-        7,
-        8,
-        1,
-        np.random.default_rng(0),
-    )
-
-
 def test_importing_is_light():
     heavy = "{'jax', 'tensorflow', 'tensorflow_datasets', 'tokenizers', 'requests'}"
     code = f"import sys, genjax.data.text; assert not {heavy} & set(sys.modules)"

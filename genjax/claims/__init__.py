@@ -115,10 +115,14 @@ def family(claims: list[dict]) -> list[dict]:
     fits) stay as they are.
     """
     parts = [part for made in claims for part in made.get("parts", [made])]
-    adjusted = transfer.holm({part["id"]: part["p"] for part in parts if part.get("p") is not None})
+    # One comparison may stand in two claims, such as at equal parameters and at equal FLOPs.
+    key = {part["id"]: f"{part['statement']} {part.get('p')}" for part in parts}
+    adjusted = transfer.holm(
+        {key[part["id"]]: part["p"] for part in parts if part.get("p") is not None}
+    )
     for part in parts:
-        if part["id"] in adjusted:
-            part["p_holm"] = adjusted[part["id"]]
+        if key[part["id"]] in adjusted:
+            part["p_holm"] = adjusted[key[part["id"]]]
             if part["p_holm"] > 1 - CONFIDENCE:
                 part["verdict"] = "inconclusive"
     return [

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from genjax import claims
 
 
@@ -12,10 +14,13 @@ def judge(found: dict, arms: list[str], seeds: int, samplers: list[str]) -> list
     """
     ae, vae = (next((a for a in arms if a.partition("@")[0] == n), None) for n in ("ae", "vae"))
 
-    def compare(id, statement, left, right, direction, threshold=0.0, transform=float):
+    def compare(id, statement, left, right, direction, threshold=0.0, transform=np.asarray):
         # A side that does not depend on the seed, such as PCA, is compared with every seed.
         sides = [found[path] * (seeds // len(found[path])) for path in (left, right)]
-        left, right = ([transform(value) for value in side] for side in sides)
+        # What is not a number is None once it was written.
+        if "@" in left + right:
+            statement += f" ({left}, {right})"
+        left, right = (transform(np.asarray(side, float)) for side in sides)
         return claims.claim(id, statement, left, right, threshold=threshold, direction=direction)
 
     made = []
@@ -76,7 +81,7 @@ def judge(found: dict, arms: list[str], seeds: int, samplers: list[str]) -> list
                 f"{vae}/gmm/kfid",
                 "less",
                 threshold=math.log(1.1),
-                transform=math.log,
+                transform=np.log,
             )
         )
     return sorted(made, key=lambda claim: claim["id"])

@@ -6,6 +6,7 @@ or pools that never go to the device as a whole.
 """
 
 import functools
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,8 +25,13 @@ class Measured(NamedTuple):
 
     windows: np.ndarray
     scored: np.ndarray
-    units: int
+    units: float
     document: np.ndarray
+
+    @property
+    def tokens_per_unit(self) -> float:
+        """What bits a token are multiplied by: below 1 for byte pairs."""
+        return self.scored.sum() / self.units
 
 
 class Source(NamedTuple):
@@ -35,7 +41,7 @@ class Source(NamedTuple):
     far: the same, of another kind, and no part of `unseen`.
     groups: names of several at once, for `select`.
     pool: (name, limit) -> how many windows training can draw, of at most `limit` units (0: all).
-    draw: (name, index [n], limit) -> windows [n, length + 1]; an index numbers a window.
+    draw: (name, index [n]) -> windows [n, length + 1]; an index numbers a window of the pool.
     measured: (name, split) -> Measured, split `valid` or `test`.
     lines: (name, training) -> {line: bits [n, length]} of the test, where the optimum is known.
         known: the domain is given. family: only its kind is, any pair of the grid, or any chain
@@ -119,7 +125,7 @@ def from_grid(
         length=length,
         unit="bits a token",
         pool=lambda name, limit: min(pool, max(1, limit // length)) if limit else pool,
-        draw=lambda name, index, limit: of(name, "train")[index],
+        draw=lambda name, index: of(name, "train")[index],
         measured=measured,
         lines=lines,
         sequences=lambda name: list(of(name, "train")),
@@ -138,8 +144,10 @@ def from_text(
 ) -> Source:
     """Text in windows; measured by sliding windows, every byte once.
 
-    most: bytes measured of each split, 0: all. Raises UsageError for a window longer than a text.
+    most: bytes measured of each split, 0: all. Raises UsageError for a window longer than a text,
+    or a stride longer than the window.
     """
+    text.scored_windows(length, length, stride)
 
     @functools.cache
     def of(name, split):
@@ -148,9 +156,10 @@ def from_text(
             content = content[:most]
         encoded = tokens.encode(content)
         if len(encoded) < length:
+            cut = f" (--measured_bytes={most})" if most and split != "train" else ""
             raise UsageError(
                 f"--context={length}: longer than {name}'s {split} text of {len(encoded)} "
-                "tokens; choose a shorter one"
+                f"tokens{cut}; choose a shorter one"
             )
         return encoded, len(content)
 
@@ -161,8 +170,7 @@ def from_text(
             raise UsageError(f"--context={length}: longer than the {size} tokens of {name} in use")
         return size - length + 1
 
-    def draw(name, index, limit):
-        del limit  # The index stays below the pool.
+    def draw(name, index):
         return text.windows(of(name, "train")[0], tokens.bos, index, length)
 
     @functools.cache
@@ -177,6 +185,9 @@ def from_text(
             text.windows(encoded, tokens.bos, starts, length), scored, units, starts // 4096
         )
 
+    for name in corpus:
+        for split in ("valid", "test"):
+            of(name, split)
     return Source(
         names=list(corpus),
         held_out=held_out,
@@ -207,14 +218,14 @@ def select(source: Source, spec: str) -> list[str]:
 
     Raises UsageError for a name that does not exist, or one named twice.
     """
-    whole, *without = spec.split("-")
-    names = []
-    for part in whole.split("+"):
-        if part in ("seen", "all"):
-            near = [name for name in source.names if name not in source.far]
-            names += [n for n in near if part == "all" or n not in source.held_out]
-        else:
-            names += source.groups.get(part, [part])
+    near = [name for name in source.names if name not in source.far]
+    seen = [name for name in near if name not in source.held_out]
+    groups = {name: [name] for name in source.names} | source.groups | {"seen": seen, "all": near}
+    # A name may hold the signs itself: the longest that fits is meant.
+    known = "|".join(re.escape(name) for name in sorted(groups, key=len, reverse=True))
+    names, without = [], []
+    for sign, part in re.findall(rf"(^|[+-])({known}|[^+-]*)(?=[+-]|$)", spec):
+        (without if sign == "-" else names).extend(groups.get(part, [part]))
     for name in [*names, *without]:
         if name not in source.names:
             raise UsageError(
@@ -246,9 +257,11 @@ def weights(
     elif kind in ("proportional", "temperature"):
         try:
             power = 1 / float(number) if kind == "temperature" else 1.0
-        except (ValueError, ZeroDivisionError) as error:
-            raise UsageError(f"--mixture={rule}: write temperature:<number above 0>") from error
-        own = np.asarray(sizes, float) ** power
+        except (ValueError, ZeroDivisionError):
+            power = 0.0
+        if not 0 < power < np.inf:
+            raise UsageError(f"--mixture={rule}: write temperature:<number above 0>")
+        own = (np.asarray(sizes, float) / max(sizes)) ** power
         own /= own.sum()
     else:
         try:
@@ -273,16 +286,21 @@ def weights(
 
 
 def batches(
-    source: Source, mixture: dict[str, float], batch: int, *, seeds: list[int], limit: int = 0
+    source: Source,
+    mixture: dict[str, float],
+    batch: int,
+    *,
+    seeds: list[int],
+    limits: dict[str, int] | None = None,
 ) -> Callable:
     """(first, count) -> [count, seeds, batch, length + 2], a function of (seed, step).
 
-    A window, and behind it the number of its domain in the mixture. limit: units of each domain
-    that training may see, 0: all.
+    A window, and behind it the number of its domain in the mixture. limits: tokens of a domain
+    that training may see, 0 or not named: all.
     """
     names = list(mixture)
     edges = np.cumsum(list(mixture.values()))
-    pools = np.array([source.pool(name, limit) for name in names])
+    pools = np.array([source.pool(name, (limits or {}).get(name, 0)) for name in names])
 
     def one(seed, step):
         rng = np.random.default_rng([23, seed, step])
@@ -292,7 +310,7 @@ def batches(
         found[:, -1] = which
         for i in np.unique(which):
             rows = which == i
-            found[rows, :-1] = source.draw(names[i], index[rows], limit)
+            found[rows, :-1] = source.draw(names[i], index[rows])
         return found
 
     def many(first, count):
@@ -319,7 +337,8 @@ def examples(
             f"{source.length}: at most {source.length // size - 1}"
         )
     rng = np.random.default_rng([31, seed])
-    test = source.measured(name, "test").windows[:, 1:]
+    whole = source.measured(name, "test")
+    test = whole.windows[:, 1:]
     rows = rng.integers(0, len(test), (count, most + 1))
     starts = rng.integers(0, source.length - size + 1, (count, most + 1))
     cut = test[rows[..., None], starts[..., None] + np.arange(size)]
@@ -331,5 +350,6 @@ def examples(
         windows[:, k * size + 1 : (k + 1) * size + 1] = cut[:, 0]
         scored = np.zeros((count, source.length), bool)
         scored[:, k * size : (k + 1) * size] = True
-        found[k] = Measured(windows, scored, count * size, np.arange(count))
+        units = count * size / whole.tokens_per_unit
+        found[k] = Measured(windows, scored, units, np.arange(count))
     return found

@@ -30,7 +30,7 @@ def find(
       UsageError: a test text is shorter than one window.
     """
     hashes = {
-        name: _every_hash(f"the test text of {name}", test, window, window)
+        name: _every_hash(f"--leak_window={window}: the test text of {name}", test, window, window)
         for name, test in tests.items()
     }
     wanted = np.unique(np.concatenate([*hashes.values()]))
@@ -43,19 +43,21 @@ def find(
     }
 
 
-def refuse(domains: dict[str, Domain], training: list[str], held_out: list[str], window: int):
-    """Looks for the test text of every domain named in all training text at once.
+def refuse(domains: dict[str, Domain], window: int):
+    """Looks for every domain's test text in all training text at once, held out or not.
+
+    An arm may train on a domain that others hold out.
 
     Raises:
       UsageError: more than MOST of a test text's windows occur there, or it is shorter than one.
     """
     found = find(
-        {name: domains[name].test for name in [*held_out, *training]},
-        {name: domains[name].train for name in training},
+        {name: domain.test for name, domain in domains.items()},
+        {name: domain.train for name, domain in domains.items()},
         window,
     )
     for name, hits in found.items():
-        share = np.mean(np.any([*hits.values()], 0)) if hits else 0
+        share = np.mean(np.any([*hits.values()], 0))
         if share > MOST:
             other = max(hits, key=lambda other: np.mean(hits[other]))
             raise UsageError(
@@ -73,7 +75,7 @@ def overlap(test: np.ndarray, training: list[np.ndarray], n: int = 5) -> float:
     Raises:
       UsageError: `test` is shorter than one n-gram.
     """
-    grams = np.unique(_every_hash("the test text", test, n, 1))
+    grams = np.unique(_every_hash("--corpus: a test text", test, n, 1))
     return float(np.mean(np.any([_occur(grams, text, n) for text in training], 0)))
 
 
@@ -102,9 +104,7 @@ def _hashes(text: np.ndarray, window: int) -> Iterator[tuple[int, np.ndarray]]:
 def _every_hash(name: str, text: np.ndarray, window: int, step: int) -> np.ndarray:
     """The hashes of the windows at 0, step, 2 step, ...: uint64 [n], at least one."""
     if len(text) < window:
-        raise UsageError(
-            f"--corpus: {name} has {len(text)} bytes, too few for a window of {window}"
-        )
+        raise UsageError(f"{name} has {len(text)} bytes, too few for a window of {window}")
     return np.concatenate(
         [hashes[-start % step :: step] for start, hashes in _hashes(text, window)]
     )

@@ -265,14 +265,3 @@ def scored_windows(count: int, length: int, stride: int) -> tuple[np.ndarray, np
     offset = np.arange(length)
     scored = (offset >= (scored_before - starts)[:, None]) & (offset < count)
     return starts, scored
-
-
-def draw_starts(size: int, length: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Starts of training windows, uniform over all that fit into `size` tokens: int [count].
-
-    Raises:
-      UsageError: none fits.
-    """
-    if size < length:
-        raise UsageError(f"--context={length}: longer than the shortest text, of {size} tokens")
-    return rng.integers(0, size - length + 1, count)

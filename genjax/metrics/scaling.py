@@ -117,12 +117,11 @@ def crossover(
     """The length from which on `fast` is below `slow`, and its 95% bootstrap interval over rounds.
 
     Between lengths the logarithms are taken as straight. The first length where it is below
-    throughout; inf where it is not below at the largest.
+    throughout; inf where it is not below at the largest. Rounds are drawn in pairs where both have
+    as many: what slowed a whole round down slowed both.
     """
     estimate = _cross(lengths, np.median(slow, 0), np.median(fast, 0))
-    draws = zip(
-        _resampled(slow, np.median, seed), _resampled(fast, np.median, seed + 1), strict=True
-    )
+    draws = zip(*(_resampled(rows, np.median, seed) for rows in (slow, fast)), strict=True)
     found = np.array([_cross(lengths, a, b) for a, b in draws])
     # Ranks, not interpolation: between a number and infinity there is nothing.
     low, high = np.quantile(found, (0.025, 0.975), method="nearest")

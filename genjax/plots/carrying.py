@@ -60,7 +60,7 @@ def _heat(run):
     held_out = " (held out in orange)" if summary["held_out"] else ""
     axes.set_xlabel(f"tested on{held_out}; bold: the arm was trained on it last")
     figure.colorbar(picture, label=label, fraction=0.03, pad=0.01)
-    return "Loss of every arm on every domain, mean over seeds.", figure
+    return f"Every arm on every domain, mean over seeds: {label}.", figure
 
 
 def _diversity(run):

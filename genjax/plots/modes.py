@@ -162,6 +162,9 @@ def _landscape(run):
     panels = figure.subplots(1, len(arms), squeeze=False)[0]
     for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
         axis, values = arrays["landscape_axis"], arrays["landscape"]
+        if run["summary"]["recipes"][arm]["loss"] in ("rpgan", "wgan"):
+            # These losses know differences alone.
+            values = values - np.median(values)
         most = np.quantile(np.abs(values), 0.99) or 1.0
         mesh = axes.pcolormesh(
             axis, axis, values, cmap="RdBu_r", vmin=-most, vmax=most, rasterized=True
@@ -170,7 +173,11 @@ def _landscape(run):
         axes.scatter(*means.T, s=14, fc="none", ec="black", lw=0.8)
         axes.set(title=arm, xticks=[], yticks=[], aspect="equal")
         figure.colorbar(mesh, ax=axes, shrink=0.8)
-    return "The discriminator's logit, first seed: red is judged real; circles: true modes.", figure
+    caption = (
+        "The discriminator's logit, first seed: the redder, the more real (rpgan, wgan: against "
+        "the median point; packs: mean over 16, the other members real); circles: true modes."
+    )
+    return caption, figure
 
 
 def _histogram(run):
