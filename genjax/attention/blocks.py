@@ -179,9 +179,9 @@ def heads_together(x: jax.Array, batch: int) -> jax.Array:
     return x.reshape(batch, -1, *x.shape[1:]).transpose(0, 2, 1, 3)
 
 
-def over_rows(function, *rows):
+def over_rows(function, length, *rows):
     """function over the leading axis, batch x heads: long ones one after the other on CPU."""
-    if jax.default_backend() == "cpu" and rows[0].shape[1] > SHORT:
+    if jax.default_backend() == "cpu" and length > SHORT:
         return lax.map(lambda row: function(*row), rows)
     return jax.vmap(function)(*rows)
 
@@ -202,7 +202,7 @@ def _core(pattern: Pattern, masked: bool):
             ]
             return _merge(found)
 
-        out, lse = over_rows(row, q, k, v, valid)
+        out, lse = over_rows(row, q.shape[1], q, k, v, valid)
         return out.astype(q.dtype), (q, k, v, valid, out, lse)
 
     def backward(saved, d_out):
@@ -217,7 +217,7 @@ def _core(pattern: Pattern, masked: bool):
             dq, dk, dv = (sum(parts) for parts in zip(*grads, strict=True))
             return dq * scale, dk, dv
 
-        grads = over_rows(row, *saved, d_out.astype(saved[0].dtype))
+        grads = over_rows(row, saved[0].shape[1], *saved, d_out.astype(saved[0].dtype))
         return *(g.astype(saved[0].dtype) for g in grads), None
 
     core.defvjp(forward, backward)

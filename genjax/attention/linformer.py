@@ -55,7 +55,7 @@ def make(
         def row(q, k, v):
             return lax.map(lambda block: of_block(k, v, block), q)
 
-        out = blocks.over_rows(row, rows, k, v).astype(q.dtype)
+        out = blocks.over_rows(row, length, rows, k, v).astype(q.dtype)
         return blocks.heads_together(out.reshape(len(out), -1, head_dim)[:, :length], len(q))
 
     cost = Cost(8.0 * length * rank * head_dim, 4.0 * (2 * length * head_dim + 2 * size * rank))

@@ -68,7 +68,8 @@ def make(
             merged = (weights[..., None] * out).sum(0) / total[:, None]
             return jnp.where(seen[:, None], merged, 0.0).astype(q.dtype)
 
-        out = blocks.over_rows(row, blocks.heads_apart(q), blocks.heads_apart(v), valid)
+        rows = blocks.heads_apart(q), blocks.heads_apart(v), valid
+        out = blocks.over_rows(row, length, *rows)
         return blocks.heads_together(out, batch)
 
     pairs = count * chunk * 2 * chunk * rounds

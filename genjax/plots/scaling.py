@@ -50,19 +50,18 @@ def _guides(axes, lengths, anchor):
         axes.annotate(name, (x[-1], y[-1]), color="#666", fontsize=9, va="bottom", ha="right")
 
 
-def _panels(run, draw, ylabel, beside=False):
-    """One panel a mode, its legend inside, or where lines cross everywhere beside it."""
+def _panels(run, draw, ylabel):
+    """One panel a mode, its legend beside it: lines cross everywhere inside."""
     modes = [mode for mode in MODES if _lines(run, mode)]
     if not modes:
         return None
-    figure = Figure(figsize=(5.6 * len(modes), 4.8), layout="constrained")
+    figure = Figure(figsize=(6.6 * len(modes), 4.8), layout="constrained")
     for axes, mode in zip(np.atleast_1d(figure.subplots(1, len(modes))), modes, strict=True):
         draw(axes, mode)
         _lengths(axes, _all_lengths(run))
         axes.set_title(MODES[mode])
         axes.set_ylabel(ylabel)
-        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if beside else {}
-        axes.legend(fontsize=8, frameon=False, **({"loc": "upper left"} | place))
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -94,7 +93,7 @@ def _memory(run):
         for arm, points in lines:
             x, y = points["lengths"], np.array(points["temp_bytes"]) / 1e6
             slope = run["summary"]["metrics"][f"{arm}/memory_exponent/{mode}"]["mean"]
-            axes.plot(x, y, marker="o", ms=3, label=f"{arm}  {slope:.2f}", **_style(run, arm))
+            axes.plot(x, y, marker="o", ms=3, label=f"{arm}  {round(slope, 2) + 0:.2f}", **_style(run, arm))
             peaks = [(n, rss / 1e6) for n, rss in zip(x, points["rss_bytes"], strict=True) if rss]
             if peaks:
                 colour = _style(run, arm)["color"]
@@ -122,7 +121,7 @@ def _exponents(run):
             axes.axhline(power, color="#888", lw=0.8, zorder=0)
         axes.set_ylim(-0.2, 3.2)
 
-    figure = _panels(run, draw, "slope between neighbouring lengths", beside=True)
+    figure = _panels(run, draw, "slope between neighbouring lengths")
     return figure and ("The local exponent of time: where O(n²) becomes visible.", figure)
 
 
