@@ -93,7 +93,14 @@ def _memory(run):
         for arm, points in lines:
             x, y = points["lengths"], np.array(points["temp_bytes"]) / 1e6
             slope = run["summary"]["metrics"][f"{arm}/memory_exponent/{mode}"]["mean"]
-            axes.plot(x, y, marker="o", ms=3, label=f"{arm}  {round(slope, 2) + 0:.2f}", **_style(run, arm))
+            axes.plot(
+                x,
+                y,
+                marker="o",
+                ms=3,
+                label=f"{arm}  {round(slope, 2) + 0:.2f}",
+                **_style(run, arm),
+            )
             peaks = [(n, rss / 1e6) for n, rss in zip(x, points["rss_bytes"], strict=True) if rss]
             if peaks:
                 colour = _style(run, arm)["color"]
