@@ -18,24 +18,16 @@ def main():
     parser.add_argument("folders", nargs="+", help="run folders that hold a summary.json")
     parser.add_argument("--table", action="store_true", help="print the tables in Markdown")
     options = parser.parse_args()
-    for folder in options.folders:
-        try:
-            if options.table:
-                print(report.markdown_table(report.read(folder)["summary"]))
-            else:
-                print(report.write(folder))
-        except UsageError as error:
-            refuse(error)
-        except KeyError as error:
-            refuse(
-                f"{folder}: no {error} in it, another version of genjax wrote it; "
-                f"run it again: --flagfile={folder}/flags.txt --workdir=<new folder>"
-            )
-
-
-def refuse(why):
-    print(f"report.py: {why}", file=sys.stderr)
-    sys.exit(2)
+    try:
+        for folder in options.folders:
+            with report.of_this_version(folder):
+                if options.table:
+                    print(report.markdown_table(report.read(folder)["summary"]))
+                else:
+                    print(report.write(folder))
+    except UsageError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,18 @@ def read(folder: str | Path) -> dict:
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise UsageError(f"{folder}: a file of the run is broken: {error}") from error
     return {"summary": summary, "rows": rows, "arrays": arrays, "folder": folder}
+
+
+@contextmanager
+def of_this_version(folder):
+    """Around work on a finished run: a key that its files lack is a UsageError, not a traceback."""
+    try:
+        yield
+    except KeyError as error:
+        raise UsageError(
+            f"{folder}: no {error} in it, another version of genjax wrote it; "
+            f"run it again: --flagfile={folder}/flags.txt --workdir=<new folder>"
+        ) from error
 
 
 # --- Figures -------------------------------------------------------------------------------------
@@ -212,7 +225,8 @@ def finished(run, say) -> bool:
     if summary is None:
         return False
     say(f"{run.folder} holds this very run, finished; nothing is computed again")
-    conclude(run, summary, say)
+    with of_this_version(run.folder):
+        conclude(run, summary, say)
     return True
 
 

@@ -57,6 +57,8 @@ def test_what_is_no_number_decides_nothing():
     found["vae/roughness"][0] = None
     made = {claim["id"]: claim for claim in judge(found, BOTH, len(NOISE), SAMPLERS)}
     assert made["V4"]["verdict"] == "inconclusive" and made["V1"]["verdict"] == "supported"
+    # Of a sweep one arm is judged, and named.
+    assert made["V1"]["statement"].endswith("(ae@8/mse, vae/mse)")
 
 
 def test_as_good_with_the_same_mixture_is_within_a_tenth():

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,3 +143,11 @@ def test_script_needs_no_jax_and_refuses_in_one_line(folder):
         bad = subprocess.run([sys.executable, script, place], capture_output=True, text=True)
         assert bad.returncode == 2 and why in bad.stderr
         assert len(bad.stderr.strip().splitlines()) == 1
+
+
+def test_a_command_repeated_in_a_folder_of_another_version_says_so(folder):
+    summary = json.loads((folder / "summary.json").read_text()) | {"metrics": {"ae/mse": {}}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    run = SimpleNamespace(folder=folder, read_json=lambda name: summary)
+    with pytest.raises(UsageError, match="another version of genjax"):
+        report.finished(run, lambda text: None)
