@@ -3,13 +3,14 @@ import struct
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from images import fails, real, rows
 from texts import ROOT
 
 from genjax import data
-from genjax.data import idx
+from genjax.data import idx, stacked
 
 # Splits and binarizations
 
@@ -267,3 +268,21 @@ def test_importing_is_light():
     heavy = "{'jax', 'sklearn', 'tensorflow_datasets', 'requests'}"
     code = f"import sys, genjax.data; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+# Stacks
+
+
+def test_stacks_are_the_images_of_their_triple():
+    images = np.random.default_rng(0).random((10, 4, 4, 1)).astype(np.float32)
+    arrays = {"triple": stacked.triples(10, 7, 2, np.random.default_rng(0)), "image": images}
+    batch = jax.jit(stacked.take)(arrays, np.array([3, -1], np.int32))
+    assert batch["real"].shape == (2, 2, 4, 4, 3)
+    for member in range(2):
+        for channel in range(3):
+            expected = 2 * images[arrays["triple"][3, member, channel], ..., 0] - 1
+            np.testing.assert_allclose(batch["real"][0, member, ..., channel], expected)
+    np.testing.assert_array_equal(batch["weight"], [1, 0])
+    assert stacked.mode_of(np.array([[1, 2, 3]]), 10) == 123
+    weights = stacked.mode_weights(np.array([0, 0, 1]), 2)
+    np.testing.assert_allclose(weights[[0, 7]], [8 / 27, 1 / 27])
