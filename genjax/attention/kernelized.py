@@ -18,99 +18,81 @@ TINY = 1e-30
 
 
 def attend(
-    features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False, chunk: int = 512
+    features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False, chunk: int = 128
 ):
     """out_i = sum_j phi(q_i).phi(k_j) v_j / sum_j phi(q_i).phi(k_j); j <= i where causal.
 
-    features: (x [chunk, dim], seen) -> (values [size, chunk], shift). For keys `seen` [chunk] says
+    features: (x [chunk, dim], seen) -> (values [chunk, size], shift). For keys `seen` [chunk] says
         which count, and the shift is one number; for queries it is None, and each may have its own.
     """
     batch, length, heads, dim = q.shape
     chunk = blocks.block_size(length, chunk)
     count = -(-length // chunk)
-
-    def cut(x):
-        """Chunks first, heads still beside each other: no copy where there is one batch row."""
-        x = jnp.pad(x, ((0, 0), (0, count * chunk - length)) + ((0, 0),) * (x.ndim - 2))
-        return jnp.moveaxis(x.reshape(batch, count, chunk, *x.shape[2:]), 1, 0)
-
-    valid = cut(jnp.ones((batch, length), bool) if mask is None else mask)
     padded = mask is not None or count * chunk > length
 
-    def per_row(function):
-        """Over batch and heads: [batch, chunk, heads, dim] is read as [chunk, dim]."""
-        return lambda state, *x: jax.vmap(jax.vmap(function))(state, *(x.swapaxes(1, 2) for x in x))
-
-    def key_features(k, valid):
+    def key_features(k, seen):
         """phi(k) without its shift, zero where the key is not seen, and the shift."""
-        values, shift = features(k, valid)
-        return (jnp.where(valid, values, 0.0) if padded else values), shift
+        values, shift = features(k, seen)
+        return (jnp.where(seen[:, None], values, 0.0) if padded else values), shift
 
     def add(state, values, shift, v):
-        """The state with a chunk's keys: their largest shift, and sums of phi(k) (v, 1)."""
-        top, sums = state
+        """The state with a chunk's keys: their top shift, sums of phi(k) v and of phi(k)."""
+        top, sums, total = state
         new = jnp.maximum(top, shift)
-        own = _dot(values.astype(v.dtype), v)
-        return new, sums * jnp.exp(top - new) + own * jnp.exp(shift - new)
+        before, now = jnp.exp(top - new), jnp.exp(shift - new)
+        own = _dot(values.T.astype(v.dtype), v)
+        return new, sums * before + own * now, total * before + values.sum(0) * now
 
-    def with_one(v):
-        """v and a column of ones, whose sums are the denominators."""
-        return jnp.concatenate([v, jnp.ones((*v.shape[:-1], 1), v.dtype)], -1)
+    def absorb(state, k, v, seen):
+        return add(state, *key_features(k, seen), v)
 
-    def divide(sums):
-        out, total = sums[..., :-1], sums[..., -1:]
-        some = total > TINY
-        return jnp.where(some, out / jnp.where(some, total, 1.0), 0.0)
-
-    @jax.checkpoint
-    def absorb(state, chunk):
-        k, v, seen = chunk
-
-        def row(state, k, v, seen):
-            return add(state, *key_features(k, seen), v)
-
-        return per_row(row)(state, k, with_one(v), _each_head(seen, heads)), None
-
-    @jax.checkpoint
     def answer(state, q):
-        def row(state, q):
-            values, _ = features(q, None)
-            return _dot(values.T, state[1])
+        _, sums, total = state
+        asked, _ = features(q, None)
+        return _divide(_dot(asked, sums), asked @ total)
 
-        return divide(per_row(row)(state, q).swapaxes(1, 2))
+    def both(state, q, k, v, seen):
+        top, sums, total = state
+        asked, _ = features(q, None)
+        values, shift = key_features(k, seen)
+        new = jnp.maximum(top, shift)
+        scores = _dot(asked, values.T) * jnp.exp(shift - new)
+        scores = jnp.where(jnp.tri(chunk, dtype=bool), scores, 0.0)
+        asked = asked * jnp.exp(top - new)
+        out = _dot(asked, sums) + _dot(scores.astype(v.dtype), v)
+        return add(state, values, shift, v), _divide(out, asked @ total + scores.sum(1))
 
-    @jax.checkpoint
-    def both(state, chunk):
-        q, k, v, seen = chunk
+    # A chunk [chunk, heads, dim] is read as [chunk, dim] for each head; `seen` is all heads'.
+    absorb = jax.checkpoint(jax.vmap(absorb, (0, 1, 1, None)))
+    answer = jax.checkpoint(jax.vmap(answer, (0, 1), 1))
+    both = jax.checkpoint(jax.vmap(both, (0, 1, 1, 1, None), (0, 1)))
+    empty = (
+        jnp.full(heads, blocks.NONE),
+        jnp.zeros((heads, size, dim)),
+        jnp.zeros((heads, size)),
+    )
 
-        def row(state, q, k, v, seen):
-            top, sums = state
-            asked, _ = features(q, None)
-            values, shift = key_features(k, seen)
-            new = jnp.maximum(top, shift)
-            scores = _dot(asked.T, values) * jnp.exp(shift - new)
-            scores = jnp.where(jnp.tri(scores.shape[0], dtype=bool), scores, 0.0)
-            out = _dot(asked.T, sums * jnp.exp(top - new)) + _dot(scores.astype(v.dtype), v)
-            return add(state, values, shift, v), out
+    def sequence(q, k, v, seen):
+        def cut(x):
+            x = jnp.pad(x, ((0, count * chunk - length),) + ((0, 0),) * (x.ndim - 1))
+            return x.reshape(count, chunk, *x.shape[1:])
 
-        seen = _each_head(seen, heads)
-        state, out = per_row(row)(state, q, k, with_one(v), seen)
-        return state, divide(out.swapaxes(1, 2))
+        q, keys = cut(q), (cut(k), cut(v), cut(seen))
+        if causal:
+            _, out = lax.scan(lambda state, x: both(state, *x), empty, (q, *keys))
+        else:
+            state, _ = lax.scan(lambda state, x: (absorb(state, *x), None), empty, keys)
+            out = lax.map(lambda q: answer(state, q), q)
+        return out.reshape(count * chunk, heads, dim)[:length].astype(q.dtype)
 
-    empty = (jnp.float32(blocks.NONE), jnp.zeros((size, dim + 1)))
-    empty = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, heads, *x.shape)), empty)
-    if causal:
-        _, out = lax.scan(both, empty, (cut(q), cut(k), cut(v), valid))
-    else:
-        state, _ = lax.scan(absorb, empty, (cut(k), cut(v), valid))
-        out = lax.map(lambda q: answer(state, q), cut(q))
-    out = jnp.moveaxis(out.astype(q.dtype), 0, 1)
-    return out.reshape(batch, count * chunk, heads, dim)[:, :length]
+    seen = jnp.ones((batch, length), bool) if mask is None else mask
+    return blocks.over_rows(sequence, length, q, k, v, seen)
 
 
-def _each_head(seen, heads):
-    """[batch, chunk] -> [batch, chunk, heads]."""
-    return jnp.repeat(seen[:, :, None], heads, 2)
+def _divide(sums, total):
+    """Sums of values [chunk, dim] over those of weights [chunk]; zeros where nothing was seen."""
+    some = (total > TINY)[:, None]
+    return jnp.where(some, sums / jnp.where(some, total[:, None], 1.0), 0.0)
 
 
 def _dot(a, b):
@@ -118,7 +100,7 @@ def _dot(a, b):
 
 
 def cost(
-    length: int, head_dim: int, size: int, projected: bool, causal: bool, chunk: int = 512
+    length: int, head_dim: int, size: int, projected: bool, causal: bool, chunk: int = 128
 ) -> Cost:
     """Sums of phi(k) v, phi(q) times them, phi's two projections; causal: the chunks' own pairs."""
     chunk = blocks.block_size(length, chunk)

@@ -13,7 +13,7 @@ def make(length: int, head_dim: int, *, causal: bool = False) -> Variant:
     def features(x, seen):
         del seen
         x = x.astype(jnp.float32)
-        return jnp.where(x > 0, x + 1, jnp.exp(jnp.minimum(x, 0))).T, jnp.float32(0)
+        return jnp.where(x > 0, x + 1, jnp.exp(jnp.minimum(x, 0))), jnp.float32(0)
 
     def attend(q, k, v, *, mask=None, extra=None):
         del extra

@@ -21,12 +21,13 @@ def make(length: int, head_dim: int, *, causal: bool = False, features: int = 25
         w = extra["features"]
 
         def phi(x, seen):
-            x = x.T.astype(jnp.float32) * head_dim**-0.25
-            logits = w @ x - 0.5 * (x**2).sum(0)
-            top = lax.stop_gradient(logits.max(0))
-            if seen is not None:
-                top = jnp.where(seen, top, blocks.NONE).max()
-                logits = jnp.where(seen, logits, top)
+            x = x.astype(jnp.float32) * head_dim**-0.25
+            logits = x @ w.T - 0.5 * (x**2).sum(1, keepdims=True)
+            if seen is None:
+                top = lax.stop_gradient(logits.max(1, keepdims=True))
+                return jnp.exp(logits - top), top
+            logits = jnp.where(seen[:, None], logits, blocks.NONE)
+            top = lax.stop_gradient(logits.max())
             return jnp.exp(logits - top), top
 
         return kernelized.attend(phi, features, q, k, v, mask=mask, causal=causal)
