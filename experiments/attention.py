@@ -104,6 +104,8 @@ FLAGS = flags.FLAGS
 def main():
     begun = time.monotonic()
     cores = sweep.reserve(_CORES.value)
+    if _TASKS.value and not _CORES.value:
+        parallel.split_cpu(FLAGS.seeds, FLAGS.batch_size)
     parallel.keep_buffers()
     if _POINT.value:
         arm, mode, length = _POINT.value.split(":")

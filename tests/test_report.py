@@ -1,5 +1,6 @@
 """Figures and page from the files of a run, without jax."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -9,11 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from sklearn.datasets import load_digits
 
 from genjax import claims, report
 from genjax.errors import UsageError
+from genjax.plots.common import name_points
 
 ROOT = Path(__file__).parent.parent
 ARMS = ["ae", "vae@0.1"]
@@ -151,3 +154,14 @@ def test_a_command_repeated_in_a_folder_of_another_version_says_so(folder):
     run = SimpleNamespace(folder=folder, read_json=lambda name: summary)
     with pytest.raises(UsageError, match="another version of genjax"):
         report.finished(run, lambda text: None)
+
+
+def test_names_beside_points_hide_no_other_and_stay_inside():
+    axes = Figure(figsize=(4, 3)).subplots()
+    places = {"longformer": (0.5, 0.5), "sparse_fixed": (0.52, 0.5), "full": (0.99, 0.5)}
+    axes.set_xlim(0, 1)
+    name_points(axes, places)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == list(places)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert max(box.x1 for box in boxes) < axes.get_window_extent().x1

@@ -47,3 +47,32 @@ def legend(figure, place: str, **style):
             found.setdefault(label, handle)
     style = {"loc": f"outside {place}", "frameon": False, "fontsize": 8} | style
     figure.legend(found.values(), found.keys(), **style)
+
+
+# Offsets in points from a point to its name, and the corner of the name that lies there.
+_BESIDE = (
+    ((4, 4), ("left", "bottom")),
+    ((4, -4), ("left", "top")),
+    ((-4, 4), ("right", "bottom")),
+    ((-4, -4), ("right", "top")),
+)
+
+
+def name_points(axes, places: dict):
+    """A name beside each point {name: (x, y)}: inside the axes, and over no other name if it can.
+
+    To be called when scales and limits are set.
+    """
+    axes.figure.draw_without_rendering()
+    inside, taken = axes.get_window_extent(), []
+    for name, place in places.items():
+        for offset, (across, up) in _BESIDE:
+            text = axes.annotate(
+                name, place, xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8
+            )
+            box = text.get_window_extent()
+            free = inside.x0 < box.x0 and box.x1 < inside.x1 and not box.count_overlaps(taken)
+            if free or offset == _BESIDE[-1][0]:
+                break
+            text.remove()
+        taken.append(box)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from genjax.plots.common import COLOURS, legend
+from genjax.plots.common import COLOURS, legend, name_points
 
 MODES = {"forward": "forward", "both": "forward + backward"}
 DASHES = ("-", "--", ":")
@@ -149,6 +149,7 @@ def _tradeoff(run):
         ("error_s1", "relative error on Gaussian inputs"),
     )
     for axes, (measure, name) in zip(figure.subplots(1, 2), panels, strict=True):
+        places = {}
         for arm in arms:
             if arm not in lines or f"{arm}/{measure}" not in metrics:
                 continue
@@ -156,11 +157,12 @@ def _tradeoff(run):
             x, y = lines[arm]["seconds"][i] * 1e3, metrics[f"{arm}/{measure}"]["mean"]
             size = 20 + 40 * np.log2(1 + lines[arm]["temp_bytes"][i] / 1e6)
             axes.scatter(x, y, s=size, color=_style(run, arm)["color"], alpha=0.75, lw=0)
-            axes.annotate(arm, (x, y), fontsize=8, xytext=(4, 4), textcoords="offset points")
+            places[arm] = x, y
         axes.set_xscale("log")
         axes.set_xlabel(f"ms a forward call at n = {length:.0f}")
         axes.set_ylabel(name)
         axes.grid(alpha=0.25, lw=0.6)
+        name_points(axes, places)
     probe = run["summary"]["flags"]["probe_length"]
     text = (
         f"Quality against time; area: temporary memory at n = {length:.0f}, on a log scale. "
