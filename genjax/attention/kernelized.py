@@ -15,10 +15,11 @@ from genjax.attention import blocks
 from genjax.attention.variant import Cost
 
 TINY = 1e-30
+CHUNK = 128  # Positions: longer ones cost causal rows more pairs, shorter ones more sums to keep.
 
 
 def attend(
-    features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False, chunk: int = 128
+    features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False, chunk: int = CHUNK
 ):
     """out_i = sum_j phi(q_i).phi(k_j) v_j / sum_j phi(q_i).phi(k_j); j <= i where causal.
 
@@ -99,11 +100,9 @@ def _dot(a, b):
     return lax.dot(a, b, preferred_element_type=jnp.float32)
 
 
-def cost(
-    length: int, head_dim: int, size: int, projected: bool, causal: bool, chunk: int = 128
-) -> Cost:
+def cost(length: int, head_dim: int, size: int, projected: bool, causal: bool) -> Cost:
     """Sums of phi(k) v, phi(q) times them, phi's two projections; causal: the chunks' own pairs."""
-    chunk = blocks.block_size(length, chunk)
+    chunk = blocks.block_size(length, CHUNK)
     length = -(-length // chunk) * chunk
     flops = 4.0 * length * size * head_dim * (2 if projected else 1)
     flops += 2.0 * length * chunk * (size + head_dim) if causal else 0.0
