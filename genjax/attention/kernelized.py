@@ -87,7 +87,7 @@ def attend(
         return out.reshape(count * chunk, heads, dim)[:length].astype(q.dtype)
 
     seen = jnp.ones((batch, length), bool) if mask is None else mask
-    return blocks.over_rows(sequence, length, q, k, v, seen)
+    return blocks.over_rows(sequence, heads * length, q, k, v, seen)
 
 
 def _divide(sums, total):
