@@ -158,10 +158,10 @@ def test_a_command_repeated_in_a_folder_of_another_version_says_so(folder):
 
 def test_names_beside_points_hide_no_other_and_stay_inside():
     axes = Figure(figsize=(4, 3)).subplots()
-    places = {"longformer": (0.5, 0.5), "sparse_fixed": (0.52, 0.5), "full": (0.99, 0.5)}
+    places = [("longformer", (0.5, 0.5)), ("sparse_fixed", (0.52, 0.5)), ("full", (0.99, 0.5))]
     axes.set_xlim(0, 1)
     name_points(axes, places)
     boxes = [text.get_window_extent() for text in axes.texts]
-    assert [text.get_text() for text in axes.texts] == list(places)
+    assert [text.get_text() for text in axes.texts] == [name for name, _ in places]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert max(box.x1 for box in boxes) < axes.get_window_extent().x1

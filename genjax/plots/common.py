@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib.transforms import Bbox
 
 # Okabe & Ito's colours, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -58,21 +59,22 @@ _BESIDE = (
 )
 
 
-def name_points(axes, places: dict):
-    """A name beside each point {name: (x, y)}: inside the axes, and over no other name if it can.
+def name_points(axes, places: list):
+    """A name beside each point (name, (x, y)): inside the axes, over no other if it can.
 
     To be called when scales and limits are set.
     """
     axes.figure.draw_without_rendering()
-    inside, taken = axes.get_window_extent(), []
-    for name, place in places.items():
+    inside = axes.get_window_extent()
+    taken = [Bbox([p, p]).padded(2) for p in axes.transData.transform([xy for _, xy in places])]
+    for name, place in places:
         for offset, (across, up) in _BESIDE:
             text = axes.annotate(
                 name, place, xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8
             )
             box = text.get_window_extent()
-            free = inside.x0 < box.x0 and box.x1 < inside.x1 and not box.count_overlaps(taken)
-            if free or offset == _BESIDE[-1][0]:
+            whole = inside.containsx(box.x0) and inside.containsx(box.x1) and box.y1 < inside.y1
+            if (whole and not box.count_overlaps(taken)) or offset == _BESIDE[-1][0]:
                 break
             text.remove()
         taken.append(box)

@@ -149,7 +149,7 @@ def _tradeoff(run):
         ("error_s1", "relative error on Gaussian inputs"),
     )
     for axes, (measure, name) in zip(figure.subplots(1, 2), panels, strict=True):
-        places = {}
+        places = []
         for arm in arms:
             if arm not in lines or f"{arm}/{measure}" not in metrics:
                 continue
@@ -157,7 +157,7 @@ def _tradeoff(run):
             x, y = lines[arm]["seconds"][i] * 1e3, metrics[f"{arm}/{measure}"]["mean"]
             size = 20 + 40 * np.log2(1 + lines[arm]["temp_bytes"][i] / 1e6)
             axes.scatter(x, y, s=size, color=_style(run, arm)["color"], alpha=0.75, lw=0)
-            places[arm] = x, y
+            places.append((arm, (x, y)))
         axes.set_xscale("log")
         axes.set_xlabel(f"ms a forward call at n = {length:.0f}")
         axes.set_ylabel(name)
@@ -179,12 +179,11 @@ def _tasks(run, draw):
     figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(learnt)))
     for axes, (task, lengths) in zip(panels, learnt.items(), strict=True):
+        axes.set_ylim(-0.05, 1.1)
         draw(axes, lengths)
-        axes.set_ylim(-0.03, 1.03)
         axes.set_title(task)
         axes.set_ylabel("share of right answers")
         axes.grid(alpha=0.25, lw=0.6)
-    legend(figure, "right center")
     return figure
 
 
@@ -210,6 +209,8 @@ def _lookups(run):
         _lengths(axes, x)
 
     figure = _tasks(run, draw)
+    if figure:
+        legend(figure, "right center")
     text = (
         "Transformers trained to look things up, one for each kind of attention and length: mean "
         "over seeds (points: the seeds). What a variant sees is scaled down with the length."
@@ -221,18 +222,22 @@ def _pareto(run):
     """Accuracy of the trained transformers against the time that they take, a line a variant."""
 
     def draw(axes, lengths):
+        names = []
         for arm in run["summary"]["arms"]:
             rows = {int(n): found.get(arm, {}) for n, found in lengths.items()}
-            rows = {n: row for n, row in rows.items() if "seconds" in row}
+            rows = {n: row for n, row in sorted(rows.items()) if "seconds" in row}
             if not rows:
                 continue
             x = [1e6 * min(row["seconds"]) / n for n, row in rows.items()]
             y = [np.mean(row["accuracy"]) for row in rows.values()]
-            axes.plot(x, y, marker="o", ms=4, label=arm, **_style(run, arm))
-            for n, *place in zip(rows, x, y, strict=True):
-                axes.annotate(str(n), place, fontsize=6, xytext=(3, 3), textcoords="offset points")
+            axes.plot(x, y, marker="o", ms=4, **_style(run, arm))
+            names += [
+                (f"{arm} {n}" if n == max(rows) else f"{n}", place)
+                for n, *place in zip(rows, x, y, strict=True)
+            ]
         axes.set_xscale("log")
         axes.set_xlabel("µs a position, forward (numbers: the length)")
+        name_points(axes, names)
 
     figure = _tasks(run, draw)
     text = (
