@@ -34,7 +34,7 @@ from training_peers import (
     timed,
 )  # fmt: skip
 
-from genjax import adversarial, attention, environment, parallel, runs, steps, sweep
+from genjax import adversarial, attention, environment, parallel, programs, runs, steps, sweep
 from genjax.data import gaussians
 from genjax.metrics.likelihood import importance_bounds
 from genjax.models import autoencoder, gan, transformer
@@ -253,25 +253,16 @@ def attention_part():
 
 def attention_row(name: str, mode: str, length: int):
     """Calls a second of a variant, or of jax.nn.dot_product_attention."""
-    shape = (1, length, HEADS, HEAD_DIM)
-    q, k, v, cotangent = (
-        jax.random.normal(key, shape) for key in jax.random.split(jax.random.key(0), 4)
-    )
     if name == "jax.nn":
-        attend, extra = jax.nn.dot_product_attention, {}
+        variant = attention.Variant(
+            lambda q, k, v, **_: jax.nn.dot_product_attention(q, k, v),
+            attention.variant.Cost(0.0, 0.0),
+        )
     else:
         variant = attention.build(name, length, HEAD_DIM, causal=False)
-        extra = variant.init(jax.random.key(1))
-
-        def attend(q, k, v):
-            return variant.attend(q, k, v, extra=extra)
-
-    def both(q, k, v, cotangent):
-        out, pull = jax.vjp(attend, q, k, v)
-        return out, pull(cotangent)
-
-    arguments = (q, k, v) if mode == "forward" else (q, k, v, cotangent)
-    call = jax.jit(attend if mode == "forward" else both).lower(*arguments).compile()
+    program = programs.of_variant(name, variant, mode, (1, length, HEADS, HEAD_DIM), "float32")
+    arguments = program.arguments()
+    call = jax.jit(program.function).lower(*arguments).compile()
     return timed(lambda: jax.block_until_ready(call(*arguments)), 1)
 
 

@@ -86,12 +86,12 @@ def test_pattern_equals_the_dense_mask(case, masked, monkeypatch):
     mask = None
     if masked:
         # The second row of the batch has no key at all.
-        mask = jnp.asarray(np.random.default_rng(1).random((2, length)) < 0.5).at[1].set(False)
+        mask = jnp.asarray(np.random.default_rng(1).random((3, length)) < 0.5).at[1].set(False)
         seen = seen & mask[:, None, None, :]
     compare(
         lambda *qkv: variant.attend(*qkv, mask=mask),
         lambda *qkv: dense(*qkv, seen),
-        inputs(length),
+        inputs(length, batch=3),
     )
 
 
@@ -148,24 +148,26 @@ def test_global_rows_have_their_own_projections():
 @pytest.mark.parametrize("causal", (False, True))
 def test_full_equals_the_oracle(causal):
     variant = attention.build("full", 40, DIM, causal=causal)
-    mask = jnp.asarray(np.random.default_rng(1).random((2, 40)) < 0.5).at[1].set(False)
+    mask = jnp.asarray(np.random.default_rng(1).random((3, 40)) < 0.5).at[1].set(False)
     seen = jnp.tri(40, dtype=bool) if causal else jnp.ones((40, 40), bool)
     compare(
         lambda *qkv: variant.attend(*qkv, mask=mask),
         lambda *qkv: dense(*qkv, seen & mask[:, None, None, :]),
-        inputs(40),
+        inputs(40, batch=3),
     )
 
 
+@pytest.mark.parametrize("at_once", (0, blocks.SHORT))
 @pytest.mark.parametrize("causal", (False, True))
 @pytest.mark.parametrize("name", ("linear", "performer"))
-def test_kernel_attention_equals_its_sum(name, causal, monkeypatch):
+def test_kernel_attention_equals_its_sum(name, causal, at_once, monkeypatch):
     """In chunks that do not divide, with a key mask, and keys that move the running maximum."""
+    monkeypatch.setattr(blocks, "SHORT", at_once)
     length = 70
-    monkeypatch.setitem(kernelized.attend.__kwdefaults__, "chunk", 32)
+    monkeypatch.setattr(kernelized, "CHUNK", 32)
     variant = attention.build(name, length, DIM, causal=causal, features=24)
     extra = variant.init(jax.random.key(0))
-    mask = jnp.asarray(np.random.default_rng(1).random((2, length)) < 0.5).at[1].set(False)
+    mask = jnp.asarray(np.random.default_rng(1).random((3, length)) < 0.5).at[1].set(False)
 
     def phi(x):
         if name == "linear":
@@ -181,7 +183,7 @@ def test_kernel_attention_equals_its_sum(name, causal, monkeypatch):
         weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 0.0)
         return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
 
-    compare(lambda *x: variant.attend(*x, mask=mask, extra=extra), oracle, inputs(length))
+    compare(lambda *x: variant.attend(*x, mask=mask, extra=extra), oracle, inputs(length, batch=3))
 
 
 def test_performer_keeps_its_range():

@@ -286,7 +286,8 @@ def _over_tiles(part, i, masked, body, carry):
     return carry
 
 
-def _dot(a, b):
+def dot(a, b):
+    """a b, summed in float32 whatever the inputs are."""
     return lax.dot(a, b, preferred_element_type=jnp.float32)
 
 
@@ -303,13 +304,13 @@ def _forward(part, q, k, v, valid, masked):
 
         def tile(carry, j, check):
             top, total, out = carry
-            scores = _dot(k[j], q_t)
+            scores = dot(k[j], q_t)
             if check:
                 scores = jnp.where(_tile_mask(part, valid, i, j, masked), scores, NONE)
             new = jnp.maximum(top, scores.max(0))
             weights = jnp.exp(scores - new)
             shrink = jnp.exp(top - new)
-            out = out * shrink + _dot(v_t[j], weights.astype(v.dtype))
+            out = out * shrink + dot(v_t[j], weights.astype(v.dtype))
             return new, total * shrink + weights.sum(0), out
 
         # Above NONE: where all that was seen is masked, NONE - NONE would count as a score of 0.
@@ -344,15 +345,15 @@ def _backward(part, q, k, v, valid, lse, inner, d_out, masked):
 
         def tile(carry, j, check):
             dq, dk, dv = carry
-            scores = _dot(k[j], q_t)
+            scores = dot(k[j], q_t)
             if check:
                 scores = jnp.where(_tile_mask(part, valid, i, j, masked), scores, NONE)
             weights = jnp.exp(scores - lse)
-            d_scores = (weights * (_dot(v[j], d_out_t) - inner)).astype(q.dtype)
+            d_scores = (weights * (dot(v[j], d_out_t) - inner)).astype(q.dtype)
             weights = weights.astype(q.dtype)
-            dv = dv.at[j].add(_dot(weights, d_out))
-            dk = dk.at[j].add(_dot(d_scores, q))
-            return dq + _dot(k_t[j], d_scores), dk, dv
+            dv = dv.at[j].add(dot(weights, d_out))
+            dk = dk.at[j].add(dot(d_scores, q))
+            return dq + dot(k_t[j], d_scores), dk, dv
 
         dq, *carry = _over_tiles(part, i, masked, tile, (jnp.zeros(q_t.shape), *carry))
         return tuple(carry), dq.T

@@ -18,16 +18,14 @@ TINY = 1e-30
 CHUNK = 128  # Positions: longer ones cost causal rows more pairs, shorter ones more sums to keep.
 
 
-def attend(
-    features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False, chunk: int = CHUNK
-):
+def attend(features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False):
     """out_i = sum_j phi(q_i).phi(k_j) v_j / sum_j phi(q_i).phi(k_j); j <= i where causal.
 
     features: (x [chunk, dim], seen) -> (values [chunk, size], shift). For keys `seen` [chunk] says
         which count, and the shift is one number; for queries it is None, and each may have its own.
     """
     batch, length, heads, dim = q.shape
-    chunk = blocks.block_size(length, chunk)
+    chunk = blocks.block_size(length, CHUNK)
     count = -(-length // chunk)
     padded = mask is not None or count * chunk > length
 
@@ -41,7 +39,7 @@ def attend(
         top, sums, total = state
         new = jnp.maximum(top, shift)
         before, now = jnp.exp(top - new), jnp.exp(shift - new)
-        own = _dot(values.T.astype(v.dtype), v)
+        own = blocks.dot(values.T.astype(v.dtype), v)
         return new, sums * before + own * now, total * before + values.sum(0) * now
 
     def absorb(state, k, v, seen):
@@ -50,17 +48,17 @@ def attend(
     def answer(state, q):
         _, sums, total = state
         asked, _ = features(q, None)
-        return _divide(_dot(asked, sums), asked @ total)
+        return _divide(blocks.dot(asked, sums), asked @ total)
 
     def both(state, q, k, v, seen):
         top, sums, total = state
         asked, _ = features(q, None)
         values, shift = key_features(k, seen)
         new = jnp.maximum(top, shift)
-        scores = _dot(asked, values.T) * jnp.exp(shift - new)
+        scores = blocks.dot(asked, values.T) * jnp.exp(shift - new)
         scores = jnp.where(jnp.tri(chunk, dtype=bool), scores, 0.0)
         asked = asked * jnp.exp(top - new)
-        out = _dot(asked, sums) + _dot(scores.astype(v.dtype), v)
+        out = blocks.dot(asked, sums) + blocks.dot(scores.astype(v.dtype), v)
         return add(state, values, shift, v), _divide(out, asked @ total + scores.sum(1))
 
     # A chunk [chunk, heads, dim] is read as [chunk, dim] for each head; `seen` is all heads'.
@@ -94,10 +92,6 @@ def _divide(sums, total):
     """Sums of values [chunk, dim] over those of weights [chunk]; zeros where nothing was seen."""
     some = (total > TINY)[:, None]
     return jnp.where(some, sums / jnp.where(some, total[:, None], 1.0), 0.0)
-
-
-def _dot(a, b):
-    return lax.dot(a, b, preferred_element_type=jnp.float32)
 
 
 def cost(length: int, head_dim: int, size: int, projected: bool, causal: bool) -> Cost:

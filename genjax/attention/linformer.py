@@ -47,9 +47,9 @@ def make(
 
         @jax.checkpoint
         def of_block(k, v, q):
-            scores = lax.dot(k, q, preferred_element_type=jnp.float32)
+            scores = blocks.dot(k, q)
             weights = jnp.exp(scores - lax.stop_gradient(scores.max(0)))
-            out = lax.dot(v.T, weights.astype(v.dtype), preferred_element_type=jnp.float32)
+            out = blocks.dot(v.T, weights.astype(v.dtype))
             return (out / weights.sum(0)).T
 
         def row(q, k, v):

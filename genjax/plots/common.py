@@ -73,7 +73,7 @@ def name_points(axes, places: list):
                 name, place, xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8
             )
             box = text.get_window_extent()
-            whole = inside.containsx(box.x0) and inside.containsx(box.x1) and box.y1 < inside.y1
+            whole = inside.contains(*box.min) and inside.contains(*box.max)
             if (whole and not box.count_overlaps(taken)) or offset == _BESIDE[-1][0]:
                 break
             text.remove()
