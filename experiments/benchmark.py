@@ -112,11 +112,16 @@ def vae_part():
 
 
 def gan_part():
-    """The same for PacGAN's 2-D protocol; rates are steps a second and seed."""
+    """The same for PacGAN's 2-D protocol; rates are steps a second times seeds.
+
+    On CPU a core is a device, as in gan.py: one seed works on one, its products on all cores.
+    """
+    parallel.split_cpu(GAN_SEEDS, batch_size=1)
     rows = {
         "products": products(gan_shapes()),
         "square": products([(1024, 1024, 1024)]),
         "train": adversary([0]),
+        "a seed a device": adversary(list(range(jax.local_device_count()))),
         "pack of 2": adversary([0], pack=2),
         "RpGAN": adversary([0], loss="rpgan"),
         "RpGAN with R1 and R2": adversary([0], loss="rpgan", r1=0.1, r2=0.1),
@@ -130,6 +135,9 @@ def gan_part():
         found = {
             "training / the net's products alone": trained / rates["products"],
             "training / the machine's best products": trained / machine,
+            "a seed a device / the machine's best products": flops
+            * np.asarray(rates["a seed a device"])
+            / machine,
             "time of R1 and R2 / without": ratio(rates, "RpGAN", "RpGAN with R1 and R2"),
             "time of a pack of 2 / of 1": ratio(rates, "train", "pack of 2"),
             f"time of {GAN_SEEDS} seeds / of one": GAN_SEEDS

@@ -152,6 +152,8 @@ def main():
     begun = time.monotonic()
     clock = environment.CompileClock()
     images = None if gaussians.is_mixture(_DATA.value) else _DATA.value
+    # Seeds alone: a batch norm would wait for the other core at every layer.
+    parallel.split_cpu(FLAGS.seeds, batch_size=1)
     arms = parse_arms(images is not None)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("gan")
     environment.enable_compile_cache(FLAGS.compile_cache)
@@ -181,6 +183,7 @@ def main():
     task = next(iter(tasks.values()))
     truth = run.read_json("evaluation/truth.json")
     if truth is None:
+        runs.say(f"the floor: measures of {_EVAL_SAMPLES.value} perfect samples, several draws")
         truth = coverage.floor(task, _EVAL_SAMPLES.value, _DATA_SEED.value)
         run.write_json("evaluation/truth.json", truth)
     found = {}

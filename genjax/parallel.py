@@ -176,7 +176,17 @@ def compile_step(
         return _loop(_replicas(step, take, how.unrolled, total, gather), how.steps_per_call)
 
     if mode == "jit":
-        program = jax.jit(many(identity, identity), donate_argnums=0)
+        by_seed, by_call = P("replica"), P(None, "replica")
+        # Replicas stay on their device, unrolled ones too; splitting the batch is the compiler's.
+        own = jax.shard_map(
+            many(identity, identity),
+            mesh=mesh,
+            in_specs=(by_seed, P(), by_call, by_seed, P()),
+            out_specs=(by_seed, by_call),
+            axis_names={"replica"},
+            check_vma=False,
+        )
+        program = jax.jit(own, donate_argnums=0)
 
         def run(state, index, count):
             return program(state, arrays, jax.device_put(index, by_batch), keys, count)

@@ -92,8 +92,13 @@ def test_a_replica_is_that_seed_alone(arch):
     close(together[1][:, 1:2], alone[1], 1e-5)
 
 
-def test_replicas_over_devices():
-    close(train(seeds=(0, 1), devices=4), train(seeds=(0, 1)), 1e-6)
+@pytest.mark.parametrize("how", [FIVE, parallel.Plan(1, True)])
+def test_replicas_over_devices(how):
+    seeds, arch = (0, 1, 2, 3), "conv" if how.unrolled else "mlp"
+    alone = train(seeds=seeds, how=how, arch=arch)
+    for devices in (2, 4):
+        close(train(seeds=seeds, devices=devices, how=how, arch=arch), alone, 1e-6)
+    close(train(seeds=seeds[:2], devices=4, how=how, arch=arch)[1], alone[1][:, :2], 1e-6)
 
 
 def test_the_plan_changes_speed_alone():
