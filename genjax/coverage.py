@@ -17,9 +17,11 @@ from genjax.models.gan import Networks, pack
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
-# Samples made at once.
+# Samples made, or judged, at once.
 PROPOSALS = 8192
 FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
+# Packs of a batch where a logit depends on all of them.
+BATCH = 64
 UNITS = {
     "modes": "modes", "high_quality": "share", "reverse_kl": "nats", "reverse_kl_hq": "nats",
     "kl": "nats", "js": "nats", "mode_tv": "share", "precision": "share", "recall": "share",
@@ -216,26 +218,31 @@ def landscape(
     mixture: gaussians.Mixture,
     side: int = 101,
 ) -> dict[str, np.ndarray]:
-    """The discriminator's logit over a square, a mean over 16 packs with real points."""
+    """The discriminator's logit over a square: each point in a pack of real ones, a mean over 16.
+
+    Where a logit depends on the batch, a point is judged among BATCH - 1 packs of real points.
+    """
     reach = 1.25 * np.abs(mixture.means).max() + 3 * mixture.sigma
     axis = np.linspace(-reach, reach, side, dtype=np.float32)
     points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    companions = task.perfect(16 * (recipe.pack - 1), np.random.default_rng(0))
+    draws, batch = (16, 1) if networks.separate else (1, BATCH)
+    real = task.perfect(draws * batch * recipe.pack, np.random.default_rng(0))
 
     @jax.jit
-    def logits(points, others):
-        others = jnp.broadcast_to(others, (len(points), *others.shape))
-        members = jnp.concatenate([points[:, None], others], 1)
+    def logits(real, points):
+        batches = jnp.broadcast_to(real, (len(points), *real.shape)).at[:, 0, 0].set(points)
         if recipe.reconstruction:
-            codes = networks.reconstruct(params["reconstructor"], members)
-            members = jnp.concatenate([members, codes], -1)
-        x = pack(members[None])
+            codes = networks.reconstruct(params["reconstructor"], batches)
+            batches = jnp.concatenate([batches, codes], -1)
         return networks.discriminate(
-            params["discriminator"], x, parallel.identity, parallel.identity
-        )[0, :, 0]
+            params["discriminator"], pack(batches), parallel.identity, parallel.identity
+        )[:, 0, 0]
 
-    draws = [logits(points, others) for others in companions.reshape(16, -1, 2)]
-    return {"landscape": np.mean(draws, 0).reshape(side, side), "landscape_axis": axis}
+    made = [
+        evaluate.batched(partial(logits, some), points, size=PROPOSALS // batch)
+        for some in real.reshape(draws, batch, recipe.pack, 2)
+    ]
+    return {"landscape": np.mean(made, 0).reshape(side, side), "landscape_axis": axis}
 
 
 def bin_count(task_modes: int) -> int:

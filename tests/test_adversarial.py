@@ -9,6 +9,7 @@ import scipy.stats
 
 from genjax import adversarial, coverage, losses, parallel, steps
 from genjax.adversarial import Recipe
+from genjax.data import gaussians
 from genjax.models import gan
 
 RNG = np.random.default_rng(0)
@@ -299,6 +300,44 @@ def test_resampling_by_the_true_ratio_gives_the_datas_density(monkeypatch):
 
     # 1.63 / sqrt(4000), the distance that one sample in a hundred of the law itself exceeds.
     assert distance(100) < 0.026 < 0.15 < distance(1)
+
+
+@pytest.mark.parametrize(
+    "nets",
+    [
+        {"pack": 2},
+        {"minibatch": "discrimination"},
+        {"d_norm": True},
+        {"pack": 2, "minibatch": "stddev"},
+    ],
+)
+def test_a_landscape_judges_each_point_by_itself(nets):
+    """Among the same real packs, whatever other points the picture shows."""
+    networks, pack = gan.build(**SMALL, **nets), nets.get("pack", 1)
+    params = networks.init(jax.random.key(0))
+    mixture = gaussians.mixture("ring4")
+    task = coverage.mixture_task(mixture, 100, pack, 0)
+    fine, coarse = (
+        coverage.landscape(networks, Recipe(pack=pack), params, task, mixture, side)
+        for side in (5, 3)
+    )
+    np.testing.assert_allclose(fine["landscape"][::2, ::2], coarse["landscape"], atol=1e-5)
+
+    draws, batch = (16, 1) if networks.separate else (1, coverage.BATCH)
+    real = task.perfect(draws * batch * pack, np.random.default_rng(0))
+    real = np.array(real, np.float32).reshape(draws, batch, pack, 2)
+    axis = fine["landscape_axis"]
+    for row, column in ((0, 0), (1, 4), (3, 2)):
+        real[:, 0, 0] = axis[column], axis[row]
+        logits = networks.discriminate(
+            params["discriminator"],
+            jnp.asarray(real.reshape(draws, batch, -1)),
+            parallel.identity,
+            parallel.identity,
+        )
+        expected = float(logits[:, 0, 0].mean())
+        assert fine["landscape"][row, column] == pytest.approx(expected, abs=1e-5)
+    assert np.ptp(fine["landscape"]) > 1e-3
 
 
 def test_rates_end_with_the_run():
