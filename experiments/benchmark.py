@@ -382,6 +382,7 @@ def adversary(seeds, *, pack: int = 1, **recipe):
         {"real": packs},
         seeds,
         PACKS,
+        devices=jax.local_devices()[: len(seeds)],
         how=parallel.plan(convolutions=False, steps_per_call=size),
     )
     init = jax.vmap(lambda key: adversarial.init_state(key, networks, how_to, optimizers))

@@ -121,6 +121,12 @@ class Minibatch(nn.Module):
         return jnp.concatenate([h, near], -1)
 
 
+def _judging(x, kernel, dimensions, precision=None):
+    """`layers.product` as a discriminator's nn.Dense asks for it."""
+    del dimensions, precision
+    return layers.product(x, kernel)
+
+
 class _Dense(nn.Module):
     width: int
     layer: str
@@ -128,12 +134,19 @@ class _Dense(nn.Module):
     dtype: jnp.dtype
     norm: bool
     running: bool
+    dot_general: Callable = jax.lax.dot_general
 
     @nn.compact
     def __call__(self, h, total):
         pieces = PIECES if self.layer == "maxout" else 1
         init = _kernel_init(self.init_std)
-        h = nn.Dense(self.width * pieces, not self.norm, kernel_init=init, dtype=self.dtype)(h)
+        h = nn.Dense(
+            self.width * pieces,
+            not self.norm,
+            kernel_init=init,
+            dtype=self.dtype,
+            dot_general=self.dot_general,
+        )(h)
         if self.norm:
             h = BatchNorm(self.running)(h, total)
         if pieces > 1:
@@ -235,9 +248,9 @@ class MLPDiscriminator(nn.Module):
         if self.fourier:
             h = Fourier(FREQUENCIES, self.fourier)(h)
         for _ in range(self.depth):
-            h = _Dense(self.width, self.layer, self.init_std, self.dtype, self.norm, running=False)(
-                h, total
-            )
+            h = _Dense(
+                self.width, self.layer, self.init_std, self.dtype, self.norm, False, _judging
+            )(h, total)
         if self.minibatch != "none":
             h = Minibatch(self.minibatch)(h, total, gather)
         init = _kernel_init(self.init_std)
