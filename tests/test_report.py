@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from genjax import claims, report
 from genjax.errors import UsageError
-from genjax.plots.common import name_points
+from genjax.plots.common import name_points, small_multiples, styles
 
 ROOT = Path(__file__).parent.parent
 ARMS = ["ae", "vae@0.1"]
@@ -154,6 +154,15 @@ def test_a_command_repeated_in_a_folder_of_another_version_says_so(folder):
     run = SimpleNamespace(folder=folder, read_json=lambda name: summary)
     with pytest.raises(UsageError, match="another version of genjax"):
         report.finished(run, lambda text: None)
+
+
+def test_many_arms_are_told_apart():
+    drawn = styles([f"arm{i}" for i in range(16)])
+    assert len({tuple(style.values()) for style in drawn.values()}) == 16
+    figure, panels = small_multiples(8, 6, 2.0, 1.5)
+    assert figure.get_size_inches().tolist() == [12.0, 3.0]
+    assert [axes.axison for axes in figure.axes] == [True] * 8 + [False] * 4
+    assert list(panels) == figure.axes[:8]
 
 
 def test_names_beside_points_hide_no_other_and_stay_inside():

@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 # Okabe & Ito's colours, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+DASHES = ("-", "--", ":")
 
 
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
@@ -33,6 +35,25 @@ def label(axes, text):
 
 def colours(names) -> dict:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def styles(names) -> dict:
+    """How each name's line is drawn: in a colour, and from the ninth on dashed, then dotted."""
+    return {
+        name: {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i // len(COLOURS) % len(DASHES)]}
+        for i, name in enumerate(names)
+    }
+
+
+def small_multiples(count: int, columns: int, width: float, height: float, **style):
+    """(figure, panels): `count` of a size in inches, in rows of up to `columns`."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", **style)
+    panels = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
 
 
 def seeds(summary, path):

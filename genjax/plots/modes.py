@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 
-from genjax.plots.common import COLOURS, colours, label, mosaic, show
+from genjax.plots.common import colours, label, legend, mosaic, show, small_multiples, styles
 
 COLUMNS, MOST_SEEDS = 6, 5
+# More arms than this have no bands around their curves: nothing else would be seen.
+MOST_BANDS = 6
 
 
 def _is_plane(run):
@@ -98,8 +100,7 @@ def _film(run):
     frames = []
     count = min(len(a["snapshot_steps"]) for a in arms.values())
     for i in range(count):
-        figure = Figure(figsize=(2.6 * len(arms), 2.9), dpi=70, layout="constrained")
-        panels = figure.subplots(1, len(arms), squeeze=False)[0]
+        figure, panels = small_multiples(len(arms), COLUMNS, 2.6, 2.9, dpi=70)
         for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
             _plane(axes, run, arrays["snapshots"][i, 0], 5)
             axes.set_title(f"{arm}, step {arrays['snapshot_steps'][i]:,}", fontsize=9)
@@ -126,10 +127,10 @@ def _along(run):
     """Measures along training: mean over seeds, range, and the floor."""
     summary, rows = run["summary"], run["rows"]
     names = [(n, text) for n, text in CURVES if f"truth/{n}" in summary["metrics"]]
-    figure = Figure(figsize=(4.2 * len(names), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    figure, panels = small_multiples(len(names), len(names), 4.2, 3.6)
+    drawn = styles(summary["arms"])
     for axes, (name, text) in zip(panels, names, strict=True):
-        for arm, colour in colours(summary["arms"]).items():
+        for arm, style in drawn.items():
             by_step = {}
             for row in rows:
                 if row["arm"] == arm and row.get(name) is not None:
@@ -137,20 +138,19 @@ def _along(run):
             steps = sorted(by_step)
             values = [by_step[step] for step in steps]
             if steps:
-                axes.plot(steps, [np.mean(v) for v in values], color=colour, label=arm, lw=1.5)
+                axes.plot(steps, [np.mean(v) for v in values], label=arm, lw=1.5, **style)
                 low, high = [min(v) for v in values], [max(v) for v in values]
-                axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+                if len(drawn) <= MOST_BANDS:
+                    axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, lw=0)
         truth = summary["metrics"][f"truth/{name}"]
         axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
         axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
         axes.set(xlabel="step", ylabel=text)
         if name == "spread":
             axes.set_ylim(0, 2)
-    panels[0].legend(fontsize=8)
-    caption = (
-        "Along training: mean over seeds, band from least to greatest; dashed: perfect samples."
-    )
-    return caption, figure
+    legend(figure, "right center")
+    band = ", band from least to greatest" if len(drawn) <= MOST_BANDS else ""
+    return f"Along training: mean over seeds{band}; thin and dashed: perfect samples.", figure
 
 
 def _landscape(run):
@@ -158,8 +158,7 @@ def _landscape(run):
     arms = {name: a for name, a in run["arrays"].items() if "landscape" in a}
     if not arms:
         return None
-    figure = Figure(figsize=(3.4 * len(arms), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(arms), squeeze=False)[0]
+    figure, panels = small_multiples(len(arms), COLUMNS, 3.4, 3.2)
     for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
         axis, values = arrays["landscape_axis"], arrays["landscape"]
         if run["summary"]["recipes"][arm]["loss"] in ("rpgan", "wgan"):
@@ -175,7 +174,8 @@ def _landscape(run):
         figure.colorbar(mesh, ax=axes, shrink=0.8)
     caption = (
         "The discriminator's logit, first seed: the redder, the more real (rpgan, wgan: against "
-        "the median point; packs: mean over 16, the other members real); circles: true modes."
+        "the median point; packs: mean over 16, the other members real; features of a batch: the "
+        "rest of it real); circles: true modes."
     )
     return caption, figure
 
@@ -210,18 +210,18 @@ def _histogram(run):
 
 def _slopes(run):
     """Singular values of the generator's Jacobian."""
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     arms = run["arrays"]
-    for i, (arm, arrays) in enumerate(arms.items()):
+    for (arm, arrays), style in zip(arms.items(), styles(arms).values(), strict=True):
         norm = np.sqrt((arrays["singular_values"] ** 2).sum(-1)).reshape(-1)
         bins = np.logspace(-4, 2, 61)
         shares = np.histogram(np.clip(norm, 1e-4, 1e2), bins)[0] / len(norm)
-        axes.stairs(shares, bins, color=COLOURS[i % len(COLOURS)], label=arm, lw=1.5)
+        axes.stairs(shares, bins, label=arm, lw=1.5, **style)
     axes.set(
         xscale="log", xlabel="norm of dG/dz (data's spread a unit of z)", ylabel="share of latents"
     )
-    axes.legend()
+    legend(figure, "right center")
     return "How strongly the output moves with the latent, all seeds.", figure
 
 

@@ -4,15 +4,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from genjax.plots.common import COLOURS, legend, name_points
+from genjax.plots.common import legend, name_points, styles
 
 MODES = {"forward": "forward", "both": "forward + backward"}
-DASHES = ("-", "--", ":")
 
 
 def _style(run, arm):
-    i = run["summary"]["arms"].index(arm)
-    return {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i // len(COLOURS)], "lw": 1.6}
+    return styles(run["summary"]["arms"])[arm] | {"lw": 1.6}
 
 
 def _lines(run, mode):
