@@ -1,9 +1,9 @@
 """How a step is compiled and spread over devices; the only file that knows them.
 
-Two modes, the same results: `jit` with shardings over a mesh (replica, batch), and `pmap` over the
-batch. Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a
-traced count, so that one compiled program serves every call. Both habits are wrong for
-convolutions on XLA:CPU (3 to 13 times slower inside a loop or under vmap); `plan` decides.
+Two modes, the same results: `jit` over a mesh (replica, batch), and `pmap` over the batch.
+Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a traced
+count, so that one compiled program serves every call. Both habits are wrong for convolutions on
+XLA:CPU (3 to 13 times slower inside a loop or under vmap); `plan` decides.
 """
 
 import contextlib
