@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax import parallel
-from genjax.models import gan
+from genjax.models import gan, layers
 
 RNG = np.random.default_rng(0)
 SMALL = {"shape": (2,), "latent": 3, "g_width": 8, "d_width": 8}
@@ -25,6 +25,23 @@ def test_parameters_of_pacgan():
             for name in ("generator", "discriminator")
         }
         assert count == {"generator": 484_802, "discriminator": 405_201 + 2000 * (pack - 1)}
+
+
+def test_a_product_has_jaxs_own_slopes():
+    """By hand against autodiff: first slopes, and those of a squared slope, as R1 takes them."""
+    x, kernel = (jnp.asarray(RNG.normal(size=size), jnp.float32) for size in ((2, 3, 4), (4, 5)))
+
+    def slopes(product):
+        def value(x, kernel):
+            return jnp.sin(product(x, kernel)).sum()
+
+        def penalty(x, kernel):
+            return (jax.grad(value)(x, kernel) ** 2).sum()
+
+        return [jax.grad(f, (0, 1))(x, kernel) for f in (value, penalty)]
+
+    found, expected = slopes(layers.product), slopes(jnp.matmul)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, expected)
 
 
 def test_batch_norm_keeps_members_of_a_pack_apart():
