@@ -164,6 +164,9 @@ def compile_step(
         batch_devices, replica_devices = len(devices), 1
     else:
         replica_devices, batch_devices = _split(len(seeds), batch_size, len(devices))
+        if how.unrolled:
+            # A convolution on CPU takes all cores by itself, and half a batch longer than a whole.
+            batch_devices = 1
     used = np.array(devices[: replica_devices * batch_devices])
     mesh = Mesh(used.reshape(replica_devices, batch_devices), ("replica", "batch"))
     everywhere = NamedSharding(mesh, P())

@@ -101,6 +101,15 @@ def test_replicas_over_devices(how):
     close(train(seeds=seeds[:2], devices=4, how=how, arch=arch)[1], alone[1][:, :2], 1e-6)
 
 
+def test_a_convolutions_batch_stays_whole_on_cpu():
+    for how, most in ((FIVE, 4), (parallel.Plan(1, True), 2)):
+        compiled = parallel.compile_step(
+            lambda state, *_, **__: (state, {}), {"image": IMAGES}, [0, 1], 8, how=how,
+            devices=jax.devices()[:4],
+        )  # fmt: skip
+        assert len(compiled.place(np.zeros(2)).devices()) == most
+
+
 def test_the_plan_changes_speed_alone():
     plans = [parallel.Plan(5, False), parallel.Plan(1, True), parallel.Plan(3, True)]
     found = [train(seeds=(0, 1), how=plan) for plan in plans]

@@ -40,8 +40,8 @@ def colours(names) -> dict:
 def styles(names) -> dict:
     """How each name's line is drawn: in a colour, and from the ninth on dashed, then dotted."""
     return {
-        name: {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i // len(COLOURS) % len(DASHES)]}
-        for i, name in enumerate(names)
+        name: {"color": colour, "ls": DASHES[i // len(COLOURS) % len(DASHES)]}
+        for i, (name, colour) in enumerate(colours(names).items())
     }
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 
-from genjax.plots.common import colours, label, legend, mosaic, show, small_multiples, styles
+from genjax.plots.common import label, legend, mosaic, show, small_multiples, styles
 
 COLUMNS, MOST_SEEDS = 6, 5
 # More arms than this have no bands around their curves: nothing else would be seen.
@@ -189,13 +189,13 @@ def _histogram(run):
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     axes = figure.subplots()
     count = next(iter(arms.values()))["mode"].shape[1]
-    for arm, colour in colours(summary["arms"]).items():
+    for arm, style in styles(summary["arms"]).items():
         shares = [
             np.sort(np.bincount(seed, minlength=summary["modes"]))[::-1]
             for seed in arms[arm]["mode"]
         ]
         mean = np.mean(shares, 0)
-        axes.plot(np.arange(1, len(mean) + 1), mean, color=colour, label=arm)
+        axes.plot(np.arange(1, len(mean) + 1), mean, label=arm, **style)
     draws = np.random.default_rng(0).multinomial(
         count, np.full(summary["modes"], 1 / summary["modes"]), 20
     )
