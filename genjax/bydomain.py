@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax import parallel
 from genjax.data.domains import Measured
 from genjax.metrics import transfer
 from genjax.models.transformer import Model
@@ -26,15 +27,12 @@ def meter(apply: Callable) -> Callable:
     Bits are -log2 p of each token given those before it in its window.
     """
 
-    @jax.jit
+    @parallel.by_seed
     def run(params, windows):
-        def one(params):
-            log_p = jax.nn.log_softmax(apply(params, windows[:, :-1]))
-            bits = -jnp.take_along_axis(log_p, windows[:, 1:, None], -1)[..., 0] / jnp.log(2.0)
-            hit = jnp.argmax(log_p, -1) == windows[:, 1:]
-            return bits, jnp.exp(log_p.max(-1)), hit
-
-        return jax.lax.map(one, params)
+        log_p = jax.nn.log_softmax(apply(params, windows[:, :-1]))
+        bits = -jnp.take_along_axis(log_p, windows[:, 1:, None], -1)[..., 0] / jnp.log(2.0)
+        hit = jnp.argmax(log_p, -1) == windows[:, 1:]
+        return bits, jnp.exp(log_p.max(-1)), hit
 
     return lambda params, windows: _in_chunks(run, params, windows)
 
@@ -46,13 +44,10 @@ def drift_meter(apply: Callable) -> Callable:
     the base's own predictions is kept.
     """
 
-    @jax.jit
+    @parallel.by_seed
     def run(params, windows):
-        def one(params):
-            base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in params)
-            return (-(jnp.exp(base) * tuned).sum(-1) / jnp.log(2.0),)
-
-        return jax.lax.map(one, params)
+        base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in params)
+        return (-(jnp.exp(base) * tuned).sum(-1) / jnp.log(2.0),)
 
     return lambda params, windows: _in_chunks(run, params, windows)[0]
 
@@ -64,25 +59,22 @@ def dynamic_meter(apply: Callable) -> Callable:
     descended once, by plain gradient of its scored positions' mean loss in nats.
     """
 
-    @jax.jit
+    @parallel.by_seed
     def run(params, windows, scored, rate):
-        def one(params):
-            def read(params, case):
-                window, counts = case
+        def read(params, case):
+            window, counts = case
 
-                def loss(params):
-                    log_p = jax.nn.log_softmax(apply(params, window[None, :-1])[0])
-                    nats = -jnp.take_along_axis(log_p, window[1:, None], -1)[:, 0]
-                    total = (nats * counts).sum()
-                    return total / jnp.maximum(counts.sum(), 1), total
+            def loss(params):
+                log_p = jax.nn.log_softmax(apply(params, window[None, :-1])[0])
+                nats = -jnp.take_along_axis(log_p, window[1:, None], -1)[:, 0]
+                total = (nats * counts).sum()
+                return total / jnp.maximum(counts.sum(), 1), total
 
-                slopes, total = jax.grad(loss, has_aux=True)(params)
-                return jax.tree.map(lambda p, g: p - rate * g, params, slopes), total
+            slopes, total = jax.grad(loss, has_aux=True)(params)
+            return jax.tree.map(lambda p, g: p - rate * g, params, slopes), total
 
-            params, totals = jax.lax.scan(read, params, (windows, scored))
-            return params, totals.sum()
-
-        return jax.lax.map(one, params)
+        params, totals = jax.lax.scan(read, params, (windows, scored))
+        return params, totals.sum()
 
     def measure(params, measured, rate):
         nats = 0.0

@@ -222,6 +222,32 @@ def compile_step(
     )
 
 
+def by_seed(measure: Callable) -> Callable:
+    """measure(params, *rest) of every seed as one compiled call; params' leaves are [seeds, ...].
+
+    The devices share the seeds, as in training; on each, one comes after the other, so that what is
+    held is one seed's. What it returns has the seeds in front.
+    """
+
+    @jax.jit
+    def run(params, *rest):
+        seeds = len(jax.tree.leaves(params)[0])
+        used = jax.local_devices()[: math.gcd(seeds, jax.local_device_count())]
+
+        def own(params, *rest):
+            return jax.lax.map(lambda one: measure(one, *rest), params)
+
+        return jax.shard_map(
+            own,
+            mesh=Mesh(np.array(used), ("replica",)),
+            in_specs=(P("replica"), *[P()] * len(rest)),
+            out_specs=P("replica"),
+            check_vma=False,
+        )(params, *rest)
+
+    return run
+
+
 def _replicas(step, take, unrolled, total, gather):
     """One step of every seed: leaves and keys [seeds, ...], index [seeds, batch]."""
 
