@@ -96,6 +96,7 @@ def _chunks(rows: np.ndarray) -> np.ndarray:
 
 
 def _in_chunks(run, params, windows):
+    params = parallel.place_seeds(params)
     found = [jax.device_get(run(params, part)) for part in _chunks(windows)]
     return tuple(np.concatenate(parts, 1)[:, : len(windows)] for parts in zip(*found, strict=True))
 

@@ -226,26 +226,36 @@ def by_seed(measure: Callable) -> Callable:
     """measure(params, *rest) of every seed as one compiled call; params' leaves are [seeds, ...].
 
     The devices share the seeds, as in training; on each, one comes after the other, so that what is
-    held is one seed's. What it returns has the seeds in front.
+    held is one seed's. What it returns has the seeds in front. For several calls with the same
+    params, `place_seeds` brings them over once.
     """
 
     @jax.jit
     def run(params, *rest):
-        seeds = len(jax.tree.leaves(params)[0])
-        used = jax.local_devices()[: math.gcd(seeds, jax.local_device_count())]
-
         def own(params, *rest):
             return jax.lax.map(lambda one: measure(one, *rest), params)
 
         return jax.shard_map(
             own,
-            mesh=Mesh(np.array(used), ("replica",)),
+            mesh=_seed_mesh(params),
             in_specs=(P("replica"), *[P()] * len(rest)),
             out_specs=P("replica"),
             check_vma=False,
         )(params, *rest)
 
     return run
+
+
+def place_seeds(params):
+    """A tree with leaves [seeds, ...] on the devices where `by_seed` wants it."""
+    return jax.device_put(params, NamedSharding(_seed_mesh(params), P("replica")))
+
+
+def _seed_mesh(params) -> Mesh:
+    """The devices that share the seeds of params evenly."""
+    seeds = len(jax.tree.leaves(params)[0])
+    used = jax.local_devices()[: math.gcd(seeds, jax.local_device_count())]
+    return Mesh(np.array(used), ("replica",))
 
 
 def _replicas(step, take, unrolled, total, gather):

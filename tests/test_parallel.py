@@ -176,10 +176,12 @@ def test_pmap_refuses_a_batch_that_does_not_divide():
 def test_what_is_measured_by_seed_is_each_seed_alone():
     params = {"w": np.arange(18.0).reshape(6, 3)}
     x = np.linspace(-1, 1, 12).reshape(4, 3)
-    found = parallel.by_seed(lambda p, x, scale: (scale * (x @ p["w"]), p["w"].sum()))(
-        params, x, 2.0
-    )
-    # Six seeds on four devices: two share them evenly.
-    assert len(found[0].sharding.device_set) == 2
-    np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(found[1], params["w"].sum(1))
+    measure = parallel.by_seed(lambda p, x, scale: (scale * (x @ p["w"]), p["w"].sum()))
+    placed = parallel.place_seeds(params)
+    for given in (params, placed):
+        found = measure(given, x, 2.0)
+        # Six seeds on four devices: two share them evenly.
+        assert found[1].sharding == placed["w"].sharding
+        assert len(found[1].sharding.device_set) == 2
+        np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found[1], params["w"].sum(1))
