@@ -9,6 +9,7 @@ floor (perfect samples through the same measures) and in claims (genjax/claims/g
 
 import math
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +34,10 @@ from genjax.data import gaussians
 from genjax.errors import UsageError
 from genjax.models import gan
 
-# Snapshots for the pictures, spread evenly over training; samples in each.
+# Snapshots for the pictures, spread evenly over training; samples in each. The measures that take
+# long, of neighbours and slopes, are taken at fewer of the evaluations.
 SNAPSHOTS, SHOWN = 24, 512
+WHOLE_EVALUATIONS = 5
 
 _ARM = flags.DEFINE_multi_string(
     "arm",
@@ -61,9 +64,11 @@ _INIT_SEED = flags.DEFINE_integer(
 _NOISE_SEED = flags.DEFINE_integer(
     "noise_seed",
     None,
-    "The same noise for all replicas: a latent follows from it, the step and the example, whose "
-    "order is each replica's own.",
+    "The same noise for all replicas: a latent follows from it, the step and the example.",
     lower_bound=0,
+)
+_ORDER_SEED = flags.DEFINE_integer(
+    "order_seed", None, "The same order of the examples for all replicas.", lower_bound=0
 )
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "stacked: fixes train and test.", lower_bound=0)
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps prepared data sets.")
@@ -90,7 +95,12 @@ flags.DEFINE_float(
     "Length in which penalties take gradients, in units of the data's spread.",
     lower_bound=1e-6,
 )
-flags.DEFINE_integer("pack", 1, "Samples the discriminator judges together.", lower_bound=1)
+flags.DEFINE_integer(
+    "pack",
+    1,
+    "Samples the discriminator judges together; --batch_size counts packs, so any number divides.",
+    lower_bound=1,
+)
 flags.DEFINE_integer("unroll", 0, "Discriminator steps looked ahead.", lower_bound=0)
 flags.DEFINE_integer("n_critic", 1, "Discriminator steps a generator step.", lower_bound=1)
 flags.DEFINE_enum(
@@ -158,11 +168,12 @@ def main():
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("gan")
     environment.enable_compile_cache(FLAGS.compile_cache)
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
-    check_sizes(arms)
     mixture = None if images else read_mixture()
     coverage.check_count(_EVAL_SAMPLES.value, FLAGS.points, 0 if images else len(mixture.means))
     splits = read_images() if images else None
-    run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, splits))
+    shape = (*splits["train"]["image"].shape[1:3], 3) if images else (2,)
+    check_sizes(arms, shape)
+    run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, shape))
     if report.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
@@ -196,9 +207,8 @@ def main():
             timing["train_s"] += time.monotonic() - started
             timing["train_cpu_s"] += time.process_time() - cpu
             started = time.monotonic()
-            cached, arrays = measure(
-                networks, step_recipe(recipe, task), state, task, seeds, mixture
-            )
+            cached = last_evaluation(run, arm)
+            arrays = pictured(networks, step_recipe(recipe, task), state.params, task, mixture)
             run.write_arrays(f"arrays/{arm}.npz", arrays | snapshots(run, arm))
             run.write_json(f"evaluation/{arm}.json", cached)
             timing["evaluate_s"] += time.monotonic() - started
@@ -213,6 +223,11 @@ def main():
         "recipes": arms,
         "modes": task.modes,
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
+        "weights": task.weights.tolist(),
+        "intervals": f"{FLAGS.seeds} seeds: 95% t intervals over them, Wilson's for shares of "
+        "seeds; of perfect samples the range of 95% of draws"
+        if FLAGS.seeds > 1
+        else "one seed, no intervals",
         "metrics": {path: summarize(path, values) for path, values in found.items()}
         | {f"truth/{path}": claims.band(v, unit(path)) for path, v in truth.items()},
         "claims": judge(arms, found, truth, run.rows(), steps=FLAGS.steps, early=_EARLY.value),
@@ -257,6 +272,13 @@ def check_recipe(where: str, recipe: dict, images: bool):
             "and --minibatch, or the penalty",
         ),
         (
+            recipe["loss"] == "wgan"
+            and not recipe["gp"]
+            and (recipe["d_fourier"] or recipe["minibatch"] != "none"),
+            "--spectral_norm bounds the kernels' slopes, not those of --d_fourier and --minibatch; "
+            "--loss=wgan needs all, or --gp",
+        ),
+        (
             recipe["n_critic"] > 1 and recipe["updates"] == "simultaneous",
             f"--n_critic={recipe['n_critic']} needs --updates=alternating",
         ),
@@ -266,13 +288,18 @@ def check_recipe(where: str, recipe: dict, images: bool):
             "--reconstruction is built for one generator of points in the plane",
         ),
         (recipe["g_skip"] and not mlp, f"--g_skip: not built for --arch={recipe['arch']}"),
+        (recipe["d_fourier"] and not mlp, f"--d_fourier: not built for --arch={recipe['arch']}"),
+        (
+            recipe["d_fraction"] != 1 and mlp,
+            f"--d_fraction={recipe['d_fraction']}: of channels; --arch=mlp has --d_width",
+        ),
         (not mlp and not images, f"--arch={recipe['arch']} makes images; use --data=stacked"),
     ):
         if wrong:
             raise UsageError(f"{where}: {text}")
 
 
-def check_sizes(arms):
+def check_sizes(arms, shape):
     """Raises UsageError where batch, points or memory do not fit."""
     parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
     for arm, recipe in arms.items():
@@ -281,19 +308,38 @@ def check_sizes(arms):
             raise UsageError(
                 f"--points={FLAGS.points}: fewer than the {rows} packs a step of {arm} takes"
             )
-        if recipe["unroll"] and recipe["arch"] == "mlp":
-            width, depth = recipe["d_width"], recipe["d_depth"]
-            pieces = gan.PIECES if recipe["d_layer"] == "maxout" else 1
-            weights = depth * pieces * width**2
-            activations = 2 * FLAGS.batch_size * depth * (pieces + 1) * width
-            # A look-ahead keeps weights, moments, gradients and activations for the way back.
-            needed = 4.0 * FLAGS.seeds * recipe["unroll"] * (6 * weights + 3 * activations)
+        if recipe["unroll"]:
+            needed = FLAGS.seeds * recipe["unroll"] * look_ahead_bytes(recipe, shape)
             free = parallel.memory_free()
             if needed > free:
                 raise UsageError(
                     f"--unroll={recipe['unroll']} with --seeds={FLAGS.seeds} needs about "
                     f"{needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: fewer seeds or steps"
                 )
+
+
+def look_ahead_bytes(recipe: dict, shape) -> float:
+    """What one seed keeps of a discriminator step that the generator looks ahead."""
+    networks = build(recipe, shape)
+    params = jax.eval_shape(networks.init, jax.random.key(0))["discriminator"]
+    *sides, last = shape
+    last += recipe["latent"] if recipe["reconstruction"] else 0
+    judged = (2, FLAGS.batch_size, *sides, recipe["pack"] * last)
+
+    def kept(params, x):
+        def judge(params, x):
+            return networks.discriminate(params, x, parallel.identity, parallel.identity)
+
+        return jax.vjp(judge, params, x)[1]
+
+    on_the_way = jax.eval_shape(kept, params, jax.ShapeDtypeStruct(judged, jnp.float32))
+    # Weights, two moments, gradients and theirs; the way forth, back, and back through both.
+    return 4.0 * (6 * count(params) + 3 * count(on_the_way))
+
+
+def count(tree) -> int:
+    """Numbers in the arrays of a tree."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def read_mixture() -> gaussians.Mixture:
@@ -309,8 +355,8 @@ def read_images() -> dict:
             f"--data={_DATA.value}: no such task, choose {gaussians.EXAMPLES}, stacked, "
             "stacked:idx:<folder> or stacked:tfds:<name>"
         )
-    for flag in (_MODES, _SIGMA):
-        if flag.value is not None:
+    for flag in (_MODES, _SIGMA, _IMBALANCE):
+        if flag.value != flag.default:
             raise UsageError(f"--{flag.name}={flag.value}: needs a mixture, not --data=stacked")
     splits = data.load(
         rest or "digits",
@@ -387,6 +433,7 @@ def train(run, arm, recipe, networks, task, seeds):
             del key
             return inner(state, batch, jax.random.key(_NOISE_SEED.value), **reductions)
 
+    orders = seeds if _ORDER_SEED.value is None else [_ORDER_SEED.value] * len(seeds)
     log_every, evaluate_every = runs.looks(FLAGS.steps, _EVALUATIONS.value, FLAGS.log_every)
     log_every, save_every = runs.intervals(FLAGS.steps, log_every, FLAGS.checkpoint_every)
     watch = Watch(run, arm, how_to, networks, task, seeds, evaluate_every)
@@ -400,8 +447,8 @@ def train(run, arm, recipe, networks, task, seeds):
         seeds=seeds,
         steps=FLAGS.steps,
         batch_size=rows,
-        # Whole batches only: those left over sit out, in another order every epoch.
-        size=task.size // rows * rows,
+        # Whole batches only: the last examples sit out.
+        batches=data.batches(orders, task.size // rows * rows, rows),
         take=task.take,
         log_every=log_every,
         save_every=save_every,
@@ -421,38 +468,53 @@ def one_seed(tree, i: int):
 
 
 class Watch:
-    """Measures every seed along training, keeps snapshots, and sounds the alarm."""
+    """Measures every seed along training, keeps snapshots, and sounds the alarm.
+
+    The measures that take long are taken WHOLE_EVALUATIONS times or a little more, the last at the
+    end.
+    """
 
     def __init__(self, run, arm, recipe, networks, task, seeds, every):
         self.run, self.arm, self.task, self.seeds = run, arm, task, seeds
         self.sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
-        self.every_snapshot = every * max(1, FLAGS.steps // every // SNAPSHOTS)
-        self.most = np.zeros(len(seeds))
-        self.now = None
+        self.log_slopes = coverage.sensitivity(networks, recipe, task, coverage.log_norm)
+        self.every_snapshot, self.every_whole = (
+            every * max(1, FLAGS.steps // every // count)
+            for count in (SNAPSHOTS, WHOLE_EVALUATIONS)
+        )
+        self.text = ""
 
     def __call__(self, state):
-        found = [self.sample(one_seed(state.params, i)) for i in range(len(self.seeds))]
+        params = [one_seed(state.params, i) for i in range(len(self.seeds))]
+        found = [self.sample(one) for one in params]
         measures = [self.task.quick(x) for x in found]
         step = int(state.step[0])
+        if step % self.every_whole == 0 or step == FLAGS.steps:
+            for row, x, one, seed in zip(measures, found, params, self.seeds, strict=True):
+                row |= self.task.slow(x, seed) | {"contrast": coverage.contrast(self.task, x)}
+                row["log_jacobian"] = float(self.log_slopes(one).mean())
         if step % self.every_snapshot == 0 or step == FLAGS.steps:
             shown = SHOWN if len(self.task.shape) == 1 else 36
             self.run.write_arrays(
                 f"snapshots/{self.arm}/{step:09d}.npz",
                 {"samples": np.stack([x[:shown] for x in found])},
             )
-        self.now = np.array([m["modes"] for m in measures])
-        self.most = np.maximum(self.most, self.now)
-        return {name: [m[name] for m in measures] for name in measures[0]}
+        measures = {name: [row[name] for row in measures] for name in measures[0]}
+        now = dict(zip(self.seeds, measures["modes"], strict=True))
+        lost = coverage.fallen(evaluations(self.run, self.arm), now, self.task.modes)
+        self.text = f"modes {np.mean(list(now.values())):.1f} of {self.task.modes}"
+        if lost:
+            self.text += f", COLLAPSE: seed {', '.join(map(str, lost))} lost modes"
+        return measures
 
     def status(self) -> str:
-        """Modes over seeds, and which seeds have lost some they had."""
-        if self.now is None:
-            return ""
-        text = f"modes {self.now.mean():.1f} of {self.task.modes}"
-        # A mode of small share comes and goes with the samples: a tenth of all is a collapse.
-        fallen = self.most - self.now >= max(1, 0.1 * self.task.modes)
-        lost = [str(seed) for seed, gone in zip(self.seeds, fallen, strict=True) if gone]
-        return text + (f", COLLAPSE: seed {', '.join(lost)} lost modes" if lost else "")
+        """What the line of progress adds."""
+        return self.text
+
+
+def evaluations(run, arm) -> list[dict]:
+    """The rows of metrics.jsonl in which an arm's samples were measured."""
+    return [row for row in run.rows() if row["arm"] == arm and "modes" in row]
 
 
 def snapshots(run, arm) -> dict[str, np.ndarray]:
@@ -464,29 +526,35 @@ def snapshots(run, arm) -> dict[str, np.ndarray]:
     }
 
 
-# --- Measuring -----------------------------------------------------------------------------------
+# --- What a trained arm is judged and shown by ---------------------------------------------------
 
 
-def measure(networks, recipe, state, task, seeds, mixture):
-    """({measure: [seeds]}, arrays of the pictures) of a trained arm."""
+def last_evaluation(run, arm) -> dict[str, list[float]]:
+    """{measure: [seeds]} at the last step."""
+    rows = sorted(
+        (row for row in evaluations(run, arm) if row["step"] == FLAGS.steps),
+        key=lambda row: row["seed"],
+    )
+    names = [name for name in rows[0] if name not in ("arm", "seed", "step")]
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def pictured(networks, recipe, params, task, mixture) -> dict[str, np.ndarray]:
+    """Arrays of the pictures: samples, their modes, slopes of G, D's landscape."""
     sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
-    rows, arrays, singular_values = [], {}, []
-    for i, seed in enumerate(seeds):
-        params = one_seed(state.params, i)
-        found = sample(params)
-        row = task.quick(found) | task.slow(found, seed)
-        row["contrast"] = coverage.contrast(task, found)
-        row["log_jacobian"], singular = coverage.sensitivity(networks, recipe, params, task)
-        rows.append(row)
-        singular_values.append(singular)
+    slopes = coverage.sensitivity(networks, recipe, task, partial(jnp.linalg.svd, compute_uv=False))
+    arrays = {}
+    for i in range(FLAGS.seeds):
+        one = one_seed(params, i)
+        found = sample(one)
         arrays.setdefault("samples", []).append(found[:SHOWN])
+        arrays.setdefault("singular_values", []).append(slopes(one))
         if mixture is None:
             arrays.setdefault("mode", []).append(task.names(found))
     arrays = {name: np.stack(values) for name, values in arrays.items()}
-    arrays["singular_values"] = np.stack(singular_values)
     if mixture is not None:
-        arrays |= coverage.landscape(networks, recipe, one_seed(state.params, 0), task, mixture)
-    return {name: [row[name] for row in rows] for name in rows[0]}, arrays
+        arrays |= coverage.landscape(networks, recipe, one_seed(params, 0), task, mixture)
+    return arrays
 
 
 def unit(path: str) -> str:
@@ -527,13 +595,12 @@ def notes(arms, task) -> list[str]:
     return lines
 
 
-def disk_needed(arms, splits) -> float:
+def disk_needed(arms, shape) -> float:
     """Bytes for checkpoints (three of params and two moments for all seeds) and 100 MB."""
-    shape = (2,) if splits is None else (*splits["train"]["image"].shape[1:3], 3)
-    total = 0
-    for recipe in arms.values():
-        params = jax.eval_shape(build(recipe, shape).init, jax.random.key(0))
-        total += sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    total = sum(
+        count(jax.eval_shape(build(recipe, shape).init, jax.random.key(0)))
+        for recipe in arms.values()
+    )
     return 1e8 + 4.0 * 9 * FLAGS.seeds * total
 
 

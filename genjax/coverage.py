@@ -34,7 +34,8 @@ class Task(NamedTuple):
     """A data set whose modes are known.
 
     arrays, take, size: what training reads, and how many examples there are. shape: of a sample.
-    spread: root mean variance of a coordinate, the unit of gradient penalties. modes: how many.
+    spread: root mean variance of a coordinate, the unit of gradient penalties. weights: the shares
+    of the modes in the data [modes].
     quick: samples -> measures taken along training. slow: (samples, seed) -> those taken once.
     perfect: (count, rng) -> samples as good as any. names: samples -> the modes' names.
     """
@@ -44,11 +45,16 @@ class Task(NamedTuple):
     size: int
     shape: tuple[int, ...]
     spread: float
-    modes: int
+    weights: np.ndarray
     quick: Callable
     slow: Callable
     perfect: Callable
     names: Callable
+
+    @property
+    def modes(self) -> int:
+        """How many."""
+        return len(self.weights)
 
 
 def mixture_task(mixture: gaussians.Mixture, points: int, members: int, seed: int) -> Task:
@@ -74,7 +80,7 @@ def mixture_task(mixture: gaussians.Mixture, points: int, members: int, seed: in
         size=points,
         shape=(2,),
         spread=mixture.spread,
-        modes=len(mixture.means),
+        weights=mixture.weights,
         quick=lambda found: modes.mixture_measures(found, mixture),
         slow=slow,
         perfect=lambda count, rng: gaussians.draw(mixture, count, rng),
@@ -134,7 +140,7 @@ def stacked_task(
         size=points,
         shape=(*train["image"].shape[1:3], 3),
         spread=float(np.sqrt((2 * train["image"]).var(0).mean())),
-        modes=classes**3,
+        weights=weights,
         quick=lambda found: modes.label_measures(names(found), weights),
         slow=slow,
         perfect=perfect,
@@ -188,26 +194,29 @@ def sampler(networks: Networks, recipe: Recipe, count: int) -> Callable:
 
 
 def sensitivity(
-    networks: Networks, recipe: Recipe, params, task: Task, count: int = 300
-) -> tuple[float, np.ndarray]:
-    """(mean log Frobenius norm, singular values [n, d]) of the generator's Jacobian at n latents.
+    networks: Networks, recipe: Recipe, task: Task, measure: Callable, count: int = 300
+) -> Callable:
+    """params -> measure(Jacobians [b, values, latent]) [count, ...] of the generator, NumPy.
 
-    In units of the data's spread. Low values are the symptom "different inputs, same output".
+    In units of the data's spread a unit of the latent; the same latents for all. Low singular
+    values are the symptom "different inputs, same output".
     """
     z = latents(jax.random.key(2**31 + 1), networks, recipe, jnp.arange(count), 1)[:, 0]
 
-    def generate(noise, code):
-        return propose(networks, params, jnp.concatenate([noise, code])[None]).ravel()
-
     @jax.jit
-    def values(rows):
-        noise, code = rows[:, : networks.latent], rows[:, networks.latent :]
-        slopes = jax.vmap(jax.jacfwd(generate))(noise, code) / task.spread
-        return jnp.linalg.svd(slopes, compute_uv=False)
+    def some(params, rows):
+        def generate(noise, code):
+            return propose(networks, params, jnp.concatenate([noise, code])[None]).ravel()
 
-    singular = evaluate.batched(values, np.asarray(z), size=50)
-    norm = np.sqrt((singular**2).sum(1))
-    return float(np.log(np.maximum(norm, 1e-12)).mean()), singular
+        noise, code = rows[:, : networks.latent], rows[:, networks.latent :]
+        return measure(jax.vmap(jax.jacfwd(generate))(noise, code) / task.spread)
+
+    return lambda params: evaluate.batched(partial(some, params), np.asarray(z), size=50)
+
+
+def log_norm(jacobians: jax.Array) -> jax.Array:
+    """The logarithm of each Frobenius norm, at least that of 1e-12."""
+    return jnp.log(jnp.maximum(jnp.sqrt((jacobians**2).sum((1, 2))), 1e-12))
 
 
 def landscape(
@@ -245,6 +254,18 @@ def landscape(
     return {"landscape": np.mean(made, 0).reshape(side, side), "landscape_axis": axis}
 
 
+def fallen(before: list[dict], now: dict[int, float], modes: int) -> list[int]:
+    """The seeds that have lost modes which they had: a tenth of all, or of few modes one.
+
+    A mode of small share comes and goes with the samples. before: rows {"seed", "modes"}. now:
+    {seed: modes reached}.
+    """
+    most = dict(now)
+    for row in before:
+        most[row["seed"]] = max(most[row["seed"]], row["modes"])
+    return [seed for seed in now if most[seed] - now[seed] >= max(1, 0.1 * modes)]
+
+
 def bin_count(task_modes: int) -> int:
     """Bins of NDB over a mixture."""
     return min(100, 4 * task_modes)
@@ -256,8 +277,6 @@ def check_count(count: int, points: int, task_modes: int) -> None:
         raise UsageError(
             f"--points={points}: fewer than the {bin_count(task_modes)} bins that they make"
         )
-    needed = max(100, 2 * task_modes)
+    needed, what = max((100, "measures of neighbours"), (2 * task_modes, f"{task_modes} modes"))
     if count < needed:
-        raise UsageError(
-            f"--eval_samples={count}: {task_modes} modes need {needed} samples or more"
-        )
+        raise UsageError(f"--eval_samples={count}: {what} need {needed} samples or more")

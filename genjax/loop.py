@@ -31,6 +31,7 @@ def fit(
     write: takes rows {"seed", "step", metric: mean since the last row}, one a seed.
     save: called every `save_every` steps and at the end, after the losses so far were seen finite.
     validate: state -> {metric: [seeds]}, every `validate_every` steps and at the end.
+    progress: takes the step and {metric: mean since the last row [seeds]}, after `validate`.
     save_every and validate_every are multiples of log_every, so that a continued run logs the
     same windows.
 
@@ -41,7 +42,7 @@ def fit(
     size = compiled.plan.steps_per_call
     group, late, step = [], [], start
 
-    def drain(calls):
+    def drain(calls, look=None):
         if calls:
             parts = [jax.tree.map(lambda m, n=n: m[:n], jax.device_get(m)) for _, n, m in calls]
             metrics = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -50,6 +51,8 @@ def fit(
             means = {name: values.mean(0) for name, values in metrics.items()}
             end = calls[-1][0] + calls[-1][1]
             write(_rows(end, seeds, means))
+            if look:
+                write(_rows(end, seeds, look(state)))
             progress(end, means)
         return []
 
@@ -64,8 +67,7 @@ def fit(
         if step % log_every == 0 or step == steps:
             group, late = [], group
         if validate and (step == steps or (validate_every and step % validate_every == 0)):
-            late = drain(late)
-            write(_rows(step, seeds, validate(state)))
+            late = drain(late, validate)
         if step == steps or (save_every and step % save_every == 0):
             late = drain(late)
             save(step, state)

@@ -311,7 +311,6 @@ def train(
     validate: Callable | None = None,
     validate_every: int = 0,
     status: Callable[[], str] = str,
-    size: int = 0,
     take: Callable = parallel.take,
     batches: Callable | None = None,
     compiled: parallel.Compiled | None = None,
@@ -320,9 +319,9 @@ def train(
     """Trains all seeds of one thing in a run folder, or continues it; the state on the host.
 
     init: key -> state of one seed. validate: state -> {metric: [seeds]}, every `validate_every`
-    steps (0: with each checkpoint). status: what the line of progress adds. size: examples, by
-    default the rows of the first array; take: how a batch is read. batches: (first, count) -> index
-    [count, seeds, batch, ...]; by default every epoch a permutation. compiled: a step compiled
+    steps (0: with each checkpoint). status: what the line of progress adds. take: how a batch is
+    read. batches: (first, count) -> index [count, seeds, batch, ...]; by default every epoch a
+    permutation of the arrays' rows, each seed's own. compiled: a step compiled
     before, which takes the place of `step`, `arrays` and `take`; state: a host state to begin with,
     in place of `init`. The state's leaves are [seeds, ...].
     """
@@ -333,12 +332,7 @@ def train(
         keys = jax.vmap(jax.random.key)(np.asarray(seeds))
         state = jax.device_get(jax.jit(jax.vmap(init))(keys))
     if batches is None:
-        size = size or len(next(iter(arrays.values())))
-
-        def batches(first, count):
-            rows = [data.batch_index(seed, size, batch_size, first, count) for seed in seeds]
-            return np.stack(rows, 1)
-
+        batches = data.batches(seeds, len(next(iter(arrays.values()))), batch_size)
     checkpoints = Checkpoints(run.folder / "checkpoints" / name)
     start, found = checkpoints.restore(state, say)
     run.forget_after(name, start)

@@ -105,7 +105,9 @@ def test_a_replica_equals_its_seed_alone():
 def one_update(recipe, nets=None):
     """(networks, state before, batch, latents) for updates by hand; SGD of rate 1."""
     networks = gan.build(
-        **{**SMALL, "pack": recipe.pack, **(nets or {})}, ratio=recipe.resample > 1
+        **{**SMALL, "pack": recipe.pack, "generators": recipe.generators, **(nets or {})},
+        reconstructor=recipe.reconstruction > 0,
+        ratio=recipe.resample > 1,
     )
     optimizers = {name: optax.sgd(1.0) for name in SGD}
     state = jax.jit(lambda key: adversarial.init_state(key, networks, recipe, optimizers))(
@@ -238,6 +240,121 @@ def test_penalties_by_finite_differences():
                 squared += np.asarray(slope, np.float64) ** 2
         expected += 0.5 * weight * 4 * squared.mean()
     assert float(metrics["penalty"]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_wgans_penalty_by_finite_differences():
+    """The norm of the slope between a real pack and a made one, all members together, to be 1."""
+    recipe = Recipe(loss="wgan", gp=3.0, scale=2.0, pack=2)
+    networks, state, batch, z, step = one_update(recipe, {"d_layer": "silu"})
+    _, metrics = step(state)
+    key = jax.random.fold_in(jax.random.key(3), 0)
+    u = steps.example_noise(jax.random.uniform, key, adversarial.BLEND, batch["index"], ())
+    assert len(np.unique(u)) == 6 and 0 < u.min() < u.max() < 1
+    u = u[:, None, None]
+    between = u * batch["real"] + (1 - u) * make(networks, state.params["generator"], z)
+    value = jax.jit(lambda x: logits(networks, state.params["discriminator"], x))
+    squared = np.zeros(6)
+    for member in range(2):
+        for axis in range(2):
+            nudge = np.zeros(between.shape, np.float32)
+            nudge[:, member, axis] = 1e-2
+            slope = (value(between + nudge) - value(between - nudge)) / 2e-2
+            squared += np.asarray(slope, np.float64) ** 2
+    expected = 3 * ((2 * np.sqrt(squared) - 1) ** 2).mean()
+    assert float(metrics["penalty"]) == pytest.approx(expected, rel=1e-3)
+
+
+def moved(loss, params):
+    """Parameters after a step of SGD of rate 1."""
+    return jax.tree.map(lambda p, g: p - g, params, jax.grad(loss)(params))
+
+
+def outputs(networks, discriminator, x):
+    return networks.discriminate(discriminator, x[None], parallel.identity, parallel.identity)[0]
+
+
+def test_veegan_judges_pairs_and_pays_for_latents_that_are_lost():
+    """Srivastava et al. 2017, algorithm 1: the reconstructor learns from the latents alone."""
+    recipe = Recipe(reconstruction=0.5, pack=2)
+    networks, state, batch, z, step = one_update(recipe)
+    after, metrics = step(state)
+    params = state.params
+    nets = {name: params[name] for name in ("generator", "reconstructor")}
+
+    def pairs(x, codes):
+        # Each member beside its own latent, then the members side by side.
+        return jnp.concatenate([x[:, 0], codes[:, 0], x[:, 1], codes[:, 1]], -1)
+
+    def error(nets):
+        fake = make(networks, nets["generator"], z)
+        codes = networks.reconstruct(nets["reconstructor"], fake)
+        return ((codes - z) ** 2).mean()
+
+    codes = networks.reconstruct(params["reconstructor"], batch["real"])
+    fake = make(networks, params["generator"], z)
+
+    def d_loss(d):
+        real = outputs(networks, d, pairs(batch["real"], codes))[:, 0]
+        made = outputs(networks, d, pairs(fake, z))[:, 0]
+        return (jax.nn.softplus(-real) + jax.nn.softplus(made)).mean()
+
+    def g_loss(nets):
+        x = pairs(make(networks, nets["generator"], z), z)
+        made = outputs(networks, params["discriminator"], x)[:, 0]
+        return jax.nn.softplus(-made).mean() + 0.5 * error(nets)
+
+    expected = moved(g_loss, nets)
+    assert_close(after.params["discriminator"], moved(d_loss, params["discriminator"]), 1e-6)
+    assert_close({name: after.params[name] for name in nets}, expected, 1e-6)
+    assert float(metrics["reconstruction_error"]) == pytest.approx(float(error(nets)), rel=1e-5)
+
+
+def test_a_mixtures_generators_are_named_and_keep_apart():
+    """Hoang et al. 2018, eq. 5: both players lessen the error of naming who made a sample."""
+    recipe = Recipe(generators=3, diversity=0.7)
+    networks, state, batch, z, step = one_update(recipe)
+    after, metrics = step(state)
+    params = state.params
+
+    def naming(d, g):
+        logs = jax.nn.log_softmax(outputs(networks, d, make(networks, g, z)[:, 0])[:, 1:])
+        return -(logs * z[:, 0, 3:]).sum(-1).mean()
+
+    def d_loss(d):
+        real = outputs(networks, d, batch["real"][:, 0])[:, 0]
+        fake = outputs(networks, d, make(networks, params["generator"], z)[:, 0])[:, 0]
+        adversarial = (jax.nn.softplus(-real) + jax.nn.softplus(fake)).mean()
+        return adversarial + naming(d, params["generator"])
+
+    def g_loss(g):
+        fake = outputs(networks, params["discriminator"], make(networks, g, z)[:, 0])[:, 0]
+        return jax.nn.softplus(-fake).mean() + 0.7 * naming(params["discriminator"], g)
+
+    assert_close(after.params["discriminator"], moved(d_loss, params["discriminator"]), 1e-6)
+    assert_close(after.params["generator"], moved(g_loss, params["generator"]), 1e-6)
+    error = naming(params["discriminator"], params["generator"])
+    assert float(metrics["naming_error"]) == pytest.approx(float(error), rel=1e-5)
+
+
+def test_each_step_of_the_critic_has_examples_of_its_own():
+    """Two steps on the halves of a batch; the generator meets the second's latents after both."""
+    recipe = Recipe(n_critic=2, simultaneous=False)
+    networks, state, batch, z, step = one_update(recipe)
+    after, _ = step(state)
+    d, g = state.params["discriminator"], state.params["generator"]
+    for part in range(2):
+        real, fake = batch["real"][part::2], make(networks, g, z[part::2])
+
+        def d_loss(d, real=real, fake=fake):
+            real, fake = logits(networks, d, real), logits(networks, d, fake)
+            return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).mean()
+
+        d = moved(d_loss, d)
+    expected = moved(
+        lambda g: jax.nn.softplus(-logits(networks, d, make(networks, g, z[1::2]))).mean(), g
+    )
+    assert_close(after.params["discriminator"], d, 1e-6)
+    assert_close(after.params["generator"], expected, 1e-6)
 
 
 def test_a_mixture_shares_all_but_its_first_layer():

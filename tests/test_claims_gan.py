@@ -138,8 +138,30 @@ def test_a_remedy_is_no_vanilla_gan(remedy):
     assert not verdicts({"a": COMMON | remedy}, figures)
 
 
-def test_packs_that_are_chosen_from_besides_are_not_packings_merit():
+@pytest.mark.parametrize(
+    "more", [{"resample": 8}, {"ema": 0.9}, {"loss": "rpgan", "r1": 1.0}, {"learning_rate": 0.1}]
+)
+def test_what_is_changed_besides_is_not_packings_merit(more):
     names = ("modes", "mode_tv", "log_jacobian", "precision", "recall")
     figures = {arm: dict.fromkeys(names, 0.5) for arm in ("gan", "pac")}
-    found = verdicts({"gan": GAN, "pac": PAC | {"resample": 8}}, figures)
+    rate = {"learning_rate": 0.01}
+    found = verdicts({"gan": GAN | rate, "pac": PAC | rate | more}, figures)
     assert found.keys() == {"G1", "G2", "G2a", "G2b"}
+
+
+def statements(arms, truth, rows=()):
+    names = ("modes", "mode_tv", "log_jacobian", "precision", "recall", "kl")
+    found = {f"{arm}/{name}": [0.5] * 20 for arm in arms for name in names}
+    found |= {f"{arm}/{name}": [0.5] * 20 for arm in arms for name in truth}
+    perfect = {name: [value] * 20 for name, value in truth.items()}
+    made = judge(arms, found, perfect, list(rows), steps=100, early=0.15)
+    return {claim["id"]: claim["statement"] for claim in made}
+
+
+def test_statements_say_what_was_judged():
+    """The step of the evaluation that G5 calls early, and quality only where it is measured."""
+    arms = {"gan": GAN, "pac": PAC, "r3": R3}
+    found = statements(arms, TRUTH, along((0.9, 0.5, 0.5), (0.9, 0.5, 0.5)))
+    assert "after 20 of 100 steps" in found["G5"] and "quality" in found["G6"]
+    images = {"modes": 1000.0, "precision": 0.95, "recall": 0.95, "kl": 0.03}
+    assert statements({"r3": R3}, images)["G6"] == "r3 covers all modes"

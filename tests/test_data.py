@@ -1,12 +1,11 @@
 import gzip
-import struct
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
-from images import fails, real, rows
+from images import fails, idx_bytes, real, rows, write_folder
 from texts import ROOT
 
 from genjax import data
@@ -112,24 +111,6 @@ def test_unknown_source_and_binarization():
 
 
 # IDX
-
-
-def idx_bytes(array):
-    header = struct.pack(f">{1 + array.ndim}I", 0x0800 | array.ndim, *array.shape)
-    return header + array.tobytes()
-
-
-def write_folder(folder, train, test, dot="-", zipped=False):
-    """Writes four IDX files, label i % 10 for image i."""
-    for part, image in (("train", train), ("t10k", test)):
-        label = np.arange(len(image), dtype=np.uint8) % 10
-        for kind, axes, array in (("images", 3, image), ("labels", 1, label)):
-            name = f"{part}-{kind}{dot}idx{axes}-ubyte"
-            content = idx_bytes(array)
-            if zipped:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-            else:
-                (folder / name).write_bytes(content)
 
 
 @pytest.fixture

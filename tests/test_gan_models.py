@@ -102,6 +102,29 @@ def test_minibatch_features_see_the_batch_and_real_and_fake_apart():
         np.testing.assert_array_equal(after[1], before[1])
 
 
+def test_minibatch_features_by_hand():
+    h = jnp.asarray(RNG.normal(size=(2, 4, 3)), jnp.float32)
+    features = {
+        kind: gan.Minibatch(kind).init_with_output(
+            jax.random.key(0), h, parallel.identity, parallel.identity
+        )
+        for kind in ("stddev", "discrimination")
+    }
+    found = features["stddev"][0]
+    np.testing.assert_array_equal(found[..., :3], h)
+    spread = np.asarray(h, np.float64).std(1).mean(-1)
+    np.testing.assert_allclose(found[..., 3], np.repeat(spread[:, None], 4, 1), rtol=1e-5)
+
+    found, variables = features["discrimination"]
+    kernel = np.asarray(variables["params"]["tensor"], np.float64)
+    for group in range(2):
+        rows = (np.asarray(h[group], np.float64) @ kernel).reshape(4, gan.KERNELS, -1)
+        for i in range(4):
+            others = [j for j in range(4) if j != i]
+            near = sum(np.exp(-np.abs(rows[i] - rows[j]).sum(-1)) for j in others)
+            np.testing.assert_allclose(found[group, i, 3:], near, rtol=1e-4)
+
+
 def test_a_skip_adds_a_linear_path():
     plain, skipping = (gan.build(**SMALL, g_skip=skip) for skip in (False, True))
     params = skipping.init(jax.random.key(0))["generator"]

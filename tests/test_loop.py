@@ -41,6 +41,7 @@ def fit(size=3, start=0, nan_at=None, **more):
         save=lambda step, state: events.append(("save", step, state)),
         validate_every=8,
         validate=lambda state: {"valid_loss": [state, -state]},
+        progress=lambda step, metrics: events.append(("progress", step)),
         **more,
     )
     return events
@@ -54,6 +55,17 @@ def test_rows_are_means_of_the_steps_since_the_last_row():
     assert losses == expected
     valid = [(r["seed"], r["step"], r["valid_loss"]) for r in rows if "valid_loss" in r]
     assert valid == [(s, n, n * (1 if s == 5 else -1)) for n in (8, 16, 22) for s in (5, 6)]
+
+
+def test_progress_is_told_last():
+    """What validation found at a step is in the line of that step."""
+    kinds = [event[0] for event in fit() if event[0] != "rows" or "valid_loss" in event[1][0]]
+    assert kinds == ["progress", "rows", "progress", "save"] * 2 + [
+        "progress",
+        "rows",
+        "progress",
+        "save",
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 100])

@@ -45,6 +45,10 @@ def test_imbalance_and_means_of_ones_own():
         ("modes", {"modes": "0,0;1", "sigma": 1.0}, ["--modes=0,0;1"]),
         ("modes", {"modes": "0,0;1,x", "sigma": 1.0}, ["--modes=0,0;1,x"]),
         ("modes", {"modes": "0,0;1,1"}, ["--sigma is missing"]),
+        ("modes", {"modes": "0,0;1,1;0,0", "sigma": 1.0}, ["--modes=0,0;1,1;0,0", "same mean"]),
+        ("ring8", {"imbalance": float("inf")}, ["--imbalance=inf"]),
+        ("ring8", {"imbalance": float("nan")}, ["--imbalance=nan"]),
+        ("ring8", {"sigma": float("nan")}, ["--sigma=nan"]),
     ],
 )
 def test_mixtures_that_are_none(spec, options, said):

@@ -12,6 +12,7 @@ The same grey images give four data sets, whose likelihoods cannot be compared w
 
 import difflib
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,17 @@ def name(spec: str, binarize: str) -> str:
     if source == "idx":
         argument = Path(argument).expanduser().resolve().name
     return f"{source}:{argument}/{binarize}" if argument else f"{source}/{binarize}"
+
+
+def batches(seeds: list[int], size: int, batch_size: int) -> Callable:
+    """(first, count) -> index [count, seeds, batch] of that many steps, a seed's own order each."""
+
+    def index(first, count):
+        return np.stack(
+            [batch_index(seed, size, batch_size, first, count) for seed in seeds], axis=1
+        )
+
+    return index
 
 
 def batch_index(

@@ -55,6 +55,9 @@ def mixture(
     sigma = own if sigma is None else sigma
     if sigma is None:
         raise UsageError("--sigma is missing: --data=modes needs the modes' standard deviation")
+    for flag, value in (("sigma", sigma), ("imbalance", imbalance)):
+        if not math.isfinite(value):
+            raise UsageError(f"--{flag}={value}: a finite number is needed")
     weights = imbalance ** -(np.arange(len(means)) / (len(means) - 1))
     return Mixture(means, sigma, weights / weights.sum())
 
@@ -84,6 +87,8 @@ def _parse(text):
         means = np.zeros(0)
     if means.ndim != 2 or means.shape[1] != 2 or len(means) < 2 or not np.isfinite(means).all():
         raise UsageError(f"--modes={text}: two or more pairs of numbers, such as {example}")
+    if len(np.unique(means, axis=0)) < len(means):
+        raise UsageError(f"--modes={text}: two modes have the same mean")
     return means
 
 

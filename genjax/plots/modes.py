@@ -10,7 +10,7 @@ from PIL import Image
 
 from genjax.plots.common import label, legend, mosaic, show, small_multiples, styles
 
-COLUMNS, MOST_SEEDS = 6, 5
+COLUMNS, MOST_SEEDS, MOST_ROWS = 6, 5, 12
 # More arms than this have no bands around their curves: nothing else would be seen.
 MOST_BANDS = 6
 
@@ -72,37 +72,41 @@ def _top(band):
 
 
 def _over_training(run):
-    """Small multiples over training, first seed of every arm."""
-    arms = run["arrays"]
-    figure = Figure(figsize=(2.0 * COLUMNS + 1.2, 2.0 * len(arms) + 0.4), layout="constrained")
-    panels = figure.subplots(len(arms), COLUMNS, squeeze=False)
-    for row, (arm, arrays) in zip(panels, arms.items(), strict=True):
+    """Small multiples over training: a row a seed of an arm, as many seeds as a page bears."""
+    arms, seeds = run["arrays"], run["summary"]["seeds"]
+    seeds = seeds[: max(1, min(MOST_SEEDS, MOST_ROWS // len(arms)))]
+    rows = [(arm, i) for arm in arms for i in range(len(seeds))]
+    figure = Figure(figsize=(2.0 * COLUMNS + 1.2, 2.0 * len(rows) + 0.4), layout="constrained")
+    panels = figure.subplots(len(rows), COLUMNS, squeeze=False)
+    for row, (arm, seed) in zip(panels, rows, strict=True):
+        arrays = arms[arm]
         steps = arrays["snapshot_steps"]
         chosen = np.unique(np.linspace(0, len(steps) - 1, COLUMNS).round().astype(int))
         for axes in row[len(chosen) :]:
             axes.set_axis_off()
         for axes, i in zip(row, chosen, strict=False):
-            shown = arrays["snapshots"][i, 0]
-            if _is_plane(run):
-                _plane(axes, run, shown, 4)
-            else:
-                show(axes, mosaic((shown[:25] + 1) / 2, 5))
+            _moment(axes, run, arrays["snapshots"][i, seed])
             axes.set_title(f"step {steps[i]:,}", fontsize=9)
-        label(row[0], arm)
-    return "Samples over training, first seed; each column is a moment.", figure
+        label(row[0], f"{arm}\nseed {seeds[seed]}")
+    return "Samples over training; each column is a moment, each row a seed.", figure
+
+
+def _moment(axes, run, shown):
+    """A snapshot of a seed: points over the true modes, or images five by five."""
+    if _is_plane(run):
+        _plane(axes, run, shown, 4)
+    else:
+        show(axes, mosaic((shown[:25] + 1) / 2, 5))
 
 
 def _film(run):
     """An animated GIF of the training, first seed, the arms side by side."""
-    arms = run["arrays"]
-    if not _is_plane(run):
-        return None
-    frames = []
+    arms, frames = run["arrays"], []
     count = min(len(a["snapshot_steps"]) for a in arms.values())
     for i in range(count):
         figure, panels = small_multiples(len(arms), COLUMNS, 2.6, 2.9, dpi=70)
         for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
-            _plane(axes, run, arrays["snapshots"][i, 0], 5)
+            _moment(axes, run, arrays["snapshots"][i, 0])
             axes.set_title(f"{arm}, step {arrays['snapshot_steps'][i]:,}", fontsize=9)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -120,14 +124,18 @@ CURVES = (
     ("high_quality", "high quality (share)"),
     ("spread", "spread"),
     ("kl", "KL to uniform (nats)"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("log_jacobian", "mean log slope of G"),
 )
 
 
 def _along(run):
     """Measures along training: mean over seeds, range, and the floor."""
     summary, rows = run["summary"], run["rows"]
-    names = [(n, text) for n, text in CURVES if f"truth/{n}" in summary["metrics"]]
-    figure, panels = small_multiples(len(names), len(names), 4.2, 3.6)
+    logged = {name for row in rows for name in row}
+    names = [(n, text) for n, text in CURVES if n in logged]
+    figure, panels = small_multiples(len(names), 4, 4.2, 3.3)
     drawn = styles(summary["arms"])
     for axes, (name, text) in zip(panels, names, strict=True):
         for arm, style in drawn.items():
@@ -142,9 +150,10 @@ def _along(run):
                 low, high = [min(v) for v in values], [max(v) for v in values]
                 if len(drawn) <= MOST_BANDS:
                     axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, lw=0)
-        truth = summary["metrics"][f"truth/{name}"]
-        axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
-        axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
+        truth = summary["metrics"].get(f"truth/{name}")
+        if truth:
+            axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
+            axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
         axes.set(xlabel="step", ylabel=text)
         if name == "spread":
             axes.set_ylim(0, 2)
@@ -181,7 +190,7 @@ def _landscape(run):
 
 
 def _histogram(run):
-    """How often each mode was generated, sorted, against the floor of uniform draws."""
+    """How often each mode was generated, sorted, against draws with the data's own weights."""
     arms = {name: a for name, a in run["arrays"].items() if "mode" in a}
     if not arms:
         return None
@@ -196,11 +205,9 @@ def _histogram(run):
         ]
         mean = np.mean(shares, 0)
         axes.plot(np.arange(1, len(mean) + 1), mean, label=arm, **style)
-    draws = np.random.default_rng(0).multinomial(
-        count, np.full(summary["modes"], 1 / summary["modes"]), 20
-    )
+    draws = np.random.default_rng(0).multinomial(count, summary["weights"], 20)
     perfect = np.sort(draws, 1)[:, ::-1].mean(0)
-    axes.plot(np.arange(1, len(perfect) + 1), perfect, "k--", lw=1, label="uniform draws")
+    axes.plot(np.arange(1, len(perfect) + 1), perfect, "k--", lw=1, label="draws of the data")
     axes.set(xlabel="mode, sorted by count", ylabel="samples", yscale="symlog")
     axes.set_ylim(bottom=0)
     axes.legend()
@@ -209,20 +216,24 @@ def _histogram(run):
 
 
 def _slopes(run):
-    """Singular values of the generator's Jacobian."""
+    """Singular values of the generator's Jacobian, all latents of all seeds."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     arms = run["arrays"]
+    most = max(arrays["singular_values"].max() for arrays in arms.values())
+    bins = np.geomspace(1e-4, 1.1 * max(most, 1e-3), 61)
     for (arm, arrays), style in zip(arms.items(), styles(arms).values(), strict=True):
-        norm = np.sqrt((arrays["singular_values"] ** 2).sum(-1)).reshape(-1)
-        bins = np.logspace(-4, 2, 61)
-        shares = np.histogram(np.clip(norm, 1e-4, 1e2), bins)[0] / len(norm)
+        values = np.maximum(arrays["singular_values"].ravel(), 1e-4)
+        shares = np.histogram(values, bins)[0] / len(values)
         axes.stairs(shares, bins, label=arm, lw=1.5, **style)
     axes.set(
-        xscale="log", xlabel="norm of dG/dz (data's spread a unit of z)", ylabel="share of latents"
+        xscale="log",
+        xlabel="singular values of dG/dz (data's spread a unit of z; least 0.0001)",
+        ylabel="share",
     )
     legend(figure, "right center")
-    return "How strongly the output moves with the latent, all seeds.", figure
+    caption = "How strongly the output moves with the latent in each direction, all seeds."
+    return caption, figure
 
 
 FIGURES = {
