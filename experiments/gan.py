@@ -122,7 +122,12 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm 1.")
 flags.DEFINE_enum("minibatch", "none", gan.MINIBATCH, "Batch features in the discriminator.")
-flags.DEFINE_enum("arch", "mlp", gan.ARCHITECTURES, "dcgan, metz: convolutions, images only.")
+flags.DEFINE_enum(
+    "arch",
+    "mlp",
+    gan.ARCHITECTURES,
+    "dcgan, metz: convolutions of fixed widths and depths, batch norm in G, images only.",
+)
 flags.DEFINE_integer("latent", 2, "Size of the latent, N(0, I).", lower_bound=1)
 flags.DEFINE_integer("g_width", 128, "Generator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("g_depth", 2, "Generator's hidden layers.", lower_bound=1)

@@ -50,7 +50,7 @@ def test_contrast_is_distance_over_that_of_perfect_samples(task):
 
 
 def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest():
-    real, fake = RNG.normal(size=(80, 2)), RNG.normal(0.5, 1.5, size=(70, 2))
+    real, fake = RNG.normal(size=(400, 2)), RNG.normal(0.5, 1.5, size=(300, 2))
     found = coverage.neighbours(real, fake)
 
     def radius(points, k):
@@ -62,7 +62,7 @@ def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest():
         {
             "precision": (apart <= radius(real, 3)[:, None]).any(0).mean(),
             "recall": (apart <= radius(fake, 3)).any(1).mean(),
-            "density": inside.sum() / (5 * 70),
+            "density": inside.sum() / (5 * 300),
             "coverage": inside.any(1).mean(),
         }
     )
