@@ -86,7 +86,8 @@ def _over_training(run):
             axes.set_axis_off()
         for axes, i in zip(row, chosen, strict=False):
             _moment(axes, run, arrays["snapshots"][i, seed])
-            axes.set_title(f"step {steps[i]:,}", fontsize=9)
+            if (arm, seed) == rows[0]:
+                axes.set_title(f"step {steps[i]:,}", fontsize=9)
         label(row[0], f"{arm}\nseed {seeds[seed]}")
     return "Samples over training; each column is a moment, each row a seed.", figure
 
