@@ -31,12 +31,12 @@ from genjax import (
 )
 from genjax.claims.gan import judge
 from genjax.data import gaussians
-from genjax.errors import UsageError
+from genjax.errors import RunError, UsageError
 from genjax.models import gan
 
-# Snapshots for the pictures, spread evenly over training; samples in each. The measures that take
-# long, of neighbours and slopes, are taken at fewer of the evaluations.
+# Snapshots for the pictures, spread evenly over training; samples in each.
 SNAPSHOTS, SHOWN = 24, 512
+# How often the measures that take long are taken, besides at the end.
 WHOLE_EVALUATIONS = 5
 
 _ARM = flags.DEFINE_multi_string(
@@ -98,7 +98,7 @@ flags.DEFINE_float(
 flags.DEFINE_integer(
     "pack",
     1,
-    "Samples the discriminator judges together; --batch_size counts packs, so any number divides.",
+    "Samples the discriminator judges together; --batch_size counts packs.",
     lower_bound=1,
 )
 flags.DEFINE_integer("unroll", 0, "Discriminator steps looked ahead.", lower_bound=0)
@@ -208,10 +208,10 @@ def main():
         if cached is None:
             started, cpu = time.monotonic(), time.process_time()
             networks = build(recipe, task.shape, task.spread)
-            state = train(run, arm, recipe, networks, tasks[recipe["pack"]], seeds)
-            timing["train_s"] += time.monotonic() - started
-            timing["train_cpu_s"] += time.process_time() - cpu
-            started = time.monotonic()
+            state, looking = train(run, arm, recipe, networks, tasks[recipe["pack"]], seeds)
+            timing["train_s"] += time.monotonic() - started - looking["s"]
+            timing["train_cpu_s"] += time.process_time() - cpu - looking["cpu_s"]
+            started = time.monotonic() - looking["s"]
             cached = last_evaluation(run, arm)
             arrays = pictured(networks, step_recipe(recipe, task), state.params, task, mixture)
             run.write_arrays(f"arrays/{arm}.npz", arrays | snapshots(run, arm))
@@ -229,10 +229,9 @@ def main():
         "modes": task.modes,
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
         "weights": task.weights.tolist(),
-        "intervals": f"{FLAGS.seeds} seeds: 95% t intervals over them, Wilson's for shares of "
-        "seeds; of perfect samples the range of 95% of draws"
+        "intervals": f"{FLAGS.seeds} seeds, 95% intervals over them, t or for shares Wilson's"
         if FLAGS.seeds > 1
-        else "one seed, no intervals",
+        else "One seed, no intervals",
         "metrics": {path: summarize(path, values) for path, values in found.items()}
         | {f"truth/{path}": claims.band(v, unit(path)) for path, v in truth.items()},
         "claims": judge(arms, found, truth, run.rows(), steps=FLAGS.steps, early=_EARLY.value),
@@ -279,9 +278,9 @@ def check_recipe(where: str, recipe: dict, images: bool):
         (
             recipe["loss"] == "wgan"
             and not recipe["gp"]
-            and (recipe["d_fourier"] or recipe["minibatch"] != "none"),
-            "--spectral_norm bounds the kernels' slopes, not those of --d_fourier and --minibatch; "
-            "--loss=wgan needs all, or --gp",
+            and (recipe["d_fourier"] or recipe["d_norm"] or recipe["minibatch"] != "none"),
+            "--loss=wgan: --spectral_norm bounds the slopes of kernels alone; drop --d_fourier, "
+            "--d_norm and --minibatch",
         ),
         (
             recipe["n_critic"] > 1 and recipe["updates"] == "simultaneous",
@@ -414,7 +413,7 @@ def step_recipe(recipe: dict, task) -> adversarial.Recipe:
 
 
 def train(run, arm, recipe, networks, task, seeds):
-    """Trains all seeds of an arm, or continues; the state with leaves [seeds, ...]."""
+    """Trains all seeds of an arm, or continues: (state, leaves [seeds, ...], time of measures)."""
     how_to = step_recipe(recipe, task)
     optimizers = adversarial.optimizers(
         how_to,
@@ -443,7 +442,7 @@ def train(run, arm, recipe, networks, task, seeds):
     log_every, save_every = runs.intervals(FLAGS.steps, log_every, FLAGS.checkpoint_every)
     watch = Watch(run, arm, how_to, networks, task, seeds, evaluate_every)
     rows = FLAGS.batch_size * recipe["n_critic"]
-    return runs.train(
+    state = runs.train(
         run,
         arm,
         step,
@@ -465,6 +464,7 @@ def train(run, arm, recipe, networks, task, seeds):
         validate_every=evaluate_every,
         status=watch.status,
     )
+    return state, watch.timing
 
 
 def one_seed(tree, i: int):
@@ -475,25 +475,38 @@ def one_seed(tree, i: int):
 class Watch:
     """Measures every seed along training, keeps snapshots, and sounds the alarm.
 
-    The measures that take long are taken WHOLE_EVALUATIONS times or a little more, the last at the
-    end.
+    Raises RunError where samples are not finite.
     """
 
     def __init__(self, run, arm, recipe, networks, task, seeds, every):
         self.run, self.arm, self.task, self.seeds = run, arm, task, seeds
         self.sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
         self.log_slopes = coverage.sensitivity(networks, recipe, task, coverage.log_norm)
-        self.every_snapshot, self.every_whole = (
-            every * max(1, FLAGS.steps // every // count)
-            for count in (SNAPSHOTS, WHOLE_EVALUATIONS)
-        )
-        self.text = ""
+        self.every_snapshot = every * max(1, FLAGS.steps // every // SNAPSHOTS)
+        self.every_whole = every * -(-(FLAGS.steps // every) // WHOLE_EVALUATIONS)
+        self.text, self.timing = "", {"s": 0.0, "cpu_s": 0.0}
 
     def __call__(self, state):
+        started, cpu = time.monotonic(), time.process_time()
+        measures = self.measure(state)
+        now = dict(zip(self.seeds, measures["modes"], strict=True))
+        lost = coverage.fallen(evaluations(self.run, self.arm), now, self.task.modes)
+        self.text = f"modes {np.mean(list(now.values())):.1f} of {self.task.modes}"
+        if lost:
+            self.text += f", COLLAPSE: seed {', '.join(map(str, lost))} lost modes"
+        self.timing["s"] += time.monotonic() - started
+        self.timing["cpu_s"] += time.process_time() - cpu
+        return measures
+
+    def measure(self, state):
+        """{measure: [seeds]}, the slow ones now and then; snapshots on the way."""
         params = [one_seed(state.params, i) for i in range(len(self.seeds))]
         found = [self.sample(one) for one in params]
-        measures = [self.task.quick(x) for x in found]
         step = int(state.step[0])
+        for x, seed in zip(found, self.seeds, strict=True):
+            if not np.isfinite(x).all():
+                raise RunError(f"{self.arm}: samples are not finite after step {step}, seed {seed}")
+        measures = [self.task.quick(x) for x in found]
         if step % self.every_whole == 0 or step == FLAGS.steps:
             for row, x, one, seed in zip(measures, found, params, self.seeds, strict=True):
                 row |= self.task.slow(x, seed) | {"contrast": coverage.contrast(self.task, x)}
@@ -504,13 +517,7 @@ class Watch:
                 f"snapshots/{self.arm}/{step:09d}.npz",
                 {"samples": np.stack([x[:shown] for x in found])},
             )
-        measures = {name: [row[name] for row in measures] for name in measures[0]}
-        now = dict(zip(self.seeds, measures["modes"], strict=True))
-        lost = coverage.fallen(evaluations(self.run, self.arm), now, self.task.modes)
-        self.text = f"modes {np.mean(list(now.values())):.1f} of {self.task.modes}"
-        if lost:
-            self.text += f", COLLAPSE: seed {', '.join(map(str, lost))} lost modes"
-        return measures
+        return {name: [row[name] for row in measures] for name in measures[0]}
 
     def status(self) -> str:
         """What the line of progress adds."""
@@ -541,6 +548,10 @@ def last_evaluation(run, arm) -> dict[str, list[float]]:
         key=lambda row: row["seed"],
     )
     names = [name for name in rows[0] if name not in ("arm", "seed", "step")]
+    if "recall" not in names:
+        raise UsageError(
+            f"--workdir={run.folder}: another version of genjax trained {arm}; choose a new one"
+        )
     return {name: [row[name] for row in rows] for name in names}
 
 

@@ -36,7 +36,8 @@ class Task(NamedTuple):
     arrays, take, size: what training reads, and how many examples there are. shape: of a sample.
     spread: root mean variance of a coordinate, the unit of gradient penalties. weights: the shares
     of the modes in the data [modes].
-    quick: samples -> measures taken along training. slow: (samples, seed) -> those taken once.
+    quick: samples -> measures taken along training. slow: (samples, seed) -> those that take
+    long, taken less often.
     perfect: (count, rng) -> samples as good as any. names: samples -> the modes' names.
     """
 

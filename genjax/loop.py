@@ -39,6 +39,7 @@ def fit(
     device never waits for the host. Raises RunError at the first loss, or other metric, that is not
     finite, with step and seed.
     """
+    assert validate_every % log_every == save_every % log_every == 0
     size = compiled.plan.steps_per_call
     group, late, step = [], [], start
 

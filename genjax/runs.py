@@ -321,9 +321,9 @@ def train(
     init: key -> state of one seed. validate: state -> {metric: [seeds]}, every `validate_every`
     steps (0: with each checkpoint). status: what the line of progress adds. take: how a batch is
     read. batches: (first, count) -> index [count, seeds, batch, ...]; by default every epoch a
-    permutation of the arrays' rows, each seed's own. compiled: a step compiled
-    before, which takes the place of `step`, `arrays` and `take`; state: a host state to begin with,
-    in place of `init`. The state's leaves are [seeds, ...].
+    permutation of the arrays' rows, each seed's own. compiled: a step compiled before, which takes
+    the place of `step`, `arrays` and `take`; state: a host state to begin with, in place of `init`.
+    The state's leaves are [seeds, ...].
     """
     compiled = compiled or parallel.compile_step(
         step, arrays, seeds, batch_size, mode=mode, how=how, take=take

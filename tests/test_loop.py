@@ -60,12 +60,7 @@ def test_rows_are_means_of_the_steps_since_the_last_row():
 def test_progress_is_told_last():
     """What validation found at a step is in the line of that step."""
     kinds = [event[0] for event in fit() if event[0] != "rows" or "valid_loss" in event[1][0]]
-    assert kinds == ["progress", "rows", "progress", "save"] * 2 + [
-        "progress",
-        "rows",
-        "progress",
-        "save",
-    ]
+    assert kinds == ["progress", "rows", "progress", "save"] * 3
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 100])

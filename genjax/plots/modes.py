@@ -224,7 +224,7 @@ def _slopes(run):
     most = max(arrays["singular_values"].max() for arrays in arms.values())
     bins = np.geomspace(1e-4, 1.1 * max(most, 1e-3), 61)
     for (arm, arrays), style in zip(arms.items(), styles(arms).values(), strict=True):
-        values = np.maximum(arrays["singular_values"].ravel(), 1e-4)
+        values = np.maximum(arrays["singular_values"].ravel().astype(float), 1e-4)
         shares = np.histogram(values, bins)[0] / len(values)
         axes.stairs(shares, bins, label=arm, lw=1.5, **style)
     axes.set(
