@@ -178,6 +178,29 @@ def value_and_slopes(f, h, kernel, slope):
     return out, back(slope)
 
 
+@pytest.mark.parametrize("side", [2, 4, 7, 9])
+@pytest.mark.parametrize(("size", "stride"), [(5, 2), (4, 2), (3, 1), (2, 1)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 2), (0, 2))])
+def test_a_convolution_of_patches_is_jaxs(side, size, stride, padding):
+    """Values and both slopes, at sides above and below the longest that patches are made for."""
+    rng = np.random.default_rng(0)
+    side = max(side, size + 1) if padding == "VALID" else side
+    h = jnp.asarray(rng.normal(size=(3, side, side + 1, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(size, size + 1, 4, 6)), jnp.float32)
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+    def outputs(convolve):
+        out, back = jax.vjp(
+            lambda h, kernel: convolve(h, kernel, (stride, stride), padding, **options), h, kernel
+        )
+        return out, *back(jnp.cos(jnp.arange(out.size, dtype=jnp.float32)).reshape(out.shape))
+
+    for left, right in zip(
+        outputs(layers.convolution), outputs(jax.lax.conv_general_dilated), strict=True
+    ):
+        np.testing.assert_allclose(left, right, atol=2e-5, rtol=1e-5)
+
+
 def test_flax_is_imported_in_models_alone():
     for path in [*(ROOT / "genjax").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]:
         if path.parent.name != "models":

@@ -329,7 +329,14 @@ class ConvDiscriminator(nn.Module):
             norm = self.norm and (i > 0 or self.arch == "metz")
             count = max(1, round(count * self.fraction))
             h = h.reshape(-1, *h.shape[2:])
-            h = nn.Conv(count, (size, size), 2, use_bias=not norm, **init)(h)
+            h = nn.Conv(
+                count,
+                (size, size),
+                2,
+                use_bias=not norm,
+                conv_general_dilated=layers.convolution,
+                **init,
+            )(h)
             h = h.reshape(groups, batch, *h.shape[1:])
             h = nn.leaky_relu(BatchNorm(running=False)(h, total) if norm else h, slope)
         h = h.reshape(groups, batch, -1)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "elu": nn.elu}
+# The longest side of what `convolution` makes of patches.
+MOST_PIXELS = 4
 
 
 def dense(width: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
@@ -90,10 +92,37 @@ def upsample(h: jax.Array, kernel: jax.Array) -> jax.Array:
     parts = cut(cut(padded, 1), 0).transpose(0, 2, 4, 1, 3, 5)
     parts = parts.reshape(count, count, -1, 4 * features)
     dimensions = ("NHWC", "HWIO", "NHWC")
-    h = jax.lax.conv_general_dilated(h, parts, (1, 1), (reach, reach), dimension_numbers=dimensions)
+    h = convolution(h, parts, (1, 1), (reach, reach), dimension_numbers=dimensions)
     batch, height, width, _ = h.shape
     h = h.reshape(batch, height, width, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
     return h.reshape(batch, 2 * height, 2 * width, features)
+
+
+def convolution(h: jax.Array, kernel: jax.Array, strides, padding, **how) -> jax.Array:
+    """jax.lax.conv_general_dilated of images, neither dilated nor in groups (`how` is the rest).
+
+    On CPU small results are products of patches: XLA:CPU takes up to a hundred times as long for
+    wide kernels over images of few pixels. h: [b, height, width, n]; kernel: [rows, columns, n,
+    features].
+    """
+    rows, columns = kernel.shape[:2]
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads(h.shape[1:3], (rows, columns), strides, padding)
+    padded = [side + sum(more) for side, more in zip(h.shape[1:3], padding, strict=True)]
+    height, width = (
+        (side - size) // stride + 1
+        for side, size, stride in zip(padded, (rows, columns), strides, strict=True)
+    )
+    if jax.default_backend() != "cpu" or max(height, width) > MOST_PIXELS:
+        return jax.lax.conv_general_dilated(h, kernel, strides, padding, **how)
+    h = jnp.pad(h, ((0, 0), *padding, (0, 0)))
+    down, right = strides
+    patches = [
+        h[:, i : i + down * height : down, j : j + right * width : right]
+        for i in range(rows)
+        for j in range(columns)
+    ]
+    return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 class PixelEncoder(nn.Module):
