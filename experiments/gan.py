@@ -231,7 +231,7 @@ def main():
         "weights": task.weights.tolist(),
         "intervals": f"{FLAGS.seeds} seeds, 95% intervals over them, t or for shares Wilson's"
         if FLAGS.seeds > 1
-        else "One seed, no intervals",
+        else None,
         "metrics": {path: summarize(path, values) for path, values in found.items()}
         | {f"truth/{path}": claims.band(v, unit(path)) for path, v in truth.items()},
         "claims": judge(arms, found, truth, run.rows(), steps=FLAGS.steps, early=_EARLY.value),

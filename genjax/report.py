@@ -241,7 +241,7 @@ def conclude(run, summary: dict, say) -> None:
 def _lead(summary):
     count = len(summary["seeds"])
     seeds = "one seed, no intervals" if count == 1 else f"{count} seeds, 95% t intervals over them"
-    seeds = summary.get("intervals", seeds)
+    seeds = summary.get("intervals") or seeds
     text = f"Data: {summary['data']}. Models: {', '.join(summary['arms'])}. {seeds}."
     return f"<p>{html.escape(text)}</p>"
 
