@@ -39,7 +39,6 @@ def fit(
     device never waits for the host. Raises RunError at the first loss, or other metric, that is not
     finite, with step and seed.
     """
-    assert validate_every % log_every == save_every % log_every == 0
     size = compiled.plan.steps_per_call
     group, late, step = [], [], start
 
@@ -52,8 +51,9 @@ def fit(
             means = {name: values.mean(0) for name, values in metrics.items()}
             end = calls[-1][0] + calls[-1][1]
             write(_rows(end, seeds, means))
-            if look:
-                write(_rows(end, seeds, look(state)))
+        if look:
+            write(_rows(step, seeds, look(state)))
+        if calls:
             progress(end, means)
         return []
 

@@ -223,6 +223,18 @@ def test_unrolling_differentiates_through_the_discriminators_steps():
     assert max(jax.tree.leaves(gap)) > 1e-5
 
 
+def squared_slopes(value, x):
+    """Squared norm [b] of the slope of each value by its own pack [b, m, 2], by differences."""
+    squared = np.zeros(len(x))
+    for member in range(x.shape[1]):
+        for axis in range(2):
+            nudge = np.zeros(x.shape, np.float32)
+            nudge[:, member, axis] = 1e-2
+            slope = (value(x + nudge) - value(x - nudge)) / 2e-2
+            squared += np.asarray(slope, np.float64) ** 2
+    return squared
+
+
 def test_penalties_by_finite_differences():
     recipe = Recipe(loss="rpgan", r1=0.7, r2=0.4, scale=2.0, pack=2)
     networks, state, batch, z, step = one_update(recipe, {"d_layer": "silu"})
@@ -231,14 +243,7 @@ def test_penalties_by_finite_differences():
     expected = 0.0
     value = jax.jit(lambda x: logits(networks, state.params["discriminator"], x))
     for weight, x in ((0.7, batch["real"]), (0.4, fake)):
-        squared = np.zeros(len(x))
-        for member in range(2):
-            for axis in range(2):
-                nudge = np.zeros(x.shape, np.float32)
-                nudge[:, member, axis] = 1e-2
-                slope = (value(x + nudge) - value(x - nudge)) / 2e-2
-                squared += np.asarray(slope, np.float64) ** 2
-        expected += 0.5 * weight * 4 * squared.mean()
+        expected += 0.5 * weight * 4 * squared_slopes(value, x).mean()
     assert float(metrics["penalty"]) == pytest.approx(expected, rel=1e-3)
 
 
@@ -253,14 +258,7 @@ def test_wgans_penalty_by_finite_differences():
     u = u[:, None, None]
     between = u * batch["real"] + (1 - u) * make(networks, state.params["generator"], z)
     value = jax.jit(lambda x: logits(networks, state.params["discriminator"], x))
-    squared = np.zeros(6)
-    for member in range(2):
-        for axis in range(2):
-            nudge = np.zeros(between.shape, np.float32)
-            nudge[:, member, axis] = 1e-2
-            slope = (value(between + nudge) - value(between - nudge)) / 2e-2
-            squared += np.asarray(slope, np.float64) ** 2
-    expected = 3 * ((2 * np.sqrt(squared) - 1) ** 2).mean()
+    expected = 3 * ((2 * np.sqrt(squared_slopes(value, between)) - 1) ** 2).mean()
     assert float(metrics["penalty"]) == pytest.approx(expected, rel=1e-3)
 
 

@@ -8,6 +8,7 @@ from genjax import coverage
 from genjax.adversarial import Recipe
 from genjax.data import gaussians
 from genjax.models import gan
+from genjax.plots import modes as plots
 
 RNG = np.random.default_rng(0)
 
@@ -97,3 +98,10 @@ def test_the_alarm_is_a_tenth_of_the_modes_or_one(modes, now, lost):
     before = [{"seed": s, "modes": m - more} for s, m in enumerate(most) for more in (5, 0, 3)]
     assert coverage.fallen(before, now, modes) == lost
     assert coverage.fallen([], now, modes) == []
+
+
+def test_directions_without_a_slope_are_in_the_picture():
+    values = np.array([0, 0, 1e-6, 1e-4, 0.3, 7.0], np.float32).reshape(1, 3, 2)
+    _, figure = plots.FIGURES["slopes"]({"arrays": {"gan": {"singular_values": values}}})
+    shares = figure.axes[0].patches[0].get_data().values
+    assert shares.sum() == pytest.approx(1) and shares[0] == pytest.approx(4 / 6)

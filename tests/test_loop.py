@@ -26,7 +26,7 @@ def batches(first, count):
     return np.tile(np.arange(first, first + count, dtype=np.int32)[:, None, None], (1, 2, 4))
 
 
-def fit(size=3, start=0, nan_at=None, **more):
+def fit(size=3, start=0, nan_at=None, validate_every=8, **more):
     events = []
     loop.fit(
         fake(size, nan_at),
@@ -39,7 +39,7 @@ def fit(size=3, start=0, nan_at=None, **more):
         write=lambda rows: events.append(("rows", rows)),
         save_every=8,
         save=lambda step, state: events.append(("save", step, state)),
-        validate_every=8,
+        validate_every=validate_every,
         validate=lambda state: {"valid_loss": [state, -state]},
         progress=lambda step, metrics: events.append(("progress", step)),
         **more,
@@ -55,6 +55,13 @@ def test_rows_are_means_of_the_steps_since_the_last_row():
     assert losses == expected
     valid = [(r["seed"], r["step"], r["valid_loss"]) for r in rows if "valid_loss" in r]
     assert valid == [(s, n, n * (1 if s == 5 else -1)) for n in (8, 16, 22) for s in (5, 6)]
+
+
+def test_validation_between_two_rows_is_not_left_out():
+    rows = [
+        row for kind, *rest in fit(size=1, validate_every=6) if kind == "rows" for row in rest[0]
+    ]
+    assert [row["step"] for row in rows if "valid_loss" in row][::2] == [6, 12, 18, 22]
 
 
 def test_progress_is_told_last():
