@@ -15,22 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from genjax import (
-    attention,
-    claims,
-    environment,
-    growth,
-    parallel,
-    programs,
-    recall,
-    report,
-    runs,
-    sweep,
-)
-from genjax.claims.attention import judge, judge_learnt
-from genjax.data import lookups
-from genjax.errors import UsageError
-from genjax.metrics import probes
+from genjax import attention, claims
+from genjax.core import environment, parallel, runs
+from genjax.core.errors import UsageError
+from genjax.report import page
+from genjax.scaling import cases, fitting, lookups, microbenchmark, probes, training
+from genjax.scaling.claims import judge, judge_learnt
 
 _VARIANTS = flags.DEFINE_list("variants", list(attention.VARIANTS), "Kinds of attention to sweep.")
 _LENGTHS = flags.DEFINE_list(
@@ -103,27 +93,27 @@ FLAGS = flags.FLAGS
 
 def main():
     begun = time.monotonic()
-    cores = sweep.reserve(_CORES.value)
+    cores = microbenchmark.reserve(_CORES.value)
     if _TASKS.value and not _CORES.value:
         parallel.split_cpu(FLAGS.seeds, FLAGS.batch_size)
     parallel.keep_buffers()
     if _POINT.value:
         arm, mode, length = _POINT.value.split(":")
         environment.enable_compile_cache(FLAGS.compile_cache)
-        print(sweep.peak_growth(program(sweep.Point(arm, mode, int(length)))))
+        print(microbenchmark.peak_growth(program(microbenchmark.Point(arm, mode, int(length)))))
         return
     lengths, widths = check_flags()
     clock = environment.CompileClock()
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("attention")
     environment.enable_compile_cache(FLAGS.compile_cache)
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=5e7)
-    if report.finished(run, runs.say):
+    if page.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()
     for text in doubts():
         runs.say(text)
-    measured = sweep.Sweep(
+    measured = microbenchmark.Sweep(
         program,
         run.write,
         [row for row in run.keep(lambda row: True) if "mode" in row],
@@ -135,7 +125,7 @@ def main():
     if _PEAKS.value:
         measured.peaks_of(largest(measured), peak_command, runs.say)
     # From here on a core of its own: what was done before may use them all.
-    sweep.bind(_CORES.value)
+    microbenchmark.bind(_CORES.value)
     measured.rounds(_ROUNDS.value, _SECONDS.value, runs.say)
     lost = run.read_json("evaluation/probes.json")
     if lost is None:
@@ -157,7 +147,7 @@ def main():
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
     } | environment.describe()
     run.write_json("summary.json", summary)
-    report.conclude(run, summary, runs.say)
+    page.conclude(run, summary, runs.say)
 
 
 # --- What is asked for ---------------------------------------------------------------------------
@@ -261,41 +251,43 @@ def doubts() -> list[str]:
 # --- The programs --------------------------------------------------------------------------------
 
 
-def all_points(lengths, widths) -> list[sweep.Point]:
+def all_points(lengths, widths) -> list[microbenchmark.Point]:
     """Calibration rows, the variants, and layers and their halves for A6."""
-    machine = {"matmul": growth.SQUARE, "copy": growth.COPIED}
-    points = [sweep.Point(name, "forward", size) for name, size in machine.items()]
+    machine = {"matmul": fitting.SQUARE, "copy": fitting.COPIED}
+    points = [microbenchmark.Point(name, "forward", size) for name, size in machine.items()]
     for name in _VARIANTS.value:
-        points += [sweep.Point(name, mode, n) for mode in sweep.MODES for n in lengths]
+        points += [
+            microbenchmark.Point(name, mode, n) for mode in microbenchmark.MODES for n in lengths
+        ]
     for width in widths:
         # Around where the count puts the crossing: 4 d, or 6 d with the projections.
         around = [n for n in (width * 2**i for i in range(5)) if n <= lengths[-1]]
         for part in ("attention", "feedforward", "layer"):
-            points += [sweep.Point(f"{part}@{width}", "forward", n) for n in around]
+            points += [microbenchmark.Point(f"{part}@{width}", "forward", n) for n in around]
     return points
 
 
-def program(point: sweep.Point) -> sweep.Program:
+def program(point: microbenchmark.Point) -> microbenchmark.Program:
     """What a point runs."""
     if point.arm == "matmul":
-        return programs.product(point.length)
+        return cases.product(point.length)
     if point.arm == "copy":
-        return programs.copy(point.length)
+        return cases.copy(point.length)
     if "@" in point.arm:
         part, width = point.arm.split("@")
         make = {
-            "attention": programs.half_attention,
-            "feedforward": programs.half_feed_forward,
-            "layer": programs.layer,
+            "attention": cases.half_attention,
+            "feedforward": cases.half_feed_forward,
+            "layer": cases.layer,
         }[part]
         return make(int(width), point.length, _HEAD_DIM.value)
     shape = (_BATCH.value, point.length, _HEADS.value, _HEAD_DIM.value)
-    return programs.of_variant(
+    return cases.of_variant(
         point.arm, build(point.arm, point.length), point.mode, shape, _DTYPE.value
     )
 
 
-def largest(measured) -> list[sweep.Point]:
+def largest(measured) -> list[microbenchmark.Point]:
     """The largest measured lengths of every variant, forward and backward."""
     found = []
     for name in _VARIANTS.value:
@@ -304,9 +296,9 @@ def largest(measured) -> list[sweep.Point]:
     return found
 
 
-def peak_command(point: sweep.Point) -> list[str]:
+def peak_command(point: microbenchmark.Point) -> list[str]:
     """The same script for one point, in a process of its own."""
-    return sweep.this_script(f"--point={':'.join(map(str, point))}", "--noresume")
+    return microbenchmark.this_script(f"--point={':'.join(map(str, point))}", "--noresume")
 
 
 # --- What it loses -------------------------------------------------------------------------------
@@ -332,7 +324,7 @@ def task_options(name: str) -> dict:
 
 def task_variant(name: str, length: int) -> attention.Variant:
     """A variant scaled to a task's length, at most as large as the flags say."""
-    return recall.scaled(
+    return training.scaled(
         name,
         length,
         _WIDTH.value // _TASK_HEADS.value,
@@ -364,7 +356,7 @@ def train_all(run) -> dict:
                 label = f"{name}-{task}-{length}"
                 found = run.read_json(f"evaluation/{label}.json")
                 if found is None:
-                    found, params, model, fresh = recall.train(
+                    found, params, model, fresh = training.train(
                         run,
                         label,
                         task_variant(name, length),
@@ -412,10 +404,10 @@ def captured_errors(model, params, fresh, length) -> dict:
 def summarize(measured, lost, learnt, lengths, widths) -> dict:
     """Metrics, claims, notes and the points of the pictures."""
     metrics, points, fits, warned = {}, {}, {}, []
-    rate = growth.rates(measured)
+    rate = fitting.rates(measured)
     for name in _VARIANTS.value:
-        for mode in sweep.MODES:
-            curve = growth.curve(measured, name, mode, rate, moved())
+        for mode in microbenchmark.MODES:
+            curve = fitting.curve(measured, name, mode, rate, moved())
             if curve is None:
                 continue
             points[f"{name}/{mode}"], fits[name, mode], row = curve
@@ -424,7 +416,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
                 warned.append(f"{name} {mode}: rounds differ by {spread:.0%} (quartiles)")
             metrics |= {f"{name}/{path}": value for path, value in row.items()}
         metrics |= {
-            f"{name}/{path}": growth.figure(value) for path, value in lost.get(name, {}).items()
+            f"{name}/{path}": fitting.figure(value) for path, value in lost.get(name, {}).items()
         }
     for task, lengths_ in learnt.items():
         for n, variants in lengths_.items():
@@ -435,7 +427,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
                 for other, errors in row.get("captured", {}).items():
                     metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in measured.skipped.items()]
-    crossings = growth.layers(measured, widths)
+    crossings = fitting.layers(measured, widths)
     return {
         "metrics": metrics,
         "points": points,
@@ -469,7 +461,7 @@ def notes(skipped, warned, points) -> list[str]:
         "time_exponent is that of the fastest call over rounds, which other work disturbs least; "
         "claims are judged by it. median_exponent is that of the median, which is drawn. Their "
         "intervals hold the bootstrap over rounds and the range that leaving out a length spans; "
-        f"the top {growth.TOP} lengths.",
+        f"the top {fitting.TOP} lengths.",
         "FLOPs are counted from shapes, products alone. XLA's own count (xla_flops) sees the body "
         "of a loop once.",
         "of_matmul is the share of the rate that a product of 1024 x 1024 reached in this run, "

@@ -34,10 +34,16 @@ from training_peers import (
     timed,
 )  # fmt: skip
 
-from genjax import adversarial, attention, environment, parallel, programs, runs, steps, sweep
-from genjax.data import gaussians
-from genjax.metrics.likelihood import importance_bounds
-from genjax.models import autoencoder, gan, transformer
+from genjax import attention
+from genjax.core import environment, parallel, runs, steps
+from genjax.gan import mixtures, objectives
+from genjax.gan import networks as nets
+from genjax.lm import transformer
+from genjax.lm.objectives import token_loss
+from genjax.scaling import cases, microbenchmark
+from genjax.vae import networks as autoencoder
+from genjax.vae.likelihood import importance_bounds
+from genjax.vae.objectives import elbo_loss
 
 _ONLY = flags.DEFINE_enum("only", "vae", ("vae", "gan", "attention", "lm"), "The part to measure.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds over all rows.", lower_bound=2)
@@ -193,7 +199,7 @@ def decoder(variant):
         return {"tokens": windows[:, :-1], "target": windows[:, 1:], "weight": ones}
 
     compiled = parallel.compile_step(
-        steps.training_step(steps.token_loss(model.apply), optimizer),
+        steps.training_step(token_loss(model.apply), optimizer),
         {},
         [0],
         shape.batch,
@@ -226,19 +232,19 @@ ATTENTION_PEERS = {
 
 def attention_part():
     """The same for attention, 4 heads of 64, batch 1, float32, one core; rates: calls a second."""
-    sweep.reserve(_CORES.value)
+    microbenchmark.reserve(_CORES.value)
     parallel.keep_buffers()
-    sweep.bind(_CORES.value)
+    microbenchmark.bind(_CORES.value)
     lengths = [int(n) for n in _LENGTHS.value]
     rows = {"square": products([(1024, 1024, 1024)])}
     for length in lengths:
         for name in (*ATTENTION_PEERS, "jax.nn"):
-            for mode in sweep.MODES:
+            for mode in microbenchmark.MODES:
                 rows[f"{name} {mode} {length}"] = attention_row(name, mode, length)
 
     def ratios(rates):
         found = {}
-        for mode in sweep.MODES:
+        for mode in microbenchmark.MODES:
             for name, peers in ATTENTION_PEERS.items():
                 for peer in peers:
                     for n in lengths:
@@ -254,7 +260,7 @@ def attention_part():
         return found
 
     serve = partial(
-        attention_peers.serve, lengths=lengths, modes=sweep.MODES, core=int(_CORES.value)
+        attention_peers.serve, lengths=lengths, modes=microbenchmark.MODES, core=int(_CORES.value)
     )
     return rows, serve, ratios
 
@@ -268,7 +274,7 @@ def attention_row(name: str, mode: str, length: int):
         )
     else:
         variant = attention.build(name, length, HEAD_DIM, causal=False)
-    program = programs.of_variant(name, variant, mode, (1, length, HEADS, HEAD_DIM), "float32")
+    program = cases.of_variant(name, variant, mode, (1, length, HEADS, HEAD_DIM), "float32")
     arguments = program.arguments()
     call = jax.jit(program.function).lower(*arguments).compile()
     return timed(lambda: jax.block_until_ready(call(*arguments)), 1)
@@ -312,7 +318,7 @@ def training(images, seeds, repeat: int = 1, hidden=(HIDDEN,), latent=LATENT, si
     optimizer = optax.adam(1e-3)
     arrays = {"image": images.reshape(-1, side, side, 1)}
     compiled = parallel.compile_step(
-        steps.training_step(steps.elbo_loss(model), optimizer), arrays, seeds, BATCH
+        steps.training_step(elbo_loss(model), optimizer), arrays, seeds, BATCH
     )
     init = jax.vmap(lambda key: steps.init_state(model.init(key, arrays["image"][:9]), optimizer))
     state = compiled.place(init(jax.vmap(jax.random.key)(np.asarray(seeds))))
@@ -352,7 +358,7 @@ def gan_shapes():
     that nobody asks for.
     """
     maker = [(2, G_WIDTH), *[(G_WIDTH, G_WIDTH)] * (G_DEPTH - 1), (G_WIDTH, 2)]
-    units = D_WIDTH * gan.PIECES
+    units = D_WIDTH * nets.PIECES
     judge = [(2, units), *[(D_WIDTH, units)] * (D_DEPTH - 1), (D_WIDTH, 1)]
     shapes = []
     for i, (inputs, outputs) in enumerate(maker):
@@ -367,25 +373,25 @@ def gan_shapes():
 
 def adversary(seeds, *, pack: int = 1, **recipe):
     """Steps a second (times seeds) through the real adversarial step of PacGAN's protocol."""
-    mixture = gaussians.mixture("ring8")
+    mixture = mixtures.mixture("ring8")
     rng = np.random.default_rng(0)
-    packs = gaussians.packs(gaussians.draw(mixture, 100_000, rng), pack, rng)
-    how_to = adversarial.Recipe(pack=pack, scale=mixture.spread, **recipe)
-    networks = gan.build(
+    packs = mixtures.packs(mixtures.draw(mixture, 100_000, rng), pack, rng)
+    how_to = objectives.Recipe(pack=pack, scale=mixture.spread, **recipe)
+    networks = nets.build(
         shape=(2,), latent=2, pack=pack, g_width=G_WIDTH, g_depth=G_DEPTH, g_norm=True,
         d_width=D_WIDTH, d_depth=D_DEPTH, d_layer="maxout", init_std=0.02,
     )  # fmt: skip
     optimizers = {name: optax.adam(1e-4, 0.8) for name in ("generator", "discriminator")}
     size = 20
     compiled = parallel.compile_step(
-        adversarial.adversarial_step(networks, how_to, optimizers),
+        objectives.adversarial_step(networks, how_to, optimizers),
         {"real": packs},
         seeds,
         PACKS,
         devices=jax.local_devices()[: len(seeds)],
         how=parallel.plan(convolutions=False, steps_per_call=size),
     )
-    init = jax.vmap(lambda key: adversarial.init_state(key, networks, how_to, optimizers))
+    init = jax.vmap(lambda key: objectives.init_state(key, networks, how_to, optimizers))
     held = [compiled.place(jax.jit(init)(jax.vmap(jax.random.key)(np.asarray(seeds))))]
     index = rng.integers(0, len(packs), (size, len(seeds), PACKS), np.int32)
 

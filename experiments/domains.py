@@ -14,24 +14,15 @@ import time
 import numpy as np
 from absl import flags
 
-from genjax import (
-    attention,
-    carrying,
-    claims,
-    environment,
-    finetune,
-    ngram,
-    parallel,
-    recipes,
-    report,
-    runs,
-)
-from genjax.claims.domains import FEWEST, judge, rivals, with_overlap
-from genjax.data import chains, domains, hmm, leaks, text
-from genjax.errors import UsageError
-from genjax.metrics import transfer
-from genjax.models import recurrent
-from genjax.study import NETWORK, Settings, Study
+from genjax import attention, claims
+from genjax.core import environment, parallel, runs, variants
+from genjax.core.errors import UsageError
+from genjax.data import leaks, text
+from genjax.domains import chains, data, evaluate, hmm
+from genjax.domains.claims import FEWEST, judge, rivals, with_overlap
+from genjax.domains.training import NETWORK, Settings, Study
+from genjax.lm import finetune, ngram, recurrent, transfer
+from genjax.report import page
 
 _ARM = flags.DEFINE_multi_string(
     "arm",
@@ -148,14 +139,14 @@ def main():
     clock = environment.CompileClock()
     parallel.keep_buffers()
     parallel.split_cpu(FLAGS.seeds, FLAGS.batch_size)
-    arms = recipes.parse(_ARM.value or ["model"], RECIPE)
+    arms = variants.parse(_ARM.value or ["model"], RECIPE)
     FLAGS.workdir = FLAGS.workdir or runs.default_workdir("domains")
     environment.enable_compile_cache(FLAGS.compile_cache)
     parallel.check_batch(FLAGS.parallel, FLAGS.batch_size)
     study = plan(arms)
     source, seeds = study.source, study.seeds
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=study.disk_needed())
-    if report.finished(run, runs.say):
+    if page.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()
@@ -168,14 +159,14 @@ def main():
             params = study.train(run, arm)
             timing["train_s"] += time.monotonic() - started
             started = time.monotonic()
-            cached, arrays = carrying.measure(study, run, arm, params)
+            cached, arrays = evaluate.measure(study, run, arm, params)
             run.write_arrays(f"arrays/{arm}.npz", arrays)
             run.write_json(f"evaluation/{arm}.json", cached)
             # As a continued run finds it, which has None where there is no number.
             cached = run.read_json(f"evaluation/{arm}.json")
             timing["evaluate_s"] += time.monotonic() - started
         found[arm] = cached
-    for arm, row in carrying.gaps(study, found).items():
+    for arm, row in evaluate.gaps(study, found).items():
         found[arm] |= row
     made = claims.family(judge(study, found, run.rows()))
     summary = {
@@ -205,7 +196,7 @@ def main():
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
     } | environment.describe()
     run.write_json("summary.json", summary)
-    report.conclude(run, summary, runs.say)
+    page.conclude(run, summary, runs.say)
 
 
 # --- What is asked for ---------------------------------------------------------------------------
@@ -218,7 +209,7 @@ def data_name() -> str:
     return f"grid of {_GRID.value} x {_GRID.value} hidden Markov domains{beside}"
 
 
-def read_source() -> domains.Source:
+def read_source() -> data.Source:
     """The domains. Raises UsageError for what cannot be trained on."""
     if not _CORPUS.value:
         if _HELD_OUT.value:
@@ -234,7 +225,7 @@ def read_source() -> domains.Source:
             shared=_SHARED.value,
             seed=_GRID_SEED.value,
         )
-        return domains.from_grid(
+        return data.from_grid(
             grid,
             length=_CONTEXT.value,
             pool=_POOL.value,
@@ -254,7 +245,7 @@ def read_source() -> domains.Source:
     tokens = text.byte_tokens()
     if _BPE.value:
         tokens = text.bpe_tokens(_BPE.value, [corpus[name].train for name in seen])
-    return domains.from_text(
+    return data.from_text(
         corpus,
         tokens,
         list(_HELD_OUT.value),
@@ -355,7 +346,7 @@ def notes(study, found) -> list[str]:
                 f"{arm} on unseen domains, over documents (95% bootstrap, seeds averaged): "
                 f"{mean:.3f} ({low:.3f} to {high:.3f}) {study.source.unit}"
             )
-    for candidates, chosen, oracle in carrying.selections(study, found):
+    for candidates, chosen, oracle in evaluate.selections(study, found):
         unseen = [np.asarray(found[arm]["unseen"], float) for arm in (chosen, oracle)]
         mean, low, high = claims.interval(unseen[0] - unseen[1])
         lines.append(
@@ -364,7 +355,7 @@ def notes(study, found) -> list[str]:
             f"{mean:.3f} ({low:.3f} to {high:.3f}) bits less. Each chose once, by means over seeds"
         )
     left_out = {arm: study.arms[arm] for arm, row in found.items() if {"gap", "overlap"} <= {*row}}
-    for group in recipes.alike(left_out, "domains"):
+    for group in variants.alike(left_out, "domains"):
         if len(group) >= FEWEST:
             rho, low, high = with_overlap(found, group, "gap")
             lines.append(

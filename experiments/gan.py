@@ -16,23 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from genjax import (
-    adversarial,
-    claims,
-    classify,
-    coverage,
-    data,
-    environment,
-    losses,
-    parallel,
-    recipes,
-    report,
-    runs,
-)
-from genjax.claims.gan import judge
-from genjax.data import gaussians
-from genjax.errors import RunError, UsageError
-from genjax.models import gan
+from genjax import claims, data
+from genjax.core import environment, order, parallel, runs, variants
+from genjax.core.errors import RunError, UsageError
+from genjax.gan import evaluate, losses, mixtures, objectives
+from genjax.gan import networks as nets
+from genjax.gan.claims import judge
+from genjax.images import classifier as classify
+from genjax.report import page
 
 # Snapshots for the pictures, spread evenly over training; samples in each.
 SNAPSHOTS, SHOWN = 24, 512
@@ -118,25 +109,25 @@ flags.DEFINE_integer(
     1,
     "Proposals of which a sample is one, chosen by a density ratio learned alongside; 1: none.",
     lower_bound=1,
-    upper_bound=coverage.PROPOSALS,
+    upper_bound=evaluate.PROPOSALS,
 )
 flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm 1.")
-flags.DEFINE_enum("minibatch", "none", gan.MINIBATCH, "Batch features in the discriminator.")
+flags.DEFINE_enum("minibatch", "none", nets.MINIBATCH, "Batch features in the discriminator.")
 flags.DEFINE_enum(
     "arch",
     "mlp",
-    gan.ARCHITECTURES,
+    nets.ARCHITECTURES,
     "dcgan, metz: convolutions of fixed widths and depths, batch norm in G, images only.",
 )
 flags.DEFINE_integer("latent", 2, "Size of the latent, N(0, I).", lower_bound=1)
 flags.DEFINE_integer("g_width", 128, "Generator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("g_depth", 2, "Generator's hidden layers.", lower_bound=1)
-flags.DEFINE_enum("g_layer", "relu", gan.LAYERS, "Generator's layers.")
+flags.DEFINE_enum("g_layer", "relu", nets.LAYERS, "Generator's layers.")
 flags.DEFINE_bool("g_skip", False, "A linear path from its latents to its samples.")
 flags.DEFINE_bool("g_norm", False, "Batch norm in the generator.")
 flags.DEFINE_integer("d_width", 128, "Discriminator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("d_depth", 2, "Discriminator's hidden layers.", lower_bound=1)
-flags.DEFINE_enum("d_layer", "leaky_relu", gan.LAYERS, "Discriminator's layers.")
+flags.DEFINE_enum("d_layer", "leaky_relu", nets.LAYERS, "Discriminator's layers.")
 flags.DEFINE_bool("d_norm", False, "Batch norm in the discriminator.")
 flags.DEFINE_float("d_fraction", 1.0, "Channels of a convolutional one.", lower_bound=0.01)
 flags.DEFINE_float(
@@ -166,7 +157,7 @@ FLAGS = flags.FLAGS
 def main():
     begun = time.monotonic()
     clock = environment.CompileClock()
-    images = None if gaussians.is_mixture(_DATA.value) else _DATA.value
+    images = None if mixtures.is_mixture(_DATA.value) else _DATA.value
     # Seeds alone: a batch norm would wait for the other core at every layer.
     parallel.split_cpu(FLAGS.seeds, batch_size=1)
     arms = parse_arms(images is not None)
@@ -174,12 +165,12 @@ def main():
     environment.enable_compile_cache(FLAGS.compile_cache)
     seeds = list(range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
     mixture = None if images else read_mixture()
-    coverage.check_count(_EVAL_SAMPLES.value, FLAGS.points, 0 if images else len(mixture.means))
+    evaluate.check_count(_EVAL_SAMPLES.value, FLAGS.points, 0 if images else len(mixture.means))
     splits = read_images() if images else None
     shape = (*splits["train"]["image"].shape[1:3], 3) if images else (2,)
     check_sizes(arms, shape)
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(arms, shape))
-    if report.finished(run, runs.say):
+    if page.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()
@@ -192,15 +183,15 @@ def main():
         if recipe["pack"] not in tasks:
             options = FLAGS.points, recipe["pack"], _DATA_SEED.value
             tasks[recipe["pack"]] = (
-                coverage.stacked_task(splits["train"], splits["test"], classifier, *options)
+                evaluate.stacked_task(splits["train"], splits["test"], classifier, *options)
                 if images
-                else coverage.mixture_task(mixture, *options)
+                else evaluate.mixture_task(mixture, *options)
             )
     task = next(iter(tasks.values()))
     truth = run.read_json("evaluation/truth.json")
     if truth is None:
         runs.say(f"the floor: measures of {_EVAL_SAMPLES.value} perfect samples, several draws")
-        truth = coverage.floor(task, _EVAL_SAMPLES.value, _DATA_SEED.value)
+        truth = evaluate.floor(task, _EVAL_SAMPLES.value, _DATA_SEED.value)
         run.write_json("evaluation/truth.json", truth)
     found = {}
     for arm, recipe in arms.items():
@@ -242,7 +233,7 @@ def main():
         | {"cache_hits": clock.hits, "cache_misses": clock.misses},
     } | environment.describe()
     run.write_json("summary.json", summary)
-    report.conclude(run, summary, runs.say)
+    page.conclude(run, summary, runs.say)
 
 
 # --- What is asked for ---------------------------------------------------------------------------
@@ -250,7 +241,7 @@ def main():
 
 def parse_arms(images: bool) -> dict[str, dict]:
     """{name: recipe}: the common flags, and what each --arm changes."""
-    found = recipes.parse(_ARM.value or ["gan"], RECIPE)
+    found = variants.parse(_ARM.value or ["gan"], RECIPE)
     for text, recipe in zip(_ARM.value or ["the flags"], found.values(), strict=True):
         check_recipe(f"--arm={text}" if _ARM.value else text, recipe, images)
     return found
@@ -346,8 +337,8 @@ def count(tree) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def read_mixture() -> gaussians.Mixture:
-    return gaussians.mixture(
+def read_mixture() -> mixtures.Mixture:
+    return mixtures.mixture(
         _DATA.value, modes=_MODES.value, sigma=_SIGMA.value, imbalance=_IMBALANCE.value
     )
 
@@ -356,7 +347,7 @@ def read_images() -> dict:
     source, _, rest = _DATA.value.partition(":")
     if source != "stacked":
         raise UsageError(
-            f"--data={_DATA.value}: no such task, choose {gaussians.EXAMPLES}, stacked, "
+            f"--data={_DATA.value}: no such task, choose {mixtures.EXAMPLES}, stacked, "
             "stacked:idx:<folder> or stacked:tfds:<name>"
         )
     for flag in (_MODES, _SIGMA, _IMBALANCE):
@@ -381,14 +372,14 @@ def read_images() -> dict:
 # --- Training ------------------------------------------------------------------------------------
 
 
-def build(recipe: dict, shape, spread: float = 1.0) -> gan.Networks:
+def build(recipe: dict, shape, spread: float = 1.0) -> nets.Networks:
     """The networks of a recipe, for samples of a shape and a spread."""
     names = (
         "latent", "pack", "generators", "arch", "g_width", "g_depth", "g_layer", "g_skip",
         "g_norm", "d_width", "d_depth", "d_layer", "d_norm", "d_fraction", "init_std",
         "spectral_norm", "minibatch",
     )  # fmt: skip
-    return gan.build(
+    return nets.build(
         shape=shape,
         reconstructor=recipe["reconstruction"] > 0,
         ratio=recipe["resample"] > 1,
@@ -399,13 +390,13 @@ def build(recipe: dict, shape, spread: float = 1.0) -> gan.Networks:
     )
 
 
-def step_recipe(recipe: dict, task) -> adversarial.Recipe:
+def step_recipe(recipe: dict, task) -> objectives.Recipe:
     """The switches that the step itself takes."""
     names = (
         "loss", "r1", "r2", "gp", "pack", "unroll", "n_critic", "ema", "reconstruction",
         "generators", "diversity", "resample",
     )  # fmt: skip
-    return adversarial.Recipe(
+    return objectives.Recipe(
         scale=recipe["penalty_scale"] * task.spread,
         simultaneous=recipe["updates"] == "simultaneous",
         **{name: recipe[name] for name in names},
@@ -415,7 +406,7 @@ def step_recipe(recipe: dict, task) -> adversarial.Recipe:
 def train(run, arm, recipe, networks, task, seeds):
     """Trains all seeds of an arm, or continues: (state, leaves [seeds, ...], time of measures)."""
     how_to = step_recipe(recipe, task)
-    optimizers = adversarial.optimizers(
+    optimizers = objectives.optimizers(
         how_to,
         recipe["learning_rate"],
         recipe["d_learning_rate"] or recipe["learning_rate"],
@@ -427,9 +418,9 @@ def train(run, arm, recipe, networks, task, seeds):
     def init(key):
         if _INIT_SEED.value is not None:
             key = jax.random.key(_INIT_SEED.value)
-        return adversarial.init_state(key, networks, how_to, optimizers)
+        return objectives.init_state(key, networks, how_to, optimizers)
 
-    step = adversarial.adversarial_step(networks, how_to, optimizers)
+    step = objectives.adversarial_step(networks, how_to, optimizers)
     if _NOISE_SEED.value is not None:
         inner = step
 
@@ -452,7 +443,7 @@ def train(run, arm, recipe, networks, task, seeds):
         steps=FLAGS.steps,
         batch_size=rows,
         # Whole batches only: the last examples sit out.
-        batches=data.batches(orders, task.size // rows * rows, rows),
+        batches=order.batches(orders, task.size // rows * rows, rows),
         take=task.take,
         log_every=log_every,
         save_every=save_every,
@@ -480,8 +471,8 @@ class Watch:
 
     def __init__(self, run, arm, recipe, networks, task, seeds, every):
         self.run, self.arm, self.task, self.seeds = run, arm, task, seeds
-        self.sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
-        self.log_slopes = coverage.sensitivity(networks, recipe, task, coverage.log_norm)
+        self.sample = evaluate.sampler(networks, recipe, _EVAL_SAMPLES.value)
+        self.log_slopes = evaluate.sensitivity(networks, recipe, task, evaluate.log_norm)
         self.every_snapshot = every * max(1, FLAGS.steps // every // SNAPSHOTS)
         self.every_whole = every * -(-(FLAGS.steps // every) // WHOLE_EVALUATIONS)
         self.text, self.timing = "", {"s": 0.0, "cpu_s": 0.0}
@@ -490,7 +481,7 @@ class Watch:
         started, cpu = time.monotonic(), time.process_time()
         measures = self.measure(state)
         now = dict(zip(self.seeds, measures["modes"], strict=True))
-        lost = coverage.fallen(evaluations(self.run, self.arm), now, self.task.modes)
+        lost = evaluate.fallen(evaluations(self.run, self.arm), now, self.task.modes)
         self.text = f"modes {np.mean(list(now.values())):.1f} of {self.task.modes}"
         if lost:
             self.text += f", COLLAPSE: seed {', '.join(map(str, lost))} lost modes"
@@ -509,7 +500,7 @@ class Watch:
         measures = [self.task.quick(x) for x in found]
         if step % self.every_whole == 0 or step == FLAGS.steps:
             for row, x, one, seed in zip(measures, found, params, self.seeds, strict=True):
-                row |= self.task.slow(x, seed) | {"contrast": coverage.contrast(self.task, x)}
+                row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
                 row["log_jacobian"] = float(self.log_slopes(one).mean())
         if step % self.every_snapshot == 0 or step == FLAGS.steps:
             shown = SHOWN if len(self.task.shape) == 1 else 36
@@ -557,10 +548,10 @@ def last_evaluation(run, arm) -> dict[str, list[float]]:
 
 def pictured(networks, recipe, params, task, mixture) -> dict[str, np.ndarray]:
     """Arrays of the pictures: samples, their modes, slopes of G, D's landscape."""
-    sample = coverage.sampler(networks, recipe, _EVAL_SAMPLES.value)
+    sample = evaluate.sampler(networks, recipe, _EVAL_SAMPLES.value)
     # Singular values of images' Jacobians take long; of a hundred latents they fill a histogram.
     singular_values = partial(jnp.linalg.svd, compute_uv=False)
-    slopes = coverage.sensitivity(networks, recipe, task, singular_values, count=100)
+    slopes = evaluate.sensitivity(networks, recipe, task, singular_values, count=100)
     arrays = {}
     for i in range(FLAGS.seeds):
         one = one_seed(params, i)
@@ -571,13 +562,13 @@ def pictured(networks, recipe, params, task, mixture) -> dict[str, np.ndarray]:
             arrays.setdefault("mode", []).append(task.names(found))
     arrays = {name: np.stack(values) for name, values in arrays.items()}
     if mixture is not None:
-        arrays |= coverage.landscape(networks, recipe, one_seed(params, 0), task, mixture)
+        arrays |= evaluate.landscape(networks, recipe, one_seed(params, 0), task, mixture)
     return arrays
 
 
 def unit(path: str) -> str:
     """The unit of a measure."""
-    return coverage.UNITS.get(path.split("/")[-1], "")
+    return evaluate.UNITS.get(path.split("/")[-1], "")
 
 
 def summarize(path: str, values) -> dict:

@@ -7,8 +7,8 @@ python experiments/report.py --table runs/vae/vae_digits     the tables in Markd
 import argparse
 import sys
 
-from genjax import report
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
+from genjax.report import page
 
 
 def main():
@@ -20,11 +20,11 @@ def main():
     options = parser.parse_args()
     try:
         for folder in options.folders:
-            with report.of_this_version(folder):
+            with page.of_this_version(folder):
                 if options.table:
-                    print(report.markdown_table(report.read(folder)["summary"]))
+                    print(page.markdown_table(page.read(folder)["summary"]))
                 else:
-                    print(report.write(folder))
+                    print(page.write(folder))
     except UsageError as error:
         print(f"report.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -17,11 +17,14 @@ import numpy as np
 import optax
 from absl import flags
 
-from genjax import claims, classify, data, environment, evaluate, parallel, report, runs, steps
-from genjax.claims.vae import judge
-from genjax.errors import UsageError
-from genjax.models import autoencoder
-from genjax.samplers import SAMPLERS
+from genjax import claims, data
+from genjax.core import environment, parallel, runs, steps
+from genjax.core.errors import UsageError
+from genjax.images import classifier as classify
+from genjax.report import page
+from genjax.vae import evaluate, networks, objectives
+from genjax.vae.claims import judge
+from genjax.vae.samplers import SAMPLERS
 
 MODELS = ("ae", "dae", "rae", "vae", "beta_vae", "iwae", "wae_mmd", "vamp", "hvae", "ladder")
 DETERMINISTIC = ("ae", "dae", "rae", "wae_mmd")
@@ -128,7 +131,7 @@ def main():
     shape = splits["train"]["image"].shape[1:]
     models = {arm: build_model(arm, shape) for arm in arms}
     run = runs.Run(FLAGS.workdir, resume=FLAGS.resume, needed_bytes=disk_needed(models, shape))
-    if report.finished(run, runs.say):
+    if page.finished(run, runs.say):
         return
     if FLAGS.tensorboard:
         run.open_tensorboard()
@@ -175,7 +178,7 @@ def main():
         "timing": timing,
     } | environment.describe()
     run.write_json("summary.json", summary)
-    report.conclude(run, summary, runs.say)
+    page.conclude(run, summary, runs.say)
 
 
 def parse_arms() -> list[str]:
@@ -216,12 +219,12 @@ def check_samplers(names: list[str]):
             raise UsageError(f"--samplers={name}: no such sampler; choices: {', '.join(SAMPLERS)}")
 
 
-def build_model(arm: str, shape: tuple[int, int, int]) -> autoencoder.Model:
+def build_model(arm: str, shape: tuple[int, int, int]) -> networks.Model:
     """The network of an arm; what it is trained on is `objective`."""
     name, _, std = arm.partition("@")
     std = std or _DECODER_STD.value[0]
     deep = name in ("hvae", "ladder")
-    return autoencoder.build(
+    return networks.build(
         image_shape=shape,
         latent=_LATENT.value,
         layers=_LAYERS.value if deep else 1,
@@ -239,23 +242,24 @@ def build_model(arm: str, shape: tuple[int, int, int]) -> autoencoder.Model:
     )
 
 
-def objective(name: str, model: autoencoder.Model):
+def objective(name: str, model: networks.Model):
     """What a model minimises, in nats an image."""
     if name == "iwae":
-        return (steps.dreg_loss if _DREG.value else steps.iwae_loss)(model, k=_IWAE_K.value)
+        bound = objectives.dreg_loss if _DREG.value else objectives.iwae_loss
+        return bound(model, k=_IWAE_K.value)
     if name in ("vamp", "hvae", "ladder") and _BOUND.value == "iwae":
-        return steps.iwae_loss(model, k=_IWAE_K.value)
+        return objectives.iwae_loss(model, k=_IWAE_K.value)
     rae = {"latent_weight": _RAE_LATENT.value}
     rae |= {
         "l2": {"decoder_l2": _RAE_DECODER.value},
         "gp": {"decoder_gradient": _RAE_DECODER.value},
     }.get(_RAE.value, {})
-    elbo = partial(steps.elbo_loss, model, k=_K.value)
+    elbo = partial(objectives.elbo_loss, model, k=_K.value)
     return {
-        "ae": partial(steps.reconstruction_loss, model),
-        "dae": partial(steps.reconstruction_loss, model, corruption=_CORRUPTION.value),
-        "rae": partial(steps.reconstruction_loss, model, **rae),
-        "wae_mmd": partial(steps.reconstruction_loss, model, mmd_weight=_MMD_WEIGHT.value),
+        "ae": partial(objectives.reconstruction_loss, model),
+        "dae": partial(objectives.reconstruction_loss, model, corruption=_CORRUPTION.value),
+        "rae": partial(objectives.reconstruction_loss, model, **rae),
+        "wae_mmd": partial(objectives.reconstruction_loss, model, mmd_weight=_MMD_WEIGHT.value),
         "vae": elbo,
         "beta_vae": partial(elbo, beta=_BETA.value),
         "vamp": elbo,
@@ -269,12 +273,13 @@ def train(run, arm, model, splits, seeds):
     rate = steps.schedule(_SCHEDULE.value, _LEARNING_RATE.value, FLAGS.steps)
     optimizer = optax.adam(rate, eps=_ADAM_EPS.value)
     loss, dynamic = objective(arm.partition("@")[0], model), _BINARIZE.value == "dynamic"
+    prepare = objectives.binarize if dynamic else None
     images = splits["train"]["image"]
     log_every, save_every = runs.intervals(FLAGS.steps, FLAGS.log_every, FLAGS.checkpoint_every)
     state = runs.train(
         run,
         arm,
-        steps.training_step(loss, optimizer, reduction=_REDUCTION.value, dynamic=dynamic),
+        steps.training_step(loss, optimizer, reduction=_REDUCTION.value, prepare=prepare),
         lambda key: steps.init_state(model.init(key, images[:FIRST]), optimizer),
         {"image": images},
         seeds=seeds,
@@ -295,7 +300,7 @@ def validation(loss, images, seeds, dynamic):
 
     @jax.jit
     def mean_loss(params, key):
-        pixels = steps.bernoulli_pixels(key, index, images) if dynamic else images
+        pixels = objectives.bernoulli_pixels(key, index, images) if dynamic else images
         batch = {"image": pixels, "index": index, "weight": jnp.ones(len(images))}
         return loss(params, batch, key, parallel.identity)[0].mean()
 
@@ -311,11 +316,11 @@ def measured_images(splits):
     """The images that measures see: `dynamic` binary images are drawn once, by split."""
     if _BINARIZE.value != "dynamic":
         return splits
-    draw = jax.jit(steps.bernoulli_pixels)
+    draw = jax.jit(objectives.bernoulli_pixels)
     shown = {}
     for number, (name, split) in enumerate(splits.items()):
         key = jax.random.key(number)
-        images = evaluate.batched(
+        images = parallel.batched(
             partial(draw, key), np.arange(len(split["label"])), split["image"]
         )
         shown[name] = split | {"image": images}
@@ -337,7 +342,7 @@ def baselines(ref):
     encode = jax.jit(lambda images: untrained.encode(params, images)["mean"])
     controls = {
         "pixels": lambda images: images.reshape(len(images), -1),
-        "random": partial(evaluate.batched, encode),
+        "random": partial(parallel.batched, encode),
     }
     for row, code in controls.items():
         codes = code(train["image"]), train["label"], code(test["image"]), test["label"]
@@ -399,7 +404,7 @@ def disk_needed(models, shape):
     """Bytes for the checkpoints: three of (params, two moments) for all seeds, and 50 MB."""
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     trees = [jax.eval_shape(m.init, jax.random.key(0), images) for m in models.values()]
-    return 5e7 + 4 * 9 * FLAGS.seeds * sum(map(autoencoder.parameter_count, trees))
+    return 5e7 + 4 * 9 * FLAGS.seeds * sum(map(networks.parameter_count, trees))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,21 @@ os.environ |= scripts.environment(devices=4, compiling=scripts.LOWEST)  # Before
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["genjax.losses", "genjax.metrics", "genjax.samplers"], "beartype.beartype")
+install_import_hook(
+    [
+        "genjax.vae.densities",
+        "genjax.vae.latents",
+        "genjax.vae.likelihood",
+        "genjax.vae.samplers",
+        "genjax.gan.losses",
+        "genjax.gan.modes",
+        "genjax.images.distances",
+        "genjax.lm.transfer",
+        "genjax.scaling.exponents",
+        "genjax.scaling.probes",
+    ],
+    "beartype.beartype",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -26,7 +40,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def source():
     """Nine domains of the grid, documents of 16 tokens."""
-    from genjax.data import domains, hmm
+    from genjax.domains import data, hmm
 
     grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4)
-    return domains.from_grid(grid, length=16, pool=20, documents=6)
+    return data.from_grid(grid, length=16, pool=20, documents=6)

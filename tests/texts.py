@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "Größe — naïve “λόγος”, 日本 🙂\n\n  it's x=1;\ty  \n" * 5

@@ -16,7 +16,7 @@ from genjax.attention import (
     truncated,
 )
 from genjax.attention.variant import Variant
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 IMPLEMENTATIONS = flash.IMPLEMENTATIONS
 VARIANTS = {

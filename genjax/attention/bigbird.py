@@ -9,7 +9,7 @@ import numpy as np
 
 from genjax.attention import blocks
 from genjax.attention.variant import Variant, of_pattern
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 
 def make(

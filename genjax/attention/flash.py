@@ -14,7 +14,7 @@ import numpy as np
 
 from genjax.attention import blocks
 from genjax.attention.variant import Variant, of_pattern
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
 # Up to this length a causal sequence is cut into static tiles on CPU, that many.

@@ -10,7 +10,7 @@ from jax import lax
 
 from genjax.attention import blocks
 from genjax.attention.variant import Cost, Variant
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 
 def make(

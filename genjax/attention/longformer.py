@@ -11,7 +11,7 @@ import numpy as np
 
 from genjax.attention import blocks
 from genjax.attention.variant import Cost, Variant, of_pattern, pattern_cost
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 
 def make(

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from genjax.metrics import transfer
-
 CONFIDENCE = 0.95
 
 
@@ -117,9 +115,7 @@ def family(claims: list[dict]) -> list[dict]:
     parts = [part for made in claims for part in made.get("parts", [made])]
     # One comparison may stand in two claims, such as at equal parameters and at equal FLOPs.
     key = {part["id"]: f"{part['statement']} {part.get('p')}" for part in parts}
-    adjusted = transfer.holm(
-        {key[part["id"]]: part["p"] for part in parts if part.get("p") is not None}
-    )
+    adjusted = holm({key[part["id"]]: part["p"] for part in parts if part.get("p") is not None})
     for part in parts:
         if key[part["id"]] in adjusted:
             part["p_holm"] = adjusted[key[part["id"]]]
@@ -195,3 +191,14 @@ def both(id: str, statement: str, parts: list[dict]) -> dict:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Step-down adjusted p-values (Holm 1979) under the same names; nan stays and counts not."""
+    tested = sorted((p, name) for name, p in p_values.items() if not math.isnan(p))
+    adjusted, least = dict(p_values), 0.0
+    for i, (p, name) in enumerate(tested):
+        # Never below that of a smaller p-value: rejection stops at the first that fails.
+        least = max(least, min(1.0, (len(tested) - i) * p))
+        adjusted[name] = least
+    return adjusted

@@ -11,15 +11,13 @@ The same grey images give four data sets, whose likelihoods cannot be compared w
 """
 
 import difflib
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32
 
+from genjax.core.errors import UsageError
 from genjax.data import digits, idx, tfds
-from genjax.errors import UsageError
 
 SOURCES = ("digits", "idx:<folder>", "tfds:<name>")
 BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
@@ -84,42 +82,6 @@ def name(spec: str, binarize: str) -> str:
     if source == "idx":
         argument = Path(argument).expanduser().resolve().name
     return f"{source}:{argument}/{binarize}" if argument else f"{source}/{binarize}"
-
-
-def batches(seeds: list[int], size: int, batch_size: int) -> Callable:
-    """(first, count) -> index [count, seeds, batch] of that many steps, a seed's own order each."""
-
-    def index(first, count):
-        return np.stack(
-            [batch_index(seed, size, batch_size, first, count) for seed in seeds], axis=1
-        )
-
-    return index
-
-
-def batch_index(
-    seed: int, size: int, batch_size: int, start: int, steps: int
-) -> Int32[np.ndarray, "{steps} {batch_size}"]:
-    """The examples of training steps `start` ... `start + steps - 1`.
-
-    Each epoch reads a permutation of `range(size)`, drawn from (seed, epoch), in
-    ceil(size / batch_size) batches. The last one is filled up with -1, which weighs 0. A pure
-    function of its arguments: a resumed run asks for the steps that are left.
-    """
-    batches = -(-size // batch_size)
-    index = np.full((steps, batch_size), -1, np.int32)
-    for row, step in enumerate(range(start, start + steps)):
-        epoch, batch = divmod(step, batches)
-        part = _epoch_order(seed, epoch, size)[batch * batch_size : (batch + 1) * batch_size]
-        index[row, : len(part)] = part
-    return index
-
-
-@functools.lru_cache(maxsize=32)
-def _epoch_order(seed: int, epoch: int, size: int) -> Int32[np.ndarray, " {size}"]:
-    order = np.random.default_rng([seed, epoch]).permutation(np.arange(size, dtype=np.int32))
-    order.flags.writeable = False
-    return order
 
 
 def _parse(spec: str) -> tuple[str, str]:

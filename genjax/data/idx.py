@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 _UNSIGNED_BYTE = 0x08
 

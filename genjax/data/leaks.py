@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from genjax.core.errors import UsageError
 from genjax.data.text import Domain
-from genjax.errors import UsageError
 
 # Not zero, as test windows of clean domains occur in training text too: boilerplate, such as an
 # option that many manual pages describe alike. Of eight domains of 3 MB, no document in two splits,

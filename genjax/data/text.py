@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genjax.core.errors import UsageError
 from genjax.data import tfds as images
-from genjax.errors import UsageError
 
 _SPLITS = ("train", "valid", "test")
 _BYTES = 256

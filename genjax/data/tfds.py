@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genjax.errors import UsageError
+from genjax.core.errors import UsageError
 
 # tfds 4.9.10 declares neither importlib_resources nor Pillow, with which it decodes images, and
 # array_record for Linux alone. Without importlib_resources its import fails without an exception.

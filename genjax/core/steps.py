@@ -1,0 +1,89 @@
+"""State, the training step, and the objectives it descends.
+
+An objective is `loss(params, batch, key, gather) -> (losses [batch], metrics)`: everything per
+example, so that the step alone reduces over the batch, with sums and counts that `total` adds up
+over devices. Noise belongs to an example, not to its place in the batch: one device and eight, a
+run and its continuation draw the same numbers.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+
+class State(NamedTuple):
+    """All that training carries, and all that a checkpoint holds."""
+
+    step: Array
+    params: dict
+    opt_state: optax.OptState
+
+
+def init_state(params, optimizer: optax.GradientTransformation) -> State:
+    """The state before the first step."""
+    return State(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def example_noise(
+    draw: Callable, key: Array, stream: int, index: Int[Array, " b"], shape: tuple[int, ...]
+) -> Array:
+    """draw(key, shape) for each example: [b, *shape], a function of (key, stream, index) alone."""
+    key = jax.random.fold_in(key, stream)
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), shape))(index)
+
+
+def training_step(
+    loss: Callable,
+    optimizer: optax.GradientTransformation,
+    *,
+    reduction: str = "mean",
+    prepare: Callable | None = None,
+) -> Callable:
+    """The step contract, step(state, batch, key, *, total, gather) -> (state, metrics).
+
+    batch: `image` [b, h, w, c], `label` [b], `index` [b] (an example's number in the data set) and
+        `weight` [b] (0 for the padding of a last, uneven batch).
+    key: the seed's root key; the step folds in its own number.
+    total, gather: sum a pytree, concatenate an array over the devices that share the batch.
+    reduction: `mean`, or `sum` of the gradient over the batch (the IWAE code's convention).
+    prepare: (the step's key, batch) -> batch, what is drawn anew at every use.
+    """
+
+    def step(state: State, batch: dict, key: Array, *, total: Callable, gather: Callable):
+        step_key = jax.random.fold_in(key, state.step)
+        batch = prepare(step_key, batch) if prepare else batch
+        weight = batch["weight"]
+
+        def objective(params):
+            values, metrics = loss(params, batch, step_key, gather)
+            metrics = {"loss": values} | metrics
+            return (weight * values).sum(), {k: (weight * v).sum() for k, v in metrics.items()}
+
+        grads, sums = jax.grad(objective, has_aux=True)(state.params)
+        grads, sums, count = total((grads, sums, weight.sum()))
+        if reduction == "mean":
+            grads = jax.tree.map(lambda g: g / count, grads)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(state.step + 1, params, opt_state), {k: v / count for k, v in sums.items()}
+
+    return step
+
+
+def schedule(name: str, rate: float, steps: int) -> optax.Schedule:
+    """Learning rate by step: `constant`, `cosine` to zero, or `burda`.
+
+    `burda`: 3^i passes at rate * 10^(-i/7) for i = 0..7, 3,280 passes in all (Burda et al. 2016,
+    section 5), stretched or shrunk to `steps`.
+    """
+    if name == "constant":
+        return optax.constant_schedule(rate)
+    if name == "cosine":
+        return optax.cosine_decay_schedule(rate, steps)
+    passes = [3**i for i in range(8)]
+    edges = jnp.asarray([steps * sum(passes[: i + 1]) / sum(passes) for i in range(7)])
+    return lambda step: rate * 10.0 ** (-jnp.sum(step >= edges) / 7)

@@ -1,0 +1,356 @@
+"""Token sequences by domain: what training draws, what is measured, and where the optimum is known.
+
+A window is [length + 1] tokens: the first is context alone (BOS, or the token before), each of the
+others is predicted from those before it. Windows are drawn on the host by (seed, step) from files
+or pools that never go to the device as a whole.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from genjax.core.errors import UsageError
+from genjax.data import leaks, text
+from genjax.domains import chains, hmm
+
+
+class Measured(NamedTuple):
+    """Windows [n, length + 1], which of their positions count [n, length], and the units in them.
+
+    units: tokens of the grid, bytes of text; losses are bits a unit.
+    document: the document each window belongs to [n], what a bootstrap draws.
+    """
+
+    windows: np.ndarray
+    scored: np.ndarray
+    units: float
+    document: np.ndarray
+
+    @property
+    def tokens_per_unit(self) -> float:
+        """What bits a token are multiplied by: below 1 for byte pairs."""
+        return self.scored.sum() / self.units
+
+
+class Source(NamedTuple):
+    """The domains of an experiment.
+
+    held_out: never trained on unless an arm names them: what `unseen` means.
+    far: the same, of another kind, and no part of `unseen`.
+    groups: names of several at once, for `select`.
+    pool: (name, limit) -> how many windows training can draw, of at most `limit` units (0: all).
+    draw: (name, index [n]) -> windows [n, length + 1]; an index numbers a window of the pool.
+    measured: (name, split) -> Measured, split `valid` or `test`.
+    lines: (name, training) -> {line: bits [n, length]} of the test, where the optimum is known.
+        known: the domain is given. family: only its kind is, any pair of the grid, or any chain
+        (perfect composition, perfect learning in context). seen: any domain trained on (perfect
+        memory).
+    sequences: name -> token sequences of the training split, whole.
+    overlap: (name, others) -> share of its test text's 5-grams that the others' training texts
+        have; None where there is no text.
+    """
+
+    names: list[str]
+    held_out: list[str]
+    far: list[str]
+    groups: dict[str, list[str]]
+    vocabulary: int
+    bos: int
+    length: int
+    unit: str
+    pool: Callable
+    draw: Callable
+    measured: Callable
+    lines: Callable | None
+    sequences: Callable
+    decode: Callable
+    overlap: Callable | None = None
+
+
+def from_grid(
+    grid: hmm.Grid,
+    *,
+    length: int,
+    pool: int,
+    documents: int,
+    far: np.ndarray | None = None,
+    seed: int = 0,
+) -> Source:
+    """Documents of the grid: `pool` of each domain to train on, `documents` to measure on.
+
+    far: transition matrices [d, v, v] of chains beside it, over the same vocabulary.
+    """
+    kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
+    wide = np.zeros((0, grid.vocabulary, grid.vocabulary)) if far is None else far
+    others = [f"chain{i}" for i in range(len(wide))]
+    names = [*grid.domains, *others]
+
+    @functools.cache
+    def of(name, split):
+        stream, count = kinds[split]
+        own = (seed * 3 + stream) * 10_000 + 1 + names.index(name)
+        if name in others:
+            return chains.documents(wide[others.index(name)], count, length, own)
+        (found,) = hmm.documents(grid, [name], count, length, own)
+        return found
+
+    @functools.cache
+    def log_probs(name):
+        """Of the test documents, under every domain: the same for all arms."""
+        found = hmm.log_probs(grid, grid.domains, of(name, "test"))
+        return np.concatenate([found, chains.log_probs(wide, of(name, "test"))])
+
+    def lines(name, training):
+        every = log_probs(name)
+        family = hmm.mixture(every[: len(grid.domains)])
+        if name in others:
+            family = chains.predictive(of(name, "test"), grid.vocabulary)
+        seen = hmm.mixture(every[[names.index(other) for other in training]])
+        return {"known": -every[names.index(name)], "family": -family, "seen": -seen}
+
+    def measured(name, split):
+        found = of(name, split)
+        scored = np.ones((len(found), length), bool)
+        return Measured(found, scored, scored.size, np.arange(len(found)))
+
+    return Source(
+        names=names,
+        held_out=grid.held_out(),
+        far=others,
+        groups={f"diagonals{n}": grid.diagonals(n) for n in range(1, len(grid.transition))},
+        vocabulary=grid.vocabulary + 1,
+        bos=grid.vocabulary,
+        length=length,
+        unit="bits a token",
+        pool=lambda name, limit: min(pool, max(1, limit // length)) if limit else pool,
+        draw=lambda name, index: of(name, "train")[index],
+        measured=measured,
+        lines=lines,
+        sequences=lambda name: list(of(name, "train")),
+        decode=lambda ids: " ".join(str(i) for i in ids),
+    )
+
+
+def from_text(
+    corpus: dict[str, text.Domain],
+    tokens: text.Tokens,
+    held_out: list[str],
+    *,
+    length: int,
+    stride: int,
+    most: int = 0,
+) -> Source:
+    """Text in windows; measured by sliding windows, every byte once.
+
+    most: bytes measured of each split, 0: all. Raises UsageError for a window longer than a text,
+    or a stride longer than the window.
+    """
+    text.scored_windows(length, length, stride)
+
+    @functools.cache
+    def of(name, split):
+        content = getattr(corpus[name], split)
+        if most and split != "train":
+            content = content[:most]
+        encoded = tokens.encode(content)
+        if len(encoded) < length:
+            cut = f" (--measured_bytes={most})" if most and split != "train" else ""
+            raise UsageError(
+                f"--context={length}: longer than {name}'s {split} text of {len(encoded)} "
+                f"tokens{cut}; choose a shorter one"
+            )
+        return encoded, len(content)
+
+    def pool(name, limit):
+        size = len(of(name, "train")[0])
+        size = min(size, limit) if limit else size
+        if size < length:
+            raise UsageError(f"--context={length}: longer than the {size} tokens of {name} in use")
+        return size - length + 1
+
+    def draw(name, index):
+        return text.windows(of(name, "train")[0], tokens.bos, index, length)
+
+    @functools.cache
+    def overlap(name, others):
+        return leaks.overlap(corpus[name].test, [corpus[other].train for other in others])
+
+    def measured(name, split):
+        encoded, units = of(name, split)
+        starts, scored = text.scored_windows(len(encoded), length, stride)
+        # Neighbouring windows share a document: blocks of 4 kB.
+        return Measured(
+            text.windows(encoded, tokens.bos, starts, length), scored, units, starts // 4096
+        )
+
+    for name in corpus:
+        for split in ("valid", "test"):
+            of(name, split)
+    return Source(
+        names=list(corpus),
+        held_out=held_out,
+        far=[],
+        groups={},
+        vocabulary=tokens.vocabulary,
+        bos=tokens.bos,
+        length=length,
+        unit="bits a byte",
+        pool=pool,
+        draw=draw,
+        measured=measured,
+        lines=None,
+        sequences=lambda name: [
+            np.concatenate([[tokens.bos], np.asarray(of(name, "train")[0], np.int32)])
+        ],
+        decode=tokens.decode,
+        overlap=overlap,
+    )
+
+
+def select(source: Source, spec: str) -> list[str]:
+    """The domains that a spec names, in order.
+
+    Names and groups joined by `+`, and `-` before those to leave out. Groups: `seen`, all that are
+    not held out; `all`, those too; on the grid `diagonals<n>`, the pairs of n cyclic diagonals. The
+    chains are in neither of the first two.
+
+    Raises UsageError for a name that does not exist, or one named twice.
+    """
+    near = [name for name in source.names if name not in source.far]
+    seen = [name for name in near if name not in source.held_out]
+    groups = {name: [name] for name in source.names} | source.groups | {"seen": seen, "all": near}
+    # A name may hold the signs itself: the longest that fits is meant.
+    known = "|".join(re.escape(name) for name in sorted(groups, key=len, reverse=True))
+    names, without = [], []
+    for sign, part in re.findall(rf"(^|[+-])({known}|[^+-]*)(?=[+-]|$)", spec):
+        (without if sign == "-" else names).extend(groups.get(part, [part]))
+    for name in [*names, *without]:
+        if name not in source.names:
+            raise UsageError(
+                f"--domains={spec}: no domain {name}; choose from "
+                f"{', '.join(['seen', 'all', *source.groups, *source.names])}"
+            )
+    if len(set(names)) < len(names):
+        raise UsageError(f"--domains={spec}: a domain is named twice")
+    found = [name for name in names if name not in without]
+    if not found:
+        raise UsageError(f"--domains={spec}: no domain is left")
+    return found
+
+
+def weights(
+    names: list[str], sizes: list[int], rule: str, replay: float = 0.0, old: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """How often each domain is drawn: {name: probability}.
+
+    rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau &
+        Lample 2019), or numbers joined by `+`, one a domain. (`doremi:<arm>` becomes numbers
+        in genjax.study.)
+    replay: the share that the domains `old` take together, evenly; the rest is by the rule.
+    Raises UsageError for weights that are negative, do not sum to one, or are too few.
+    """
+    kind, _, number = rule.partition(":")
+    if kind == "uniform":
+        own = np.full(len(names), 1 / len(names))
+    elif kind in ("proportional", "temperature"):
+        try:
+            power = 1 / float(number) if kind == "temperature" else 1.0
+        except (ValueError, ZeroDivisionError):
+            power = 0.0
+        if not 0 < power < np.inf:
+            raise UsageError(f"--mixture={rule}: write temperature:<number above 0>")
+        own = (np.asarray(sizes, float) / max(sizes)) ** power
+        own /= own.sum()
+    else:
+        try:
+            own = np.array([float(part) for part in rule.split("+")])
+        except ValueError as error:
+            raise UsageError(
+                f"--mixture={rule}: choose uniform, proportional, temperature:<T>, doremi:<arm>, "
+                "or numbers joined by '+'"
+            ) from error
+        if len(own) != len(names):
+            raise UsageError(f"--mixture={rule}: {len(own)} weights for {len(names)} domains")
+        if (own < 0).any() or not np.isclose(own.sum(), 1):
+            raise UsageError(
+                f"--mixture={rule}: weights of 0 or more that sum to 1, not {own.sum():g}"
+            )
+    found = dict.fromkeys(names, 0.0)
+    for name, share in zip(names, own, strict=True):
+        found[name] += (1 - replay) * share
+    for name in old if replay else ():
+        found[name] = found.get(name, 0.0) + replay / len(old)
+    return found
+
+
+def batches(
+    source: Source,
+    mixture: dict[str, float],
+    batch: int,
+    *,
+    seeds: list[int],
+    limits: dict[str, int] | None = None,
+) -> Callable:
+    """(first, count) -> [count, seeds, batch, length + 2], a function of (seed, step).
+
+    A window, and behind it the number of its domain in the mixture. limits: tokens of a domain
+    that training may see, 0 or not named: all.
+    """
+    names = list(mixture)
+    edges = np.cumsum(list(mixture.values()))
+    pools = np.array([source.pool(name, (limits or {}).get(name, 0)) for name in names])
+
+    def one(seed, step):
+        rng = np.random.default_rng([23, seed, step])
+        which = np.minimum(np.searchsorted(edges, rng.random(batch), side="right"), len(names) - 1)
+        index = (rng.random(batch) * pools[which]).astype(np.int64)
+        found = np.empty((batch, source.length + 2), np.int32)
+        found[:, -1] = which
+        for i in np.unique(which):
+            rows = which == i
+            found[rows, :-1] = source.draw(names[i], index[rows])
+        return found
+
+    def many(first, count):
+        return np.stack(
+            [np.stack([one(seed, step) for seed in seeds]) for step in range(first, first + count)]
+        )
+
+    return many
+
+
+def examples(
+    source: Source, name: str, shots: list[int], size: int, count: int, seed: int
+) -> dict[int, Measured]:
+    """Windows of k examples of a domain and then one to predict, by k; `size` tokens each.
+
+    Examples are cut out of the test split at random, so that one does not continue the other: what
+    they tell is the domain. The same examples serve all k. Raises UsageError where the most do not
+    fit into a window.
+    """
+    most = max(shots)
+    if (most + 1) * size > source.length:
+        raise UsageError(
+            f"--shots={most} of --example={size} tokens do not fit into a window of "
+            f"{source.length}: at most {source.length // size - 1}"
+        )
+    rng = np.random.default_rng([31, seed])
+    whole = source.measured(name, "test")
+    test = whole.windows[:, 1:]
+    rows = rng.integers(0, len(test), (count, most + 1))
+    starts = rng.integers(0, source.length - size + 1, (count, most + 1))
+    cut = test[rows[..., None], starts[..., None] + np.arange(size)]
+    found = {}
+    for k in shots:
+        # The query is the same for every k; after it comes padding, which it cannot see.
+        windows = np.full((count, source.length + 1), source.bos, np.int32)
+        windows[:, 1 : k * size + 1] = cut[:, 1 : k + 1].reshape(count, -1)
+        windows[:, k * size + 1 : (k + 1) * size + 1] = cut[:, 0]
+        scored = np.zeros((count, source.length), bool)
+        scored[:, k * size : (k + 1) * size] = True
+        units = count * size / whole.tokens_per_unit
+        found[k] = Measured(windows, scored, units, np.arange(count))
+    return found

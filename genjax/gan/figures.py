@@ -1,0 +1,248 @@
+"""Figures of the GANs: functions of a run that return (caption, figure or GIF), or None."""
+
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from PIL import Image
+
+from genjax.report.plots import label, legend, mosaic, show, small_multiples, styles
+
+COLUMNS, MOST_SEEDS, MOST_ROWS = 6, 5, 12
+# More arms than this have no bands around their curves: nothing else would be seen.
+MOST_BANDS = 6
+
+
+def _is_plane(run):
+    return run["summary"]["mixture"] is not None
+
+
+def _reach(run):
+    mixture = run["summary"]["mixture"]
+    return 1.2 * np.abs(mixture["means"]).max() + 6 * mixture["sigma"]
+
+
+def _plane(axes, run, points, size):
+    """Samples over the true modes, each a circle of 3 sigma (drawn no smaller than visible)."""
+    mixture, reach = run["summary"]["mixture"], _reach(run)
+    radius = max(3 * mixture["sigma"], 0.03 * reach)
+    for mean in mixture["means"]:
+        axes.add_patch(Circle(mean, radius, fill=False, ec="#D55E00", lw=0.7, alpha=0.8))
+    axes.scatter(points[:, 0], points[:, 1], s=size, color="#0072B2", alpha=0.5, lw=0)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+
+
+def _samples(run):
+    """The last samples of every seed."""
+    arms = run["arrays"]
+    count = min(MOST_SEEDS, len(run["summary"]["seeds"]))
+    side = 2.0 if _is_plane(run) else 2.9
+    figure = Figure(figsize=(side * count + 1.2, side * len(arms) + 0.4), layout="constrained")
+    panels = figure.subplots(len(arms), count, squeeze=False)
+    for row, (arm, arrays) in zip(panels, arms.items(), strict=True):
+        for i, axes in enumerate(row):
+            if _is_plane(run):
+                _plane(axes, run, arrays["samples"][i], 4)
+            else:
+                _named(axes, arrays["samples"][i][:25], arrays["mode"][i][:25], run)
+        label(row[0], arm)
+    for axes, seed in zip(panels[0], run["summary"]["seeds"], strict=False):
+        axes.set_title(f"seed {seed}", fontsize=10)
+    text = "The last samples of each seed"
+    if _is_plane(run):
+        return text + "; circles: the true modes (3 sigma, or what can be seen).", figure
+    return text + ", each with the mode that the classifier names.", figure
+
+
+def _named(axes, images, names, run):
+    """Images five by five, each under the name of its mode."""
+    band = max(3, images.shape[1] // 3)
+    show(axes, mosaic(np.pad((images + 1) / 2, _top(band), constant_values=1), 5))
+    height, width = images.shape[1] + band + 1, images.shape[2] + 1
+    digits = len(str(run["summary"]["modes"] - 1))
+    for i, name in enumerate(names):
+        place = (i % 5 + 0.5) * width - 1, (i // 5) * height + band / 2 - 0.5
+        axes.text(*place, f"{name:0{digits}d}", size=7, ha="center", va="center")
+
+
+def _top(band):
+    return (0, 0), (band, 0), (0, 0), (0, 0)
+
+
+def _over_training(run):
+    """Small multiples over training: a row a seed of an arm, as many seeds as a page bears."""
+    arms, seeds = run["arrays"], run["summary"]["seeds"]
+    seeds = seeds[: max(1, min(MOST_SEEDS, MOST_ROWS // len(arms)))]
+    rows = [(arm, i) for arm in arms for i in range(len(seeds))]
+    figure = Figure(figsize=(2.0 * COLUMNS + 1.2, 2.0 * len(rows) + 0.4), layout="constrained")
+    panels = figure.subplots(len(rows), COLUMNS, squeeze=False)
+    for row, (arm, seed) in zip(panels, rows, strict=True):
+        arrays = arms[arm]
+        steps = arrays["snapshot_steps"]
+        chosen = np.unique(np.linspace(0, len(steps) - 1, COLUMNS).round().astype(int))
+        for axes in row[len(chosen) :]:
+            axes.set_axis_off()
+        for axes, i in zip(row, chosen, strict=False):
+            _moment(axes, run, arrays["snapshots"][i, seed])
+            if (arm, seed) == rows[0]:
+                axes.set_title(f"step {steps[i]:,}", fontsize=9)
+        label(row[0], f"{arm}\nseed {seeds[seed]}")
+    return "Samples over training; each column is a moment, each row a seed.", figure
+
+
+def _moment(axes, run, shown):
+    """A snapshot of a seed: points over the true modes, or images five by five."""
+    if _is_plane(run):
+        _plane(axes, run, shown, 4)
+    else:
+        show(axes, mosaic((shown[:25] + 1) / 2, 5))
+
+
+def _film(run):
+    """An animated GIF of the training, first seed, the arms side by side."""
+    arms, frames = run["arrays"], []
+    count = min(len(a["snapshot_steps"]) for a in arms.values())
+    for i in range(count):
+        figure, panels = small_multiples(len(arms), COLUMNS, 2.6, 2.9, dpi=70)
+        for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
+            _moment(axes, run, arrays["snapshots"][i, 0])
+            axes.set_title(f"{arm}, step {arrays['snapshot_steps'][i]:,}", fontsize=9)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        frame = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        frames.append(frame.quantize(32))
+    buffer = io.BytesIO()
+    times = [250] * (count - 1) + [2500]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    return "The training of the first seed, from the first snapshot to the last.", buffer.getvalue()
+
+
+CURVES = (
+    ("modes", "modes reached"),
+    ("mode_tv", "mode TV"),
+    ("high_quality", "high quality (share)"),
+    ("spread", "spread"),
+    ("kl", "KL to uniform (nats)"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("log_jacobian", "mean log slope of G"),
+)
+
+
+def _along(run):
+    """Measures along training: mean over seeds, range, and the floor."""
+    summary, rows = run["summary"], run["rows"]
+    logged = {name for row in rows for name in row}
+    names = [(n, text) for n, text in CURVES if n in logged]
+    figure, panels = small_multiples(len(names), 4, 4.2, 3.3)
+    drawn = styles(summary["arms"])
+    for axes, (name, text) in zip(panels, names, strict=True):
+        for arm, style in drawn.items():
+            by_step = {}
+            for row in rows:
+                if row["arm"] == arm and row.get(name) is not None:
+                    by_step.setdefault(row["step"], []).append(row[name])
+            steps = sorted(by_step)
+            values = [by_step[step] for step in steps]
+            if steps:
+                axes.plot(steps, [np.mean(v) for v in values], label=arm, lw=1.5, **style)
+                low, high = [min(v) for v in values], [max(v) for v in values]
+                if len(drawn) <= MOST_BANDS:
+                    axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, lw=0)
+        truth = summary["metrics"].get(f"truth/{name}")
+        if truth:
+            axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
+            axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
+        axes.set(xlabel="step", ylabel=text)
+        if name == "spread":
+            axes.set_ylim(0, 2)
+    legend(figure, "right center")
+    band = ", band from least to greatest" if len(drawn) <= MOST_BANDS else ""
+    return f"Along training: mean over seeds{band}; thin and dashed: perfect samples.", figure
+
+
+def _landscape(run):
+    """The discriminator's logit over the plane, first seed."""
+    arms = {name: a for name, a in run["arrays"].items() if "landscape" in a}
+    if not arms:
+        return None
+    figure, panels = small_multiples(len(arms), COLUMNS, 3.4, 3.2)
+    for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
+        axis, values = arrays["landscape_axis"], arrays["landscape"]
+        if run["summary"]["recipes"][arm]["loss"] in ("rpgan", "wgan"):
+            # These losses know differences alone.
+            values = values - np.median(values)
+        most = np.quantile(np.abs(values), 0.99) or 1.0
+        mesh = axes.pcolormesh(
+            axis, axis, values, cmap="RdBu_r", vmin=-most, vmax=most, rasterized=True
+        )
+        means = np.asarray(run["summary"]["mixture"]["means"])
+        axes.scatter(*means.T, s=14, fc="none", ec="black", lw=0.8)
+        axes.set(title=arm, xticks=[], yticks=[], aspect="equal")
+        figure.colorbar(mesh, ax=axes, shrink=0.8)
+    caption = (
+        "The discriminator's logit, first seed: the redder, the more real (rpgan, wgan: against "
+        "the median point; packs: mean over 16, the other members real; features of a batch: the "
+        "rest of it real); circles: true modes."
+    )
+    return caption, figure
+
+
+def _histogram(run):
+    """How often each mode was generated, sorted, against draws with the data's own weights."""
+    arms = {name: a for name, a in run["arrays"].items() if "mode" in a}
+    if not arms:
+        return None
+    summary = run["summary"]
+    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
+    axes = figure.subplots()
+    count = next(iter(arms.values()))["mode"].shape[1]
+    for arm, style in styles(summary["arms"]).items():
+        shares = [
+            np.sort(np.bincount(seed, minlength=summary["modes"]))[::-1]
+            for seed in arms[arm]["mode"]
+        ]
+        mean = np.mean(shares, 0)
+        axes.plot(np.arange(1, len(mean) + 1), mean, label=arm, **style)
+    draws = np.random.default_rng(0).multinomial(count, summary["weights"], 20)
+    perfect = np.sort(draws, 1)[:, ::-1].mean(0)
+    axes.plot(np.arange(1, len(perfect) + 1), perfect, "k--", lw=1, label="draws of the data")
+    axes.set(xlabel="mode, sorted by count", ylabel="samples", yscale="symlog")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    caption = f"Samples a mode out of {count:,}, sorted by each seed, mean over seeds."
+    return caption, figure
+
+
+def _slopes(run):
+    """Singular values of the generator's Jacobian, all latents of all seeds."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    arms = run["arrays"]
+    most = max(arrays["singular_values"].max() for arrays in arms.values())
+    bins = np.geomspace(1e-4, 1.1 * max(most, 1e-3), 61)
+    for (arm, arrays), style in zip(arms.items(), styles(arms).values(), strict=True):
+        values = np.maximum(arrays["singular_values"].ravel().astype(float), 1e-4)
+        shares = np.histogram(values, bins)[0] / len(values)
+        axes.stairs(shares, bins, label=arm, lw=1.5, **style)
+    axes.set(
+        xscale="log",
+        xlabel="singular values of dG/dz (data's spread a unit of z; least 0.0001)",
+        ylabel="share",
+    )
+    legend(figure, "right center")
+    caption = "How strongly the output moves with the latent in each direction, all seeds."
+    return caption, figure
+
+
+FIGURES = {
+    "samples": _samples,
+    "over_training": _over_training,
+    "training": _film,
+    "curves": _along,
+    "landscape": _landscape,
+    "mode_histogram": _histogram,
+    "slopes": _slopes,
+}

@@ -1,0 +1,177 @@
+"""What a language model loses on each domain: bits, calibration, examples in context, drift.
+
+A measure is taken for all seeds at once: parameters have leaves [seeds, ...].
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.core import parallel
+from genjax.domains.data import Measured
+from genjax.lm import transfer
+from genjax.lm.ngram import NGram
+from genjax.lm.transformer import Model
+
+CHUNK = 32
+# Windows that must score a position before its mean says anything.
+CASES = 4
+
+
+def meter(apply: Callable) -> Callable:
+    """(params [seeds, ...], windows [n, t + 1]) -> bits, top probability, hit, each [seeds, n, t].
+
+    Bits are -log2 p of each token given those before it in its window.
+    """
+
+    @parallel.by_seed
+    def run(params, windows):
+        log_p = jax.nn.log_softmax(apply(params, windows[:, :-1]))
+        bits = -jnp.take_along_axis(log_p, windows[:, 1:, None], -1)[..., 0] / jnp.log(2.0)
+        hit = jnp.argmax(log_p, -1) == windows[:, 1:]
+        return bits, jnp.exp(log_p.max(-1)), hit
+
+    return lambda params, windows: _in_chunks(run, params, windows)
+
+
+def drift_meter(apply: Callable) -> Callable:
+    """((base, params), windows) -> cross-entropy to the base's distribution, [seeds, n, t], bits.
+
+    The forgetting of Kalajdzievski (2024), equation 2: no labels are needed, and nothing else than
+    the base's own predictions is kept.
+    """
+
+    @parallel.by_seed
+    def run(params, windows):
+        base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in params)
+        return (-(jnp.exp(base) * tuned).sum(-1) / jnp.log(2.0),)
+
+    return lambda params, windows: _in_chunks(run, params, windows)[0]
+
+
+def dynamic_meter(apply: Callable) -> Callable:
+    """(params, Measured, rate) -> bits a unit [seeds], the model learning from what it has read.
+
+    Dynamic evaluation (Krause et al. 2018, section 3): windows in their order, each scored and then
+    descended once, by plain gradient of its scored positions' mean loss in nats.
+    """
+
+    @parallel.by_seed
+    def run(params, windows, scored, rate):
+        def read(params, case):
+            window, counts = case
+
+            def loss(params):
+                log_p = jax.nn.log_softmax(apply(params, window[None, :-1])[0])
+                nats = -jnp.take_along_axis(log_p, window[1:, None], -1)[:, 0]
+                total = (nats * counts).sum()
+                return total / jnp.maximum(counts.sum(), 1), total
+
+            slopes, total = jax.grad(loss, has_aux=True)(params)
+            return jax.tree.map(lambda p, g: p - rate * g, params, slopes), total
+
+        params, totals = jax.lax.scan(read, params, (windows, scored))
+        return params, totals.sum()
+
+    def measure(params, measured, rate):
+        nats = 0.0
+        # What fills the last chunk is scored nowhere, and so moves nothing.
+        scored = _chunks(measured.scored.astype(np.float32))
+        for part, counts in zip(_chunks(measured.windows), scored, strict=True):
+            params, total = run(params, part, counts, rate)
+            nats += np.asarray(total, float)
+        return nats / np.log(2) / measured.units
+
+    return measure
+
+
+def _chunks(rows: np.ndarray) -> np.ndarray:
+    """[n, ...] as [chunks, CHUNK, ...], filled with zeros: one program serves every n."""
+    out = np.zeros((-(-len(rows) // CHUNK) * CHUNK, *rows.shape[1:]), rows.dtype)
+    out[: len(rows)] = rows
+    return out.reshape(-1, CHUNK, *rows.shape[1:])
+
+
+def _in_chunks(run, params, windows):
+    params = parallel.place_seeds(params)
+    found = [jax.device_get(run(params, part)) for part in _chunks(windows)]
+    return tuple(np.concatenate(parts, 1)[:, : len(windows)] for parts in zip(*found, strict=True))
+
+
+def ngram_meter(model: NGram, seeds: int) -> Callable:
+    """The same three for an n-gram, which is the same for every seed; it knows bits alone."""
+
+    def run(params, windows):
+        del params
+        bits = -np.stack([model.log2_probs(window) for window in windows])
+        blank = np.full((seeds, *bits.shape), np.nan)
+        return np.broadcast_to(bits, blank.shape), blank, blank
+
+    return run
+
+
+def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarray]:
+    """What one domain costs.
+
+    loss [seeds]: bits a unit.
+    documents [seeds, docs]: bits of each document; sizes [docs]: units in it.
+    position [seeds, t]: bits a unit at each place of the window, over the windows that score it
+        (nan below CASES of them).
+    ece [seeds]: expected calibration error of the likeliest token.
+    """
+    bits, top, hit = measure(params, measured.windows)
+    counted = np.where(measured.scored, bits, 0.0)
+    places, which = np.unique(measured.document, return_inverse=True)
+    documents = np.zeros((len(bits), len(places)))
+    for seed, row in enumerate(counted.sum(-1)):
+        np.add.at(documents[seed], which, row)
+    times = measured.scored.sum(0)
+    position = counted.sum(1) / np.where(times >= CASES, times, np.nan) * measured.tokens_per_unit
+    ece = [
+        transfer.calibration_error(t[measured.scored].astype(float), h[measured.scored])
+        if np.isfinite(t).all()
+        else np.nan
+        for t, h in zip(top, hit, strict=True)
+    ]
+    return {
+        "loss": counted.sum((1, 2)) / measured.units,
+        "documents": documents,
+        "sizes": np.bincount(which, measured.scored.sum(1)) / measured.tokens_per_unit,
+        "position": position,
+        "ece": np.array(ece),
+    }
+
+
+def generate(model: Model, params, prompts: np.ndarray, length: int, key) -> np.ndarray:
+    """Continuations drawn from the model: prompts [n, p] to [n, length], temperature 1.
+
+    Token by token where the model can, at a cost that is linear in the length for a recurrent net
+    and for all but attention's products; otherwise by whole passes.
+    """
+    return np.asarray(_continue(model, length, params, jnp.asarray(prompts), key))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _continue(model, length, params, prompts, key):
+    rows, size = prompts.shape
+    tokens = jnp.zeros((rows, length), jnp.int32).at[:, :size].set(prompts)
+
+    def put(i, tokens, logits):
+        """Tokens i, drawn behind the prompt."""
+        drawn = jax.random.categorical(jax.random.fold_in(key, i), logits)
+        return tokens.at[:, i].set(jnp.where(i < size, tokens[:, i], drawn))
+
+    def by_token(i, carry):
+        tokens, memory = carry
+        logits, memory = model.step(params, memory, tokens[:, i - 1])
+        return put(i, tokens, logits), memory
+
+    def by_pass(i, tokens):
+        return put(i, tokens, model.apply(params, tokens)[:, i - 1])
+
+    if model.step:
+        return jax.lax.fori_loop(1, length, by_token, (tokens, model.begin(rows)))[0]
+    return jax.lax.fori_loop(size, length, by_pass, tokens)

@@ -1,1 +1,0 @@
-"""Measures of trained models, each with its paper: NumPy in, numbers out."""

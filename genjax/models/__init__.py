@@ -1,1 +1,0 @@
-"""Networks. Flax linen is imported in this folder alone; elsewhere a model is pure functions."""

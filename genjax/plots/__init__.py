@@ -1,1 +1,0 @@
-"""Figures by experiment, drawn from the files of a run: no jax."""

@@ -1,0 +1,290 @@
+"""Figures and a page from the files of a finished run folder: no jax, no training."""
+
+import base64
+import html
+import io
+import json
+import math
+import os
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from genjax.core.errors import UsageError
+from genjax.domains import figures as carrying
+from genjax.gan import figures as modes
+from genjax.scaling import figures as scaling
+from genjax.vae import figures as latents
+
+BETTER = {
+    "↓": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "roughness", "kfid_reconstructions",
+          "kfid_midpoints", "frechet_to_normal", "total_variation", "kl_to_prior"),
+    "↑": ("elbo", "psnr", "precision", "recall", "density", "coverage", "probe", "knn"),
+}  # fmt: skip
+
+
+def read(folder: str | Path) -> dict:
+    """Everything a report needs: summary, logged rows, arrays by arm.
+
+    Raises UsageError where a file is missing or broken.
+    """
+    folder = Path(folder)
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        arrays = {}
+        for arm in summary.get("arrays", summary["arms"]):
+            with np.load(folder / "arrays" / f"{arm}.npz") as file:
+                arrays[arm] = dict(file)
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: no finished run, {error.filename} is missing") from error
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{folder}: a file of the run is broken: {error}") from error
+    return {"summary": summary, "rows": rows, "arrays": arrays, "folder": folder}
+
+
+@contextmanager
+def of_this_version(folder):
+    """Around work on a finished run: a key that its files lack is a UsageError, not a traceback."""
+    try:
+        yield
+    except KeyError as error:
+        raise UsageError(
+            f"{folder}: no {error} in it, another version of genjax wrote it; "
+            f"run it again: --flagfile={folder}/flags.txt --workdir=<new folder>"
+        ) from error
+
+
+# --- Figures -------------------------------------------------------------------------------------
+
+FIGURES = {
+    "vae": latents.FIGURES,
+    "gan": modes.FIGURES,
+    "attention": scaling.FIGURES,
+    "domains": carrying.FIGURES,
+}
+
+
+def figures(run: dict) -> list[tuple[str, Path]]:
+    """Draws plots/* of a run that `read` returned; (caption, path) of each."""
+    folder = run["folder"] / "plots"
+    folder.mkdir(exist_ok=True)
+    drawn = []
+    for name, draw in FIGURES[run["summary"]["experiment"]].items():
+        made = draw(run)
+        if made:
+            caption, figure = made
+            # A film comes as the bytes of a GIF.
+            content, path = figure, folder / f"{name}.gif"
+            if isinstance(figure, Figure):
+                buffer = io.BytesIO()
+                figure.savefig(buffer, dpi=110, format="png")
+                content, path = buffer.getvalue(), folder / f"{name}.png"
+            _replace(path, content)
+            drawn.append((caption, path))
+    return drawn
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+# --- Tables --------------------------------------------------------------------------------------
+
+
+def tables(summary: dict) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, columns, rows) of models x measures, then of samplers, where there are any."""
+    plain, sampled = {}, {}
+    for path, value in summary["metrics"].items():
+        arm, _, rest = path.partition("/")
+        sampler, _, measure = rest.partition("/")
+        if measure and sampler in summary.get("samplers", ()):
+            sampled.setdefault((arm, sampler), {})[measure] = value
+        elif arm in ("floor", "ceiling"):
+            sampled.setdefault((arm, ""), {})[rest] = value
+        else:
+            plain.setdefault((arm,), {})[rest] = value
+    made = [("Models", *_table(["model"], plain))]
+    if sampled:
+        made.append(("Models and samplers", *_table(["model", "sampler"], sampled)))
+    return made
+
+
+def _table(keys, cells):
+    measures = list(dict.fromkeys(name for row in cells.values() for name in row))
+    units = {name: row[name]["unit"] for row in cells.values() for name in row}
+    columns = keys + [_heading(name, units[name]) for name in measures]
+    rows = [
+        [*key, *(_figure(row[name]) if name in row else "" for name in measures)]
+        for key, row in cells.items()
+    ]
+    return columns, rows
+
+
+def _heading(name: str, unit: str) -> str:
+    parts = set(name.split("/"))
+    arrow = next((a for a, names in BETTER.items() if parts & set(names)), "")
+    return " ".join(part for part in (name, arrow, f"({unit})" if unit else "") if part)
+
+
+def _figure(value: dict) -> str:
+    mean, low, high = value["mean"], value["low"], value["high"]
+    if mean is None:
+        return "not finite"
+    if low is None:
+        return f"{mean:.4g}"
+    if high is None:
+        return f"{mean:.4g} (from {low:.3g})"
+    half = (high - low) / 2
+    if abs(mean - (low + high) / 2) > 1e-3 * half:
+        return f"{mean:.4g} ({low:.3g} to {high:.3g})"
+    digits = max(0, min(5, 1 - math.floor(math.log10(half)))) if half > 0 else 3
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def markdown_table(summary: dict) -> str:
+    """Both tables in Markdown."""
+    blocks = []
+    for title, columns, rows in tables(summary):
+        lines = [columns, ["---"] * len(columns), *rows]
+        blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in lines))
+    return "\n\n".join(blocks)
+
+
+def claims_table(summary: dict) -> list[list[str]]:
+    """One row a claim or part of one: id, verdict, statement, estimate, interval, threshold."""
+    rows = []
+    for claim in summary["claims"]:
+        parts = claim.get("parts", [])
+        if parts:
+            rows.append([claim["id"], claim["verdict"], claim["statement"], "", "", ""])
+        for part in parts or [claim]:
+            low, high = part["low"], part["high"]
+            interval = "none"  # One seed, or too few lengths.
+            if low is not None:
+                interval = f"{low:.4g} to " + ("beyond all" if high is None else f"{high:.4g}")
+            sign = "<" if part["direction"] == "less" else ">"
+            estimate = "not finite" if part["estimate"] is None else f"{part['estimate']:.4g}"
+            bound = f"{sign} {part['threshold']:.4g}"
+            rows.append([part["id"], part["verdict"], part["statement"], estimate, interval, bound])
+    return rows
+
+
+# --- The page ------------------------------------------------------------------------------------
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #8886; text-align: left;
+  white-space: nowrap; font-variant-numeric: tabular-nums; }
+td:first-child, th:first-child { position: sticky; left: 0; background: Canvas; }
+.claims td { white-space: normal; }
+figure { margin: 2rem 0; } img { max-width: 100%; background: #fff; }
+.supported { color: #009E73; font-weight: 600; } .refuted { color: #D55E00; font-weight: 600; }
+.inconclusive { opacity: .75; } code { overflow-wrap: anywhere; }
+"""
+
+
+def write(folder: str | Path) -> Path:
+    """Draws the figures and writes report.html: static, self-contained, opens from disk."""
+    run = read(folder)
+    summary = run["summary"]
+    body = [f"<h1>{html.escape(summary['title'])}</h1>", _lead(summary)]
+    if summary["claims"]:
+        names = ["claim", "verdict", "statement", "estimate", "95% interval", "threshold"]
+        body.append(_html_table(names, claims_table(summary), "claims"))
+    for caption, path in figures(run):
+        data = base64.b64encode(path.read_bytes()).decode()
+        body.append(
+            f'<figure><img alt="{html.escape(caption)}" '
+            f'src="data:image/{path.suffix[1:]};base64,{data}">'
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        )
+    for title, columns, rows in tables(summary):
+        body.append(f"<h2>{html.escape(title)}</h2>" + _html_table(columns, rows))
+    body.append(_facts(summary))
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(summary['title'])}</title><style>{STYLE}</style>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+    path = run["folder"] / "report.html"
+    _replace(path, page.encode())
+    return path
+
+
+def finished(run, say) -> bool:
+    """Whether the folder holds this very run, whole; then its report is written again."""
+    summary = run.read_json("summary.json")
+    if summary is None:
+        return False
+    say(f"{run.folder} holds this very run, finished; nothing is computed again")
+    with of_this_version(run.folder):
+        conclude(run, summary, say)
+    return True
+
+
+def conclude(run, summary: dict, say) -> None:
+    """Writes the report of a run, and says its verdicts."""
+    page = write(run.folder)
+    for claim in summary["claims"]:
+        say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+    say(f"report: {page}")
+
+
+def _lead(summary):
+    count = len(summary["seeds"])
+    seeds = "one seed, no intervals" if count == 1 else f"{count} seeds, 95% t intervals over them"
+    seeds = summary.get("intervals") or seeds
+    text = f"Data: {summary['data']}. Models: {', '.join(summary['arms'])}. {seeds}."
+    return f"<p>{html.escape(text)}</p>"
+
+
+def _html_table(columns, rows, kind=""):
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    lines = []
+    for row in rows:
+        cells = "".join(
+            f'<td class="{cell}">{cell}</td>'
+            if cell in ("supported", "refuted", "inconclusive")
+            else f"<td>{html.escape(cell)}</td>"
+            for cell in row
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _facts(summary):
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in summary["notes"])
+    facts = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(summary[name]))}</td></tr>"
+        for name in ("timing", "device", "versions", "commit", "classifier", "flags")
+        if name in summary
+    )
+    command = (
+        f"python experiments/{summary['experiment']}.py --flagfile=<this folder>/flags.txt "
+        "--workdir=<new folder>"
+    )
+    return (
+        f"<h2>What is not claimed</h2><ul>{notes}</ul><h2>How it ran</h2>"
+        f'<div class="scroll"><table class="claims">{facts}</table></div>'
+        f"<p>To repeat it, from the repository's root: <code>{html.escape(command)}</code></p>"
+    )
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(v)}" for key, v in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,255 @@
+"""Figures of the attention sweep: functions of a run that return (caption, figure), or None."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from genjax.report.plots import legend, name_points, styles
+
+MODES = {"forward": "forward", "both": "forward + backward"}
+
+
+def _style(run, arm):
+    return styles(run["summary"]["arms"])[arm] | {"lw": 1.6}
+
+
+def _lines(run, mode):
+    """(arm, points) of the arms timed in a mode, the slowest at its last length first."""
+    found = [
+        (arm, run["summary"]["points"][f"{arm}/{mode}"])
+        for arm in run["summary"]["arms"]
+        if f"{arm}/{mode}" in run["summary"]["points"]
+    ]
+    return sorted(found, key=lambda item: -item[1]["seconds"][-1])
+
+
+def _lengths(axes, lengths):
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths)
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda n, _: f"{n / 1024:g}k" if n >= 1024 else f"{n:g}")
+    )
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("length n")
+    axes.grid(alpha=0.25, lw=0.6)
+
+
+def _all_lengths(run):
+    points = run["summary"]["points"].values()
+    return sorted({n for found in points for n in found["lengths"]})
+
+
+def _guides(axes, lengths, anchor):
+    """n and n^2 through the cheapest point."""
+    x = np.array([lengths[0], lengths[-1]])
+    for power, name in ((1, "n"), (2, "n²")):
+        y = anchor * (x / x[0]) ** power
+        axes.plot(x, y, color="#888", lw=0.8, zorder=0)
+        axes.annotate(name, (x[-1], y[-1]), color="#666", fontsize=9, va="bottom", ha="right")
+
+
+def _panels(run, draw, ylabel):
+    """One panel a mode, its legend beside it: lines cross everywhere inside."""
+    modes = [mode for mode in MODES if _lines(run, mode)]
+    if not modes:
+        return None
+    figure = Figure(figsize=(6.6 * len(modes), 4.8), layout="constrained")
+    for axes, mode in zip(np.atleast_1d(figure.subplots(1, len(modes))), modes, strict=True):
+        draw(axes, mode)
+        _lengths(axes, _all_lengths(run))
+        axes.set_title(MODES[mode])
+        axes.set_ylabel(ylabel)
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _time(run):
+    def draw(axes, mode):
+        lowest = np.inf
+        for arm, points in _lines(run, mode):
+            x, y = points["lengths"], np.array(points["seconds"]) * 1e3
+            fit = run["summary"]["metrics"][f"{arm}/time_exponent/{mode}"]
+            name = f"{arm}  {fit['mean']:.2f} ({fit['low']:.2f}–{fit['high']:.2f})"
+            axes.plot(x, y, marker="o", ms=3, label=name, **_style(run, arm))
+            band = (np.array(points[k]) * 1e3 for k in ("low", "high"))
+            axes.fill_between(x, *band, color=_style(run, arm)["color"], alpha=0.2, lw=0)
+            lowest = min(lowest, y[0])
+        axes.set_yscale("log")
+        _guides(axes, _all_lengths(run), lowest)
+
+    figure = _panels(run, draw, "ms a call")
+    text = (
+        "Time by length, median over rounds with quartiles; in the legend the exponent of the "
+        "fastest calls over the top lengths with its interval. Grey: slopes of n and n²."
+    )
+    return figure and (text, figure)
+
+
+def _memory(run):
+    def draw(axes, mode):
+        lines = sorted(_lines(run, mode), key=lambda item: -item[1]["temp_bytes"][-1])
+        for arm, points in lines:
+            x, y = points["lengths"], np.array(points["temp_bytes"]) / 1e6
+            slope = run["summary"]["metrics"][f"{arm}/memory_exponent/{mode}"]["mean"]
+            axes.plot(
+                x,
+                y,
+                marker="o",
+                ms=3,
+                label=f"{arm}  {round(slope, 2) + 0:.2f}",
+                **_style(run, arm),
+            )
+            peaks = [(n, rss / 1e6) for n, rss in zip(x, points["rss_bytes"], strict=True) if rss]
+            if peaks:
+                colour = _style(run, arm)["color"]
+                axes.scatter(*zip(*peaks, strict=True), marker="s", s=28, fc="none", ec=colour)
+        axes.set_yscale("log")
+        lowest = min(points["temp_bytes"][0] for _, points in lines) / 1e6
+        _guides(axes, _all_lengths(run), lowest)
+
+    figure = _panels(run, draw, "MB of temporary memory")
+    text = (
+        "Temporary memory by length: lines, what the compiled program says; squares, by how much "
+        "the peak of a fresh process grew. In the legend the exponent over the top lengths."
+    )
+    return figure and (text, figure)
+
+
+def _exponents(run):
+    def draw(axes, mode):
+        for arm, points in _lines(run, mode):
+            x = np.array(points["lengths"])
+            middle = np.sqrt(x[1:] * x[:-1])
+            y = points["local_exponents"]
+            axes.plot(middle, y, marker="o", ms=3, label=arm, **_style(run, arm))
+        for power in (1, 2):
+            axes.axhline(power, color="#888", lw=0.8, zorder=0)
+        axes.set_ylim(-0.2, 3.2)
+
+    figure = _panels(run, draw, "slope between neighbouring lengths")
+    return figure and ("The local exponent of time: where O(n²) becomes visible.", figure)
+
+
+def _tradeoff(run):
+    """Look-ups and smooth errors against time at the longest length that all have."""
+    metrics, arms = run["summary"]["metrics"], run["summary"]["arms"]
+    mode = "forward"
+    lines = dict(_lines(run, mode))
+    if not lines:
+        return None
+    common = set.intersection(*(set(points["lengths"]) for points in lines.values()))
+    if not common:
+        return None
+    length = max(common)
+    figure = Figure(figsize=(11.2, 4.8), layout="constrained")
+    panels = (
+        ("needle16_top1", "needles found (top-1)"),
+        ("error_s1", "relative error on Gaussian inputs"),
+    )
+    for axes, (measure, name) in zip(figure.subplots(1, 2), panels, strict=True):
+        places = []
+        for arm in arms:
+            if arm not in lines or f"{arm}/{measure}" not in metrics:
+                continue
+            i = lines[arm]["lengths"].index(length)
+            x, y = lines[arm]["seconds"][i] * 1e3, metrics[f"{arm}/{measure}"]["mean"]
+            size = 20 + 40 * np.log2(1 + lines[arm]["temp_bytes"][i] / 1e6)
+            axes.scatter(x, y, s=size, color=_style(run, arm)["color"], alpha=0.75, lw=0)
+            places.append((arm, (x, y)))
+        axes.set_xscale("log")
+        axes.set_xlabel(f"ms a forward call at n = {length:.0f}")
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.25, lw=0.6)
+        name_points(axes, places)
+    probe = run["summary"]["flags"]["probe_length"]
+    text = (
+        f"Quality against time; area: temporary memory at n = {length:.0f}, on a log scale. "
+        f"Quality was probed at n = {probe}, untrained."
+    )
+    return text, figure
+
+
+def _tasks(run, draw):
+    """A panel a task: draw(axes, {length: {arm: what the trained transformers reached}})."""
+    learnt = run["summary"].get("learnt")
+    if not learnt:
+        return None
+    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(learnt)))
+    for axes, (task, lengths) in zip(panels, learnt.items(), strict=True):
+        axes.set_ylim(-0.05, 1.1)
+        draw(axes, lengths)
+        axes.set_title(task)
+        axes.set_ylabel("share of right answers")
+        axes.grid(alpha=0.25, lw=0.6)
+    return figure
+
+
+def _lookups(run):
+    """Accuracy of the trained transformers by length."""
+
+    def draw(axes, lengths):
+        x = [int(n) for n in lengths]
+        for arm in run["summary"]["arms"]:
+            rows = [found[arm]["accuracy"] for found in lengths.values() if arm in found]
+            if len(rows) < len(x):
+                continue
+            values = np.array(rows)
+            style = _style(run, arm)
+            axes.plot(x, values.mean(1), marker="o", ms=4, label=arm, **style)
+            for i in range(values.shape[1]):
+                axes.scatter(x, values[:, i], s=6, color=style["color"], alpha=0.6, lw=0)
+        chance = [next(iter(found.values())).get("chance") for found in lengths.values()]
+        if all(chance):
+            shares = [share[0] for share in chance]
+            axes.plot(x, shares, color="#888", lw=1, ls=":", marker="_", ms=14,
+                      label="the commonest answer")  # fmt: skip
+        _lengths(axes, x)
+
+    figure = _tasks(run, draw)
+    if figure:
+        legend(figure, "right center")
+    text = (
+        "Transformers trained to look things up, one for each kind of attention and length: mean "
+        "over seeds (points: the seeds). What a variant sees is scaled down with the length."
+    )
+    return figure and (text, figure)
+
+
+def _pareto(run):
+    """Accuracy of the trained transformers against the time that they take, a line a variant."""
+
+    def draw(axes, lengths):
+        names = []
+        for arm in run["summary"]["arms"]:
+            rows = {int(n): found.get(arm, {}) for n, found in lengths.items()}
+            rows = {n: row for n, row in sorted(rows.items()) if "seconds" in row}
+            if not rows:
+                continue
+            x = [1e6 * min(row["seconds"]) / n for n, row in rows.items()]
+            y = [np.mean(row["accuracy"]) for row in rows.values()]
+            axes.plot(x, y, marker="o", ms=4, **_style(run, arm))
+            names += [
+                (f"{arm} {n}" if n == max(rows) else f"{n}", place)
+                for n, *place in zip(rows, x, y, strict=True)
+            ]
+        axes.set_xscale("log")
+        axes.set_xlabel("µs a position, forward (numbers: the length)")
+        name_points(axes, names)
+
+    figure = _tasks(run, draw)
+    text = (
+        "Trained quality against time: up and to the left is better. Whole transformers of one "
+        "variant each, the fastest call of all seeds."
+    )
+    return figure and (text, figure)
+
+
+FIGURES = {
+    "time": _time,
+    "memory": _memory,
+    "exponents": _exponents,
+    "tradeoff": _tradeoff,
+    "lookups": _lookups,
+    "pareto": _pareto,
+}

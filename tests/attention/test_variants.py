@@ -1,0 +1,437 @@
+"""Every variant against a dense oracle, in value and gradient; counts, memory, causality, masks."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax import attention
+from genjax.attention import blocks, kernelized, performer, reformer
+from genjax.core.errors import UsageError
+from genjax.scaling import probes
+
+DIM, HEADS = 16, 2
+# name, length, options: tiles that do not divide, several blocks, every part of a pattern.
+PATTERNS = {
+    "flash": ("flash", 100, {"block": 32}),
+    "flash_causal": ("flash", 100, {"block": 32, "causal": True}),
+    "truncated": ("truncated", 90, {"keep": 40, "block": 16}),
+    "strided": ("sparse_strided", 100, {"stride": 8, "block": 16, "causal": True}),
+    "strided_sqrt": ("sparse_strided", 130, {"causal": True}),
+    "fixed": ("sparse_fixed", 100, {"stride": 16, "summary": 4, "block": 8, "causal": True}),
+    "window": ("longformer", 100, {"window": 20, "block": 16}),
+    "window_causal": ("longformer", 100, {"window": 20, "block": 16, "causal": True}),
+    "dilated": ("longformer", 100, {"window": 12, "dilation": 3, "block": 16}),
+    "global": ("longformer", 100, {"window": 20, "block": 16, "global_positions": (0, 57)}),
+    "global_causal": (
+        "longformer",
+        100,
+        {"window": 20, "block": 16, "global_positions": (0, 57), "causal": True, "dilation": 2},
+    ),
+    "bigbird": ("bigbird", 160, {"block": 16, "random_blocks": 2}),
+}
+
+
+def make(case):
+    name, length, options = PATTERNS[case]
+    options = {"causal": False} | options
+    return attention.build(name, length, DIM, **options), length
+
+
+def inputs(length, batch=2, seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    shape = (batch, length, HEADS, DIM)
+    return [jnp.asarray(scale * rng.standard_normal(shape), jnp.float32) for _ in range(3)]
+
+
+def dense(q, k, v, seen):
+    """softmax over the pairs seen [.., n, n]; zeros where a query sees none. In float64."""
+    scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
+    weights = jax.nn.softmax(jnp.where(seen, scores, -1e30))
+    weights = jnp.where(seen.any(-1, keepdims=True), weights, 0.0)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+
+
+def compare(attend, oracle, arguments, tolerance=1e-5):
+    """Value and gradients by a random cotangent, to `tolerance` of their largest entry."""
+    cotangent = jnp.asarray(np.random.default_rng(9).standard_normal(arguments[0].shape))
+
+    @jax.jit
+    def both(*arguments):
+        sides = []
+        for function in (attend, oracle):
+            out, pull = jax.vjp(function, *arguments)
+            sides.append((out, *pull(cotangent.astype(out.dtype))))
+        return sides
+
+    sides = both(*arguments)
+    for ours, theirs in zip(*sides, strict=True):
+        assert np.isfinite(ours).all()
+        np.testing.assert_allclose(
+            ours, theirs, rtol=0, atol=tolerance * max(1.0, float(jnp.abs(theirs).max()))
+        )
+
+
+@pytest.mark.parametrize("masked", (False, True))
+@pytest.mark.parametrize("case", PATTERNS)
+def test_pattern_equals_the_dense_mask(case, masked, monkeypatch):
+    # Rows one after the other, as long ones on CPU, or at once.
+    monkeypatch.setattr(blocks, "SHORT", 0 if masked else 1000)
+    variant, length = make(case)
+    times = blocks.dense_mask(variant.pattern)
+    assert times.max() == 1  # The parts are disjoint.
+    seen = jnp.asarray(times, bool)[None, None]
+    mask = None
+    if masked:
+        # The second row of the batch has no key at all.
+        mask = jnp.asarray(np.random.default_rng(1).random((3, length)) < 0.5).at[1].set(False)
+        seen = seen & mask[:, None, None, :]
+    compare(
+        lambda *qkv: variant.attend(*qkv, mask=mask),
+        lambda *qkv: dense(*qkv, seen),
+        inputs(length, batch=3),
+    )
+
+
+def definition(case, i, j):
+    """The papers' definitions, pair by pair."""
+    return {
+        "flash": np.ones_like(i - j, bool),
+        "flash_causal": j <= i,
+        "truncated": (i >= 50) & (j >= 50),
+        "strided": (j <= i) & ((i - j <= 8) | ((i - j) % 8 == 0)),
+        "strided_sqrt": (j <= i) & ((i - j <= 8) | ((i - j) % 8 == 0)),
+        "fixed": (j <= i) & ((i // 16 == j // 16) | (j % 16 >= 12)),
+        "window": np.abs(i - j) <= 10,
+        "window_causal": (j <= i) & (i - j <= 10),
+        "dilated": (np.abs(i - j) <= 18) & ((i - j) % 3 == 0),
+        "global": (np.abs(i - j) <= 10) | np.isin(i, (0, 57)) | np.isin(j, (0, 57)),
+        "global_causal": (
+            ((i - j <= 20) & ((i - j) % 2 == 0)) | np.isin(i, (0, 57)) | np.isin(j, (0, 57))
+        )
+        & (j <= i),
+    }[case]
+
+
+@pytest.mark.parametrize("case", [case for case in PATTERNS if case != "bigbird"])
+def test_pattern_is_the_papers(case):
+    variant, length = make(case)
+    i, j = np.mgrid[:length, :length]
+    np.testing.assert_array_equal(blocks.dense_mask(variant.pattern) > 0, definition(case, i, j))
+
+
+def test_bigbird_has_its_blocks():
+    variant, length = make("bigbird")
+    tiles = blocks.dense_mask(variant.pattern).reshape(10, 16, 10, 16)
+    seen = tiles[:, 0, :, 0] > 0
+    assert (tiles == seen[:, None, :, None]).all()
+    assert seen[[0, -1]].all() and seen[:, [0, -1]].all()
+    for i in range(1, 9):
+        assert seen[i, i - 1 : i + 2].all()
+        fixed = {0, 9, i - 1, i, i + 1}
+        assert seen[i].sum() == len(fixed) + min(2, 10 - len(fixed))
+
+
+def test_global_rows_have_their_own_projections():
+    variant, length = make("global")
+    q, k, v = inputs(length)
+    own = dict(zip("qkv", inputs(length, seed=5), strict=True))
+    out = variant.attend(q, k, v, extra=own)
+    plain, other = variant.attend(q, k, v), variant.attend(own["q"], own["k"], own["v"])
+    rows = np.isin(np.arange(length), (0, 57))
+    np.testing.assert_array_equal(out[:, rows], other[:, rows])
+    np.testing.assert_array_equal(out[:, ~rows], plain[:, ~rows])
+
+
+@pytest.mark.parametrize("causal", (False, True))
+def test_full_equals_the_oracle(causal):
+    variant = attention.build("full", 40, DIM, causal=causal)
+    mask = jnp.asarray(np.random.default_rng(1).random((3, 40)) < 0.5).at[1].set(False)
+    seen = jnp.tri(40, dtype=bool) if causal else jnp.ones((40, 40), bool)
+    compare(
+        lambda *qkv: variant.attend(*qkv, mask=mask),
+        lambda *qkv: dense(*qkv, seen & mask[:, None, None, :]),
+        inputs(40, batch=3),
+    )
+
+
+@pytest.mark.parametrize("at_once", (0, blocks.SHORT))
+@pytest.mark.parametrize("causal", (False, True))
+@pytest.mark.parametrize("name", ("linear", "performer"))
+def test_kernel_attention_equals_its_sum(name, causal, at_once, monkeypatch):
+    """In chunks that do not divide, with a key mask, and keys that move the running maximum."""
+    monkeypatch.setattr(blocks, "SHORT", at_once)
+    length = 70
+    monkeypatch.setattr(kernelized, "CHUNK", 32)
+    variant = attention.build(name, length, DIM, causal=causal, features=24)
+    extra = variant.init(jax.random.key(0))
+    mask = jnp.asarray(np.random.default_rng(1).random((3, length)) < 0.5).at[1].set(False)
+
+    def phi(x):
+        if name == "linear":
+            return jax.nn.elu(x) + 1
+        x = x * DIM**-0.25
+        return jnp.exp(x @ extra["features"].T - (x**2).sum(-1, keepdims=True) / 2)
+
+    def oracle(q, k, v):
+        weights = jnp.einsum("bqhm,bkhm->bhqk", phi(q), phi(k))
+        seen = mask[:, None, None, :] & (jnp.tri(length, dtype=bool) if causal else True)
+        weights = jnp.where(seen, weights, 0.0)
+        total = weights.sum(-1, keepdims=True)
+        weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 0.0)
+        return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+
+    compare(lambda *x: variant.attend(*x, mask=mask, extra=extra), oracle, inputs(length, batch=3))
+
+
+def test_performer_keeps_its_range():
+    """Features far below the smallest float are fine: only their ratios count, of seen keys."""
+    variant = attention.build("performer", 32, DIM, causal=True)
+    q, k, v = inputs(32)
+    k = 40 * k / jnp.linalg.norm(k, axis=-1, keepdims=True)
+    # An unseen key of zeros has features of 1, the others of exp(-200) and less.
+    mask = jnp.ones((2, 32), bool).at[:, 3].set(False)
+    k = k.at[:, 3].set(0.0)
+    out = variant.attend(0.1 * q, k, v, mask=mask, extra=variant.init(jax.random.key(0)))
+    assert np.isfinite(out).all() and float(jnp.abs(out[:, -1]).min()) > 0
+
+
+def test_orthogonal_features_are_orthogonal_and_gaussian():
+    w = performer.orthogonal_features(jax.random.key(0), 8 * 16, 16)
+    blocks_ = np.asarray(w).reshape(8, 16, 16)
+    products = blocks_ @ blocks_.swapaxes(1, 2)
+    off = products * (1 - np.eye(16))
+    assert np.abs(off).max() < 1e-4
+    norms = np.linalg.norm(np.asarray(w), axis=1)
+    assert norms.std() > 0.3 and abs((norms**2).mean() - 16) < 3
+
+
+def test_linformer_equals_its_formula():
+    variant = attention.build("linformer", 50, DIM, causal=False, rank=8, shared=False, block=16)
+    extra = variant.init(jax.random.key(0))
+    mask = jnp.ones((2, 50), bool).at[0, 30:].set(False)
+
+    def oracle(q, k, v, extra):
+        k, v = (jnp.where(mask[..., None, None], x, 0) for x in (k, v))
+        k = jnp.einsum("rn,bnhd->brhd", extra["keys"], k)
+        v = jnp.einsum("rn,bnhd->brhd", extra["values"], v)
+        weights = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", q, k) * DIM**-0.5)
+        return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+
+    q, k, v = inputs(50)
+    compare(
+        lambda *qkv: variant.attend(*qkv, mask=mask, extra=extra),
+        lambda *qkv: oracle(*qkv, extra),
+        [q, k, v],
+    )
+    for ours, theirs in zip(
+        *(
+            jax.tree.leaves(jax.grad(lambda e, f=f: (f(q, k, v, e) ** 2).sum())(extra))
+            for f in (lambda q, k, v, e: variant.attend(q, k, v, mask=mask, extra=e), oracle)
+        ),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def lsh_pairs(q, rotations, sizes, chunk, causal):
+    """Pairs [n, n] that meet in some round, by the paper's definition, for one head's q [n, d]."""
+    length = len(q)
+    count = -(-length // chunk)
+    met = np.zeros((length, length), bool)
+    buckets = np.asarray(reformer.hash_buckets(q, rotations, sizes))
+    for bucket in buckets:
+        order = sorted(range(length), key=lambda i, b=bucket: (b[i], i))
+        chunks = np.empty(length, int)
+        chunks[order] = np.arange(length) // chunk
+        apart = (chunks[:, None] - chunks[None]) % count
+        met |= (bucket[:, None] == bucket[None]) & (apart <= 1)
+    if causal:
+        met &= np.tri(length, dtype=bool)
+    return met
+
+
+@pytest.mark.parametrize("causal", (False, True))
+@pytest.mark.parametrize("length", (64, 52))
+def test_reformer_is_the_softmax_over_the_union_of_its_rounds(length, causal, monkeypatch):
+    monkeypatch.setattr(blocks, "SHORT", 60)
+    variant = attention.build("reformer", length, DIM, causal=causal, rounds=3, chunk=8, group=2)
+    extra = variant.init(jax.random.key(3))
+    q, _, v = (x[:1, :, :1] for x in inputs(length))
+    sizes = reformer.bucket_sizes(-(-length // 8))
+    seen = lsh_pairs(q[0, :, 0], extra["rotations"], sizes, 8, causal)
+    assert 0.05 < seen.mean() < 0.9
+
+    def oracle(q, v):
+        keys = q / jnp.linalg.norm(q, axis=-1, keepdims=True)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, keys) * DIM**-0.5
+        scores = jnp.where(jnp.eye(length, dtype=bool), -1e5, scores)
+        weights = jax.nn.softmax(jnp.where(seen, scores, -1e30))
+        return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+
+    compare(lambda q, v: variant.attend(q, q, v, extra=extra), oracle, [q, v])
+
+
+@pytest.mark.parametrize("name", attention.VARIANTS)
+def test_nothing_from_the_future(name):
+    """Causality by gradient, and by value."""
+    if name in ("bigbird", "linformer"):
+        with pytest.raises(UsageError, match="not causal"):
+            attention.build(name, 64, DIM, causal=True)
+        return
+    variant = attention.build(name, 96, DIM, causal=True, chunk=16, keep=96)
+    extra = variant.init(jax.random.key(0))
+    # Reformer's sort is not differentiated: gradients alone would not show what it leaks.
+    q, k, v = inputs(96, batch=1)
+
+    def upto(q, k, v):
+        return variant.attend(q, k, v, extra=extra)[:, :60].sum()
+
+    for grad in jax.jit(jax.grad(upto, (0, 1, 2)))(q, k, v):
+        assert np.abs(grad[:, 60:]).max() == 0
+    if name != "reformer":
+        attend = jax.jit(lambda k: variant.attend(q, k, v, extra=extra))
+        out = [attend(k.at[:, 60:].add(d)) for d in (0.0, 5.0)]
+        np.testing.assert_allclose(out[0][:, :60], out[1][:, :60], atol=2e-6)
+
+
+@pytest.mark.parametrize("name", attention.VARIANTS)
+def test_empty_key_masks_give_zeros(name):
+    causal = name in attention.CAUSAL_ONLY
+    variant = attention.build(name, 64, DIM, causal=causal, chunk=16, rank=8)
+    extra = variant.init(jax.random.key(0))
+    mask = jnp.zeros((2, 64), bool)
+
+    def total(*qkv):
+        return variant.attend(*qkv, mask=mask, extra=extra)
+
+    @jax.jit
+    def both(*qkv):
+        out, pull = jax.vjp(total, *qkv)
+        return out, pull(jnp.ones_like(out))
+
+    out, grads = both(*inputs(64))
+    assert np.abs(out).max() == 0
+    for grad in grads:
+        assert np.isfinite(grad).all()
+
+
+LINEAR = ("flash", "longformer", "bigbird", "linformer", "performer", "linear", "reformer")
+
+
+@pytest.mark.parametrize("name", ("longformer", "bigbird", "linformer", "performer", "linear"))
+def test_counted_flops_are_linear(name):
+    """Second differences vanish, and the slope is 1, to what the edges of a pattern leave."""
+    counts = [attention.build(name, 2**e, 64, causal=False).cost.flops for e in (16, 17, 18)]
+    grid = [attention.build(name, 8192 * m, 64, causal=False).cost.flops for m in (8, 9, 10)]
+    assert grid[2] - 2 * grid[1] + grid[0] == 0
+    assert np.log2(counts[2] / counts[1]) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ("full", "flash"))
+def test_counted_flops_are_quadratic(name):
+    counts = [attention.build(name, 1024 * m, 64, causal=False).cost.flops for m in (1, 2)]
+    assert counts[1] / counts[0] == 4
+
+
+def test_strided_with_a_root_of_the_length_costs_n_to_the_three_halves():
+    counts = [attention.build("sparse_strided", 4**e, 64, causal=True).cost.flops for e in (6, 8)]
+    assert np.log(counts[1] / counts[0]) / np.log(16) == pytest.approx(1.5, abs=0.03)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_temporary_memory_is_linear_forward_and_backward(name):
+    """Compiled temporary bytes: a dense n x n anywhere would make the slope 2."""
+    sizes = []
+    for length in (2048, 4096):
+        variant = attention.build(name, length, DIM, causal=False)
+        extra = variant.init(jax.random.key(0))
+        q = jax.ShapeDtypeStruct((1, length, 1, DIM), jnp.float32)
+
+        def both(q, k, v, extra=extra, variant=variant):
+            out, pull = jax.vjp(lambda *x: variant.attend(*x, extra=extra), q, k, v)
+            return pull(out)
+
+        compiled = jax.jit(both).lower(q, q, q).compile()
+        sizes.append(compiled.memory_analysis().temp_size_in_bytes)
+    assert np.log2(sizes[1] / sizes[0]) < 1.15
+    assert sizes[1] < 4 * 4096**2  # Less than one matrix of n x n.
+
+
+def test_errors_fall_as_the_budget_grows():
+    q, k, v = (x[:1] for x in inputs(256, scale=0.7))
+    target = dense(q, k, v, jnp.ones((256, 256), bool))
+
+    def error(name, **options):
+        variant = attention.build(name, 256, DIM, causal=False, **options)
+        attend = jax.jit(lambda key: variant.attend(q, k, v, extra=variant.init(key)))
+        draws = range(4 if name == "performer" else 1)
+        found = [attend(jax.random.key(seed)) for seed in draws]
+        return np.mean([float(jnp.abs(out - target).mean()) for out in found])
+
+    features = [error("performer", features=m) for m in (16, 64, 256)]
+    assert features[0] > 1.3 * features[1] > 1.6 * features[2]
+    windows = [error("longformer", window=w, block=32) for w in (32, 128, 512)]
+    assert windows[0] > windows[1] > windows[2] and windows[2] < 1e-5
+    blocks_ = [error("bigbird", block=16, random_blocks=r) for r in (0, 4, 16)]
+    assert blocks_[0] > blocks_[1] > blocks_[2] and blocks_[2] < 1e-5
+
+    def hashed(rounds):
+        variant = attention.build("reformer", 256, DIM, causal=False, rounds=rounds, chunk=16)
+        exact = probes.exact(
+            q[0, :, 0], q[0, :, 0] / jnp.linalg.norm(q[0, :, 0], axis=-1, keepdims=True),
+            v[0, :, 0], causal=False, alone=True,
+        )  # fmt: skip
+        attend = jax.jit(lambda key: variant.attend(q, q, v, extra=variant.init(key)))
+        found = [attend(jax.random.key(seed))[0, :, 0] for seed in range(3)]
+        return np.mean([float(jnp.abs(out - exact).mean()) for out in found])
+
+    rounds = [hashed(r) for r in (1, 4, 16)]
+    assert rounds[0] > rounds[1] > rounds[2]
+
+
+def test_linformer_of_full_rank_can_be_exact():
+    """With E = F = I nothing is lost, and random projections lose less with more rows."""
+    variant = attention.build("linformer", 64, DIM, causal=False, rank=64)
+    q, k, v = inputs(64)
+    out = variant.attend(q, k, v, extra={"both": jnp.eye(64)})
+    np.testing.assert_allclose(out, dense(q, k, v, jnp.ones((64, 64), bool)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    (
+        ("sparse_dense", {}, "unknown; choose from full"),
+        ("sparse_fixed", {"causal": True, "summary": 300}, "--summary=300"),
+        ("sparse_strided", {"causal": False}, "is causal by definition"),
+        ("bigbird", {"block": 48}, "--block=48: does not divide the length 100"),
+        ("longformer", {"global_positions": (100,)}, "--global_positions=100"),
+        ("flash", {"implementation": "cudnn"}, "needs a GPU"),
+    ),
+)
+def test_what_cannot_be_is_said(name, options, said):
+    with pytest.raises(UsageError, match=said):
+        attention.build(name, 100, DIM, **({"causal": False} | options))
+
+
+def test_a_window_of_everything_says_so():
+    variant = attention.build("longformer", 64, DIM, causal=False, window=512)
+    assert "full attention" in variant.note
+    assert blocks.dense_mask(variant.pattern).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("longformer", {"window": 16}), ("linformer", {"rank": 16}), ("reformer", {"rounds": 2})],
+)
+def test_long_rows_go_one_after_the_other_on_cpu(name, options):
+    def one_by_one(length):
+        variant = attention.build(name, length, DIM, causal=False, **options)
+        extra = variant.init(jax.random.key(0))
+        x = jnp.zeros((3, length, HEADS, DIM))
+        made = jax.make_jaxpr(lambda x: variant.attend(x, x, x, extra=extra))(x)
+        return re.search(r"\blength=6\b", str(made)) is not None
+
+    assert HEADS == 2 and one_by_one(2 * blocks.SHORT) and not one_by_one(blocks.SHORT)

@@ -1,0 +1,187 @@
+"""One device, four devices by sharding, four by pmap, replicas and loops: the same numbers.
+
+With SGD, since Adam hides a gradient that is too large by a factor; with noise, and with an uneven
+last batch.
+"""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from genjax.core import parallel, steps
+from genjax.core.errors import UsageError
+from genjax.vae import networks, objectives
+
+IMAGES = np.asarray(jax.random.uniform(jax.random.key(3), (20, 4, 4, 1)))
+OPTIMIZER = optax.sgd(0.05)
+
+
+def model_of(**more):
+    return networks.build(image_shape=(4, 4, 1), latent=3, hidden=(8,), channels=4, **more)
+
+
+OBJECTIVES = {
+    "elbo": (objectives.elbo_loss, {}, {}),
+    "free_bits": (objectives.elbo_loss, {"family": "ladder", "layers": 2}, {"free_bits": 0.3}),
+    "iwae": (objectives.iwae_loss, {}, {"k": 4}),
+    "dreg": (objectives.dreg_loss, {}, {"k": 4}),
+    "wae": (objectives.reconstruction_loss, {"deterministic": True}, {"mmd_weight": 5.0}),
+}
+
+
+def indices(seeds, count=5, batch=8):
+    """Batches of 8 out of 20, each third with weight 4: uneven over four devices."""
+    out = np.full((count, len(seeds), batch), -1, np.int32)
+    for i in range(count):
+        for s, seed in enumerate(seeds):
+            size = 4 if i % 3 == 2 else batch
+            rng = np.random.default_rng([seed, i])
+            out[i, s, :size] = rng.permutation(20)[:size]
+    return out
+
+
+FIVE = parallel.Plan(5, False)
+
+
+def train(name="elbo", seeds=(0,), mode="jit", devices=1, how=FIVE, **more):
+    loss, shape, options = OBJECTIVES[name]
+    model = model_of(**shape | more)
+    step = steps.training_step(loss(model, **options), OPTIMIZER, prepare=objectives.binarize)
+    seeds = list(seeds)
+    compiled = parallel.compile_step(
+        step, {"image": IMAGES}, seeds, 8, mode=mode, how=how, devices=jax.devices()[:devices]
+    )
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    init = jax.jit(jax.vmap(lambda key: steps.init_state(model.init(key, IMAGES), OPTIMIZER)))
+    state, index, losses = compiled.place(jax.device_get(init(keys))), indices(seeds), []
+    size = how.steps_per_call
+    for first in range(0, len(index), size):
+        part = index[first : first + size]
+        padding = np.full((size - len(part), *part.shape[1:]), -1, np.int32)
+        state, metrics = compiled.run(state, np.concatenate([part, padding]), len(part))
+        losses.append(np.asarray(metrics["loss"])[: len(part)])
+    return jax.device_get(state.params), np.concatenate(losses)
+
+
+def close(left, right, rtol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol), left, right)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_devices_do_not_matter(name):
+    alone = train(name)
+    assert not np.allclose(alone[1][0], alone[1][-1])
+    close(train(name, devices=4), alone, 1e-6)
+    close(train(name, devices=4, mode="pmap"), alone, 1e-6)
+
+
+def test_a_forgotten_reduction_would_be_seen(monkeypatch):
+    alone = train()
+    monkeypatch.setattr(jax.lax, "psum", lambda tree, axis: tree)
+    with pytest.raises(AssertionError):
+        close(train(devices=4, mode="pmap"), alone, 1e-6)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "conv"])
+def test_a_replica_is_that_seed_alone(arch):
+    unrolled = parallel.Plan(1, True) if arch == "conv" else parallel.Plan(5, False)
+    together = train(seeds=(0, 1, 2), how=unrolled, arch=arch)
+    alone = train(seeds=(1,), how=unrolled, arch=arch)
+    close(jax.tree.map(lambda leaf: leaf[1:2], together[0]), alone[0], 1e-5)
+    close(together[1][:, 1:2], alone[1], 1e-5)
+
+
+@pytest.mark.parametrize("how", [FIVE, parallel.Plan(1, True)])
+def test_replicas_over_devices(how):
+    seeds, arch = (0, 1, 2, 3), "conv" if how.unrolled else "mlp"
+    alone = train(seeds=seeds, how=how, arch=arch)
+    for devices in (2, 4):
+        close(train(seeds=seeds, devices=devices, how=how, arch=arch), alone, 1e-6)
+    close(train(seeds=seeds[:2], devices=4, how=how, arch=arch)[1], alone[1][:, :2], 1e-6)
+
+
+def test_a_convolutions_batch_stays_whole_on_cpu():
+    for how, most in ((FIVE, 4), (parallel.Plan(1, True), 2)):
+        compiled = parallel.compile_step(
+            lambda state, *_, **__: (state, {}), {"image": IMAGES}, [0, 1], 8, how=how,
+            devices=jax.devices()[:4],
+        )  # fmt: skip
+        assert len(compiled.place(np.zeros(2)).devices()) == most
+
+
+def test_the_plan_changes_speed_alone():
+    plans = [parallel.Plan(5, False), parallel.Plan(1, True), parallel.Plan(3, True)]
+    found = [train(seeds=(0, 1), how=plan) for plan in plans]
+    for other in found[1:]:
+        close(other, found[0], 1e-5)
+
+
+def test_calls_of_any_length_end_in_the_same_bits():
+    whole, parts = train(how=parallel.Plan(5, False)), train(how=parallel.Plan(3, False))
+    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+
+
+def test_plan_is_decided_by_backend_and_layer():
+    assert parallel.plan(convolutions=True) == (1, True)
+    assert parallel.plan(convolutions=False) == (parallel.CPU_STEPS_PER_CALL, False)
+    assert parallel.plan(convolutions=True, steps_per_call=7) == (7, True)
+
+
+def test_short_calls_compile_nothing():
+    traced = []
+
+    def step(state, batch, key, *, total, gather):
+        traced.append(1)
+        return state + batch["image"].sum(), {"loss": total(batch["weight"].sum())}
+
+    compiled = parallel.compile_step(
+        step, {"image": IMAGES}, [0], 4, how=parallel.Plan(5, False), devices=jax.devices()[:1]
+    )
+    state, index = compiled.place(np.zeros(1, np.float32)), np.zeros((5, 1, 4), np.int32)
+    state, _ = compiled.run(state, index, 5)
+    before = len(traced)
+    for count in (1, 3, 5):
+        state, _ = compiled.run(state, index, count)
+    assert len(traced) == before
+
+
+@pytest.mark.parametrize(
+    ("cores", "seeds", "batch", "count"),
+    [
+        (2, 4, 16, 2),
+        (2, 3, 16, 2),
+        (2, 3, 15, 1),
+        (6, 3, 16, 6),
+        (5, 3, 16, 4),
+        (1, 4, 16, 1),
+        (64, 3, 16, 12),
+    ],
+)
+def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, count):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setenv("XLA_FLAGS", "")
+    parallel.split_cpu(seeds, batch)
+    asked = f"--xla_force_host_platform_device_count={count}"
+    assert parallel.os.environ["XLA_FLAGS"] == (asked if count > 1 else "")
+
+
+def test_pmap_refuses_a_batch_that_does_not_divide():
+    with pytest.raises(UsageError, match="--batch_size=6: --parallel=pmap .* 4 devices"):
+        parallel.compile_step(
+            lambda *a, **k: None, {"image": IMAGES}, [0], 6, mode="pmap", devices=jax.devices()
+        )
+
+
+def test_what_is_measured_by_seed_is_each_seed_alone():
+    params = {"w": np.arange(18.0).reshape(6, 3)}
+    x = np.linspace(-1, 1, 12).reshape(4, 3)
+    measure = parallel.by_seed(lambda p, x, scale: (scale * (x @ p["w"]), p["w"].sum()))
+    placed = parallel.place_seeds(params)
+    for given in (params, placed):
+        found = measure(given, x, 2.0)
+        # Six seeds on four devices: two share them evenly.
+        assert found[1].sharding == placed["w"].sharding
+        assert len(found[1].sharding.device_set) == 2
+        np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found[1], params["w"].sum(1))

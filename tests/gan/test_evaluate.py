@@ -1,0 +1,106 @@
+"""What a generator covers, by generators whose answers are known."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.gan import evaluate, mixtures
+from genjax.gan import figures as plots
+from genjax.gan import networks as nets
+from genjax.gan.objectives import Recipe
+
+RNG = np.random.default_rng(0)
+
+
+def linear(matrix):
+    """(networks, params) of the generator z -> z @ matrix."""
+    latent, size = matrix.shape
+    networks = nets.build(shape=(size,), latent=latent)._replace(
+        generate=lambda params, statistics, z, total: (z @ params, statistics)
+    )
+    return networks, {"generator": jnp.asarray(matrix, jnp.float32), "statistics": {}}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return evaluate.mixture_task(mixtures.mixture("ring4"), 3000, 1, 0)
+
+
+def test_slopes_of_a_linear_generator_are_its_singular_values(task):
+    matrix = np.array([[3.0, 1.0], [0.5, -2.0], [1.0, 1.0]])
+    networks, params = linear(matrix)
+
+    def slopes(measure, params):
+        return evaluate.sensitivity(networks, Recipe(), task, measure, count=60)(params)
+
+    expected = np.linalg.svd(matrix, compute_uv=False) / task.spread
+    found = slopes(lambda jacobians: jnp.linalg.svd(jacobians, compute_uv=False), params)
+    np.testing.assert_allclose(found, np.tile(expected, (60, 1)), rtol=1e-5)
+    found = slopes(evaluate.log_norm, params)
+    np.testing.assert_allclose(found, np.full(60, np.log((expected**2).sum()) / 2), rtol=1e-5)
+    found = slopes(evaluate.log_norm, params | {"generator": jnp.zeros((3, 2))})
+    np.testing.assert_allclose(found, np.full(60, np.log(1e-12)), rtol=1e-6)
+
+
+def test_contrast_is_distance_over_that_of_perfect_samples(task):
+    perfect = task.perfect(2500, np.random.default_rng(7))
+    assert evaluate.contrast(task, perfect) == pytest.approx(1, abs=0.05)
+    assert evaluate.contrast(task, perfect / 2) == pytest.approx(0.5, abs=0.03)
+    assert evaluate.contrast(task, np.zeros((2500, 2), np.float32)) == 0
+
+
+def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest():
+    real, fake = RNG.normal(size=(400, 2)), RNG.normal(0.5, 1.5, size=(300, 2))
+    found = evaluate.neighbours(real, fake)
+
+    def radius(points, k):
+        return np.sort(np.linalg.norm(points[:, None] - points, axis=-1), 1)[:, k]
+
+    apart = np.linalg.norm(real[:, None] - fake, axis=-1)
+    inside = apart <= radius(real, 5)[:, None]
+    assert found == pytest.approx(
+        {
+            "precision": (apart <= radius(real, 3)[:, None]).any(0).mean(),
+            "recall": (apart <= radius(fake, 3)).any(1).mean(),
+            "density": inside.sum() / (5 * 300),
+            "coverage": inside.any(1).mean(),
+        }
+    )
+
+
+def test_the_floor_is_every_measure_of_perfect_samples(task):
+    found = evaluate.floor(task, 500, 0)
+    assert found.keys() == {
+        *task.quick(task.perfect(500, RNG)),
+        *task.slow(task.perfect(500, RNG), 0),
+        "contrast",
+    }
+    # As many as were asked for, each draw its own.
+    assert len(found["modes"]) == len(set(found["spread"])) == evaluate.FLOOR_DRAWS
+    assert len(set(found["vendi"])) == evaluate.SLOW_FLOOR_DRAWS
+    assert set(np.round(np.multiply(found["high_quality"], 500), 6) % 1) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("modes", "now", "lost"),
+    [
+        (8, {0: 8, 1: 7}, []),
+        (8, {0: 7, 1: 7}, [0]),
+        (8, {0: 7, 1: 6}, [0, 1]),
+        (1000, {0: 908, 1: 900}, []),
+        (1000, {0: 908, 1: 899}, [1]),
+    ],
+)
+def test_the_alarm_is_a_tenth_of_the_modes_or_one(modes, now, lost):
+    """Against the most that a seed ever had, be it before a pause."""
+    most = {8: (8, 7), 1000: (1000, 999)}[modes]
+    before = [{"seed": s, "modes": m - more} for s, m in enumerate(most) for more in (5, 0, 3)]
+    assert evaluate.fallen(before, now, modes) == lost
+    assert evaluate.fallen([], now, modes) == []
+
+
+def test_directions_without_a_slope_are_in_the_picture():
+    values = np.array([0, 0, 1e-6, 1e-4, 0.3, 7.0], np.float32).reshape(1, 3, 2)
+    _, figure = plots.FIGURES["slopes"]({"arrays": {"gan": {"singular_values": values}}})
+    shares = figure.axes[0].patches[0].get_data().values
+    assert shares.sum() == pytest.approx(1) and shares[0] == pytest.approx(4 / 6)

@@ -1,0 +1,255 @@
+"""experiments/gan.py as a user meets it: whole processes, their files, their exit codes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import scripts
+from PIL import Image
+from scripts import assert_identical, checkpoint, rows
+
+SMOKE = scripts.smoke("gan")
+
+
+def gan(*args, **how):
+    return scripts.launch("gan", *args, **how)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    """The smoke run: three arms, two seeds."""
+    folder = tmp_path_factory.mktemp("gan") / "run"
+    done = gan(SMOKE, cache, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert "modes" in done.stderr and "G1" in done.stderr
+    return folder
+
+
+def test_run_folder_holds_table_claims_and_pictures(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["arms"] == ["gan", "pacgan2", "rpgan_r1r2"]
+    for measure in ("modes", "mode_tv", "recall", "vendi", "ndb", "log_jacobian", "spread"):
+        for arm in summary["arms"]:
+            assert len(summary["metrics"][f"{arm}/{measure}"]["per_seed"]) == 2
+    # Perfect samples are the last row, by the measure that needs no trained model.
+    assert list(summary["metrics"])[-1].startswith("truth/")
+    assert summary["metrics"]["truth/high_quality"]["mean"] == pytest.approx(0.989, abs=0.01)
+    assert [c["id"] for c in summary["claims"]] == ["G1", "G2", "G3", "G4", "G5", "G6"]
+    names = {path.name for path in (finished / "plots").iterdir()}
+    assert names == {
+        "samples.png", "over_training.png", "training.gif", "curves.png", "landscape.png",
+        "slopes.png",
+    }  # fmt: skip
+    with Image.open(finished / "plots" / "training.gif") as film:
+        assert film.n_frames > 2
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/gif;base64") == 1 and ">truth<" in page
+
+
+def test_modes_are_counted_along_training_and_all_else_less_often(finished):
+    found = [row for row in rows(finished) if "modes" in row]
+    steps = {row["step"] for row in found}
+    assert steps == set(range(5, 65, 5))
+    assert {(row["arm"], row["seed"]) for row in found} == {
+        (arm, seed) for arm in ("gan", "pacgan2", "rpgan_r1r2") for seed in (0, 1)
+    }
+    whole = [row for row in found if "recall" in row]
+    assert {row["step"] for row in whole} == {15, 30, 45, 60}
+    assert all(
+        {"precision", "vendi", "ndb", "log_jacobian", "contrast"} <= row.keys() for row in whole
+    )
+    # The last are the run's own.
+    summary = json.loads((finished / "summary.json").read_text())
+    for row in whole:
+        if row["step"] == 60:
+            figure = summary["metrics"][f"{row['arm']}/recall"]["per_seed"]
+            assert figure[row["seed"]] == row["recall"]
+
+
+def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_path):
+    """A run cut where one arm is trained but not judged, one half trained, one not begun."""
+    folder = tmp_path / "cut"
+    args = [SMOKE, cache, f"--workdir={folder}"]
+    shutil.copytree(finished, folder)
+    for name in ("gan", "pacgan2", "rpgan_r1r2"):
+        (folder / "evaluation" / f"{name}.json").unlink()
+    (folder / "summary.json").unlink()
+    saved = sorted((folder / "checkpoints" / "rpgan_r1r2").iterdir(), key=lambda p: p.name)
+    last = max(int(p.name) for p in saved if p.name.isdigit())
+    shutil.rmtree(folder / "checkpoints" / "rpgan_r1r2" / str(last))
+    shutil.rmtree(folder / "checkpoints" / "pacgan2")
+    done = gan(*args)
+    assert done.returncode == 0, done.stderr
+    for arm in ("gan", "pacgan2", "rpgan_r1r2"):
+        assert_identical(checkpoint(finished, arm, 60), checkpoint(folder, arm, 60))
+    left, right = (
+        json.loads((f / "summary.json").read_text())["metrics"] for f in (finished, folder)
+    )
+    assert left == right
+
+    def in_order(folder):
+        return sorted(json.dumps(row, sort_keys=True) for row in rows(folder))
+
+    assert in_order(finished) == in_order(folder)
+
+
+def test_a_collapse_at_the_end_is_announced_after_a_pause_too(finished, cache, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(finished, folder)
+    for name in ("summary.json", "evaluation/gan.json"):
+        (folder / name).unlink()
+    saved = folder / "checkpoints" / "gan"
+    shutil.rmtree(saved / str(max(int(p.name) for p in saved.iterdir() if p.name.isdigit())))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"arm": "gan", "seed": 1, "step": 5, "modes": 9.0}) + "\n")
+    done = gan(SMOKE, cache, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    last = next(line for line in done.stderr.splitlines() if "gan: step 60/60" in line)
+    assert "COLLAPSE: seed" in last and "1 lost modes" in last
+
+
+def test_an_arm_that_another_version_trained_is_named(finished, cache, tmp_path):
+    """It measured only modes along training."""
+    folder = tmp_path / "old"
+    shutil.copytree(finished, folder)
+    for name in ("summary.json", "evaluation/gan.json"):
+        (folder / name).unlink()
+    logged = [{k: v for k, v in row.items() if k != "recall"} for row in rows(finished)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in logged))
+    done = gan(SMOKE, cache, f"--workdir={folder}")
+    assert done.returncode == 2, done.stderr
+    assert "another version of genjax trained gan" in done.stderr.splitlines()[-1]
+    assert not (folder / "evaluation" / "gan.json").exists()
+
+
+def test_samples_that_are_not_finite_end_the_run(cache, tmp_path):
+    """The first update of such a rate leaves a finite loss and a generator of nan."""
+    tiny = [*scripts.smoke_of("gan", "gan"), "--steps=1", "--evaluations=1", cache]
+    done = gan(*tiny, "--learning_rate=1e38", f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 1, done.stderr
+    assert "gan: samples are not finite after step 1, seed 0" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("own", [None, "init", "noise", "order"])
+def test_streams_are_seeded_apart(own, cache, tmp_path):
+    """Replicas that share the seeds of all three streams are one; of two, they differ."""
+    folder = tmp_path / "same"
+    tiny = [*scripts.smoke_of("gan", "gan"), "--steps=2", "--evaluations=1", "--log_every=1", cache]
+    shared = [f"--{name}_seed=5" for name in ("init", "noise", "order") if name != own]
+    done = gan(*tiny, *shared, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    found = checkpoint(folder, "gan", 2)
+    params = [v for n, v in found.items() if n.startswith("['params']['generator']")]
+    assert params
+    alike = all((leaf[0] == leaf[1]).all() for leaf in params)
+    assert alike == (own is None)
+
+
+def test_unrolling_passes_the_moments_that_maxout_leaves_at_zero(cache, tmp_path):
+    arm = "--arm=unrolled:unroll=1,d_layer=maxout"
+    tiny = ["--seeds=1", "--steps=3", "--batch_size=8", "--points=100", "--eval_samples=200"]
+    small = ["--g_width=8", "--d_width=8", "--evaluations=1"]
+    done = gan(arm, *tiny, *small, cache, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_stacked_digits_name_their_modes(cache, tmp_path):
+    folder = tmp_path / "stacked"
+    arms = scripts.smoke_of("gan", "gan", "r3:loss=rpgan,r1=0.1,r2=0.1,pack=2,resample=2")
+    tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2"]
+    done = gan(*arms, *tiny, cache, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["modes"] == 1000 and summary["classifier"]["test_accuracy"] > 0.95
+    truth = summary["metrics"]["truth/kl"]
+    # 999 / (2 * 200) nats, less what so few samples of 1000 modes can show.
+    assert 1.0 < truth["low"] <= truth["mean"] <= truth["high"] < 2.5
+    assert {"gan/modes", "gan/kl", "gan/vendi"} <= summary["metrics"].keys()
+    assert "G7" in [c["id"] for c in summary["claims"]]
+    names = {path.name for path in (folder / "plots").iterdir()}
+    assert names == {
+        "samples.png", "over_training.png", "training.gif", "curves.png", "mode_histogram.png",
+        "slopes.png",
+    }  # fmt: skip
+
+
+BAD = {
+    "pack": (["--pack=0"], ["--pack=0", "positive"]),
+    "arm's pack": (["--arm=pac:pack=0"], ["--arm=pac:pack=0", "positive"]),
+    "arm's flag": (["--arm=pac:packs=2"], ["--arm=pac:packs=2", "packs=2", "pack,"]),
+    "arm's name": (["--arm=a", "--arm=a"], ["--arm=a", "taken"]),
+    "the classifier's name": (["--arm=classifier"], ["--arm=classifier", "taken"]),
+    "fewer points than bins": (["--points=20", "--batch_size=8"], ["--points=20", "32 bins"]),
+    "loss": (["--loss=wgan"], ["--loss=wgan", "--gp"]),
+    "penalties": (["--gp=10", "--r1=1"], ["--gp", "--r1"]),
+    "penalty and batch": (["--r1=1", "--minibatch=stddev"], ["penalty", "--minibatch"]),
+    "critic": (["--n_critic=5"], ["--n_critic=5", "--updates=alternating"]),
+    "images of points": (["--arch=dcgan"], ["--arch=dcgan", "--data=stacked"]),
+    "skip of images": (
+        ["--data=stacked", "--arch=dcgan", "--g_skip"],
+        ["--g_skip", "--arch=dcgan"],
+    ),
+    "data": (["--data=rings"], ["--data=rings", "ring8", "stacked"]),
+    "grid": (["--data=grid24"], ["--data=grid24", "grid16"]),
+    "modes": (["--data=modes"], ["--modes is missing"]),
+    "sigma": (["--data=stacked", "--sigma=1"], ["--sigma=1", "mixture"]),
+    "weights of images": (["--data=stacked", "--imbalance=3"], ["--imbalance=3", "mixture"]),
+    "waves of images": (
+        ["--data=stacked", "--arch=metz", "--d_fourier=1"],
+        ["--d_fourier", "--arch=metz"],
+    ),
+    "channels of points": (["--d_fraction=0.5"], ["--d_fraction=0.5", "--d_width"]),
+    "critic without a bound": (
+        ["--loss=wgan", "--spectral_norm", "--minibatch=stddev"],
+        ["--loss=wgan", "--spectral_norm", "--minibatch"],
+    ),
+    "critic with batch norm": (
+        ["--loss=wgan", "--spectral_norm", "--d_norm"],
+        ["--loss=wgan", "--spectral_norm", "--d_norm"],
+    ),
+    "critic of waves": (
+        ["--loss=wgan", "--spectral_norm", "--d_fourier=1"],
+        ["--loss=wgan", "--spectral_norm", "--d_fourier"],
+    ),
+    "few samples": (["--eval_samples=50"], ["--eval_samples=50", "100"]),
+    "few points": (["--points=60", "--batch_size=64"], ["--points=60", "64"]),
+    "unroll": (
+        ["--unroll=2000", "--seeds=500", "--d_width=512"],
+        ["--unroll=2000", "--seeds=500", "GB"],
+    ),
+    "unroll of images": (
+        ["--data=stacked", "--arch=dcgan", "--unroll=100", "--seeds=100"],
+        ["--unroll=100", "--seeds=100", "GB"],
+    ),
+    "images without labels": (["--data=stacked:idx:{folder}"], ["without labels"]),
+    "veegan of images": (
+        ["--data=stacked", "--reconstruction=1"],
+        ["--reconstruction", "points in the plane"],
+    ),
+    "missing folder": (["--data=stacked:idx:nowhere"], ["nowhere"]),
+    "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refusals")
+    blank = np.zeros((40, 8, 8), np.uint8)
+    image_files.write_folder(folder, blank, blank, classes=1)
+    return scripts.refusals("gan", BAD, folder)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_one_line(refusals, name):
+    scripts.assert_refused(refusals[name], BAD[name][1])
+
+
+def test_pmap_runs_the_whole_script(finished, cache, tmp_path):
+    folder = tmp_path / "pmap"
+    arms = scripts.smoke_of("gan", "gan")
+    done = gan(*arms, "--parallel=pmap", cache, f"--workdir={folder}", devices=4)
+    assert done.returncode == 0, done.stderr
+    alone, spread = checkpoint(finished, "gan", 60), checkpoint(folder, "gan", 60)
+    for name in alone:
+        np.testing.assert_allclose(alone[name], spread[name], rtol=1e-2, atol=2e-3, err_msg=name)

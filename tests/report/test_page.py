@@ -1,0 +1,177 @@
+"""Figures and page from the files of a run, without jax."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from sklearn.datasets import load_digits
+
+from genjax import claims
+from genjax.core.errors import UsageError
+from genjax.report import page as report
+from genjax.report.plots import name_points, small_multiples, styles
+
+ROOT = Path(__file__).parents[2]
+ARMS = ["ae", "vae@0.1"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder as experiments/vae.py leaves it, two arms, two seeds."""
+    rng = np.random.default_rng(0)
+    images = load_digits().images[..., None].astype(np.float32) / 16
+    metrics = {}
+    for arm in ARMS:
+        metrics[f"{arm}/mse"] = [0.01, 0.012]
+        metrics[f"{arm}/probe/100"] = [0.8, 0.9]
+        metrics[f"{arm}/gmm/kfid"] = [3.0, 4.0]
+    metrics |= {f"vae@0.1/nll/k={k}": [30.0 - k, 31.0 - k] for k in (1, 10)}
+    metrics |= {"vae@0.1/rate": [5.0, 6], "vae@0.1/distortion": [20.0, 19], "floor/kfid": [1.0]}
+    metrics["vae@0.1/psnr"] = [float("nan"), 20.0]
+    units = {"mse": "per pixel"}
+    summary = {
+        "experiment": "vae",
+        "title": "A <b>title</b>",
+        "data": "digits/none",
+        "flags": {"latent": 8},
+        "seeds": [0, 1],
+        "arms": ARMS,
+        "samplers": ["normal", "gmm"],
+        "metrics": {p: claims.summarize(v, units.get(p.split("/")[1], "")) for p, v in
+                    metrics.items()},
+        "claims": [
+            claims.claim("V1", "smaller", [0.1, 0.11], [5.0, 5.01], direction="less"),
+            claims.claim("V2", "one replica", [0.1], [5.0], direction="less"),
+            claims.both("V5", "both", [
+                claims.claim("V5a", "part", [9.0, 9.1], [0.0, 0.1], direction="less")]),
+        ],
+        "notes": ["kFID is not FID"],
+        "timing": {"total_s": 1.5},
+        "device": {"kind": "cpu"},
+        "versions": {"jax": "0"},
+        "commit": "abc",
+    }  # fmt: skip
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    rows = [
+        {"arm": arm, "seed": seed, "step": step, key: 100 / step + seed}
+        for arm in ARMS
+        for seed in (0, 1)
+        for step in range(10, 110, 10)
+        for key in ("loss", "valid_loss")
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "arrays").mkdir()
+    for arm in ARMS:
+        arrays = {
+            "inputs": images[:8],
+            "reconstructions": images[:8] * 0.5,
+            "interpolations": images[:44].reshape(4, 11, 8, 8, 1),
+            "latent": rng.normal(size=(60, 3)),
+            "label": np.arange(60) % 10,
+            "samples_gmm": images[:64],
+            "variances": rng.random((2, 3)),
+            "kl_units": rng.random((2, 3)),
+        }
+        np.savez(tmp_path / "arrays" / f"{arm}.npz", **arrays)
+    return tmp_path
+
+
+def test_every_figure_is_drawn_and_none_is_blank(folder):
+    drawn = report.figures(report.read(folder))
+    assert {path.stem for _, path in drawn} == set(report.FIGURES["vae"])
+    for caption, path in drawn:
+        pixels = imread(path)
+        assert caption and min(pixels.shape[:2]) > 150 and pixels[..., :3].std() > 0.02, path
+
+
+def test_figures_without_their_arrays_are_left_out(folder):
+    for path in (folder / "arrays").iterdir():
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files if name != "variances"}
+        np.savez(path, **arrays)
+    names = {path.stem for _, path in report.figures(report.read(folder))}
+    assert names == set(report.FIGURES["vae"]) - {"active_units"}
+
+
+def test_page_is_whole_and_stands_alone(folder):
+    page = report.write(folder).read_text()
+    assert "A &lt;b&gt;title&lt;/b&gt;" in page and "<b>title" not in page
+    for verdict in ("supported", "refuted", "inconclusive"):
+        assert f'<td class="{verdict}">{verdict}</td>' in page
+    assert page.count("data:image/png;base64,") == len(report.FIGURES["vae"])
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "<td>none</td>" in page and "kFID is not FID" in page
+
+
+def test_markdown_table(folder):
+    table = report.markdown_table(report.read(folder)["summary"])
+    lines = table.splitlines()
+    header = next(line for line in lines if line.startswith("| model | mse"))
+    assert "mse ↓ (per pixel)" in header and "probe/100 ↑" in header
+    assert any(line.startswith("| vae@0.1 | gmm | 3.5 ± 6.4 |") for line in lines)
+    assert any(line.startswith("| floor |  | 1 |") for line in lines)
+    assert "not finite" in table
+
+
+def test_broken_files_are_named(folder, tmp_path):
+    with pytest.raises(UsageError, match="summary.json is missing"):
+        report.read(tmp_path / "nothing")
+    (folder / "arrays" / "ae.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(UsageError, match="is broken"):
+        report.read(folder)
+    (folder / "summary.json").write_text('{"arms": [')
+    with pytest.raises(UsageError, match="is broken"):
+        report.read(folder)
+
+
+def test_script_needs_no_jax_and_refuses_in_one_line(folder):
+    script = ROOT / "experiments" / "report.py"
+    code = (
+        f"import runpy, sys; sys.argv = ['report.py', {str(folder)!r}]; "
+        f"runpy.run_path({str(script)!r}, run_name='__main__'); assert 'jax' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("report.html")
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"metrics": {"ae/mse": {}}}))
+    for place, why in (("x", "summary.json is missing"), (folder, "another version of genjax")):
+        bad = subprocess.run([sys.executable, script, place], capture_output=True, text=True)
+        assert bad.returncode == 2 and why in bad.stderr
+        assert len(bad.stderr.strip().splitlines()) == 1
+
+
+def test_a_command_repeated_in_a_folder_of_another_version_says_so(folder):
+    summary = json.loads((folder / "summary.json").read_text()) | {"metrics": {"ae/mse": {}}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    run = SimpleNamespace(folder=folder, read_json=lambda name: summary)
+    with pytest.raises(UsageError, match="another version of genjax"):
+        report.finished(run, lambda text: None)
+
+
+def test_many_arms_are_told_apart():
+    drawn = styles([f"arm{i}" for i in range(16)])
+    assert len({tuple(style.values()) for style in drawn.values()}) == 16
+    figure, panels = small_multiples(8, 6, 2.0, 1.5)
+    assert figure.get_size_inches().tolist() == [12.0, 3.0]
+    assert [axes.axison for axes in figure.axes] == [True] * 8 + [False] * 4
+    assert list(panels) == figure.axes[:8]
+
+
+def test_names_beside_points_hide_no_other_and_stay_inside():
+    axes = Figure(figsize=(4, 3)).subplots()
+    places = [("longformer", (0.5, 0.5)), ("sparse_fixed", (0.52, 0.5)), ("full", (0.99, 0.5))]
+    axes.set_xlim(0, 1)
+    name_points(axes, places)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == [name for name, _ in places]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert max(box.x1 for box in boxes) < axes.get_window_extent().x1

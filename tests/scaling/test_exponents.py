@@ -1,0 +1,89 @@
+"""Exponents, polynomials and crossovers against curves whose answers are known."""
+
+import numpy as np
+import pytest
+
+from genjax.scaling import exponents
+
+LENGTHS = 2.0 ** np.arange(9, 15)
+
+
+def noisy(values, rounds=9, size=0.02, seed=0):
+    rng = np.random.default_rng(seed)
+    return values * np.exp(size * rng.standard_normal((rounds, len(values))))
+
+
+@pytest.mark.parametrize("power", (1.0, 1.5, 2.0))
+def test_exponent_of_a_power_is_it(power):
+    fit = exponents.exponent(LENGTHS, 3.0 * np.stack([LENGTHS**power] * 3))
+    np.testing.assert_allclose(fit[:3], [power] * 3, atol=1e-9)
+    fit = exponents.exponent(LENGTHS, noisy(LENGTHS**power))
+    assert fit.low <= power <= fit.high
+    assert 0 < fit.high - fit.low < 0.1
+
+
+def test_exponent_looks_at_the_top():
+    values = 1e-3 + 1e-9 * LENGTHS**2
+    over_all = exponents.exponent(LENGTHS, values[None].repeat(2, 0), top=6).estimate
+    top = exponents.exponent(LENGTHS, values[None].repeat(2, 0), top=2).estimate
+    assert over_all < top - 0.3 < 2 - 0.3
+
+
+def test_leaving_one_out_shows_a_bend():
+    values = LENGTHS.copy()
+    values[-1] *= 2
+    fit = exponents.exponent(LENGTHS, np.stack([values] * 4))
+    assert fit.bootstrap[1] - fit.bootstrap[0] < 1e-9
+    assert fit.left_out[0] == pytest.approx(1.0) and fit.high > fit.estimate
+
+
+def test_one_slow_round_moves_the_median_less_than_its_interval():
+    rounds = np.stack([LENGTHS**2] * 5)
+    rounds[0, -1] *= 3
+    fit = exponents.exponent(LENGTHS, rounds)
+    assert fit.estimate == pytest.approx(2.0) and fit.bootstrap[1] > 2.1
+    least = exponents.exponent(LENGTHS, rounds, over=np.min)
+    assert least.bootstrap[1] == pytest.approx(2.0)
+
+
+def test_an_exponent_takes_two_lengths():
+    with pytest.raises(ValueError, match="two lengths"):
+        exponents.exponent(LENGTHS[:1], np.ones((3, 1)))
+
+
+def test_local_exponents():
+    np.testing.assert_allclose(exponents.local_exponents(LENGTHS, LENGTHS**1.3), 1.3)
+
+
+def test_polynomial_finds_its_coefficients_and_their_balance():
+    c, turn = exponents.polynomial(LENGTHS, 1e-4 + 2e-7 * LENGTHS + 1e-10 * LENGTHS**2)
+    np.testing.assert_allclose(c, [1e-4, 2e-7, 1e-10], rtol=1e-6)
+    assert turn == pytest.approx(2000, rel=1e-6)
+    c, turn = exponents.polynomial(LENGTHS, 2e-7 * LENGTHS - 1e-13 * LENGTHS**2)
+    assert (c >= 0).all() and turn == np.inf
+
+
+def test_balance_is_where_the_parts_are_equal():
+    estimate, low, high = exponents.balance(LENGTHS, noisy(2e-7 * LENGTHS + 1e-10 * LENGTHS**2))
+    assert low < estimate < high and low < 2000 < high and high < 3 * low
+    rounds = np.tile(1e-7 * LENGTHS, (4, 1))
+    assert exponents.balance(LENGTHS, rounds)[0] > 100 * LENGTHS[-1]
+
+
+def test_crossover():
+    slow, fast = 1e-9 * LENGTHS**2, 3e-6 * LENGTHS
+    estimate, low, high = exponents.crossover(LENGTHS, noisy(slow), noisy(fast, seed=1))
+    assert low <= 3000 <= high and estimate == pytest.approx(3000, rel=0.05)
+    assert exponents.crossover(LENGTHS, fast[None] * 0 + 1, fast[None] * 0 + 2) == (np.inf,) * 3
+    assert exponents.crossover(LENGTHS, fast[None] * 0 + 2, fast[None] * 0 + 1)[0] == LENGTHS[0]
+
+
+def test_what_slows_a_round_slows_both_sides_of_a_crossover():
+    rounds = np.exp(np.random.default_rng(0).normal(0, 0.3, (5, 1)))
+    sides = (rounds * 1e-9 * LENGTHS**2, rounds * 3e-6 * LENGTHS)
+    np.testing.assert_allclose(exponents.crossover(LENGTHS, *sides), 3000, rtol=0.05)
+
+
+def test_disagreement_is_the_spread_of_rounds():
+    assert exponents.disagreement(np.stack([LENGTHS] * 4)) == 0
+    assert exponents.disagreement(np.array([[1.0], [2.0], [3.0]])) == pytest.approx(0.5)
