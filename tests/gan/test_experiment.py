@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import image_files
 import numpy as np
 import pytest
 import scripts
