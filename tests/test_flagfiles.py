@@ -25,7 +25,7 @@ for name in files:
         elif "gan" in script:
             module.parse_arms("stacked" in flags.FLAGS.data)
         elif "domains" in script:
-            arms = module.recipes.parse(flags.FLAGS.arm, module.RECIPE)
+            arms = module.variants.parse(flags.FLAGS.arm, module.RECIPE)
             if "domains_text" not in name:  # Those name domains of a folder.
                 module.plan(arms)
         else:

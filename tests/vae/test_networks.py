@@ -1,6 +1,5 @@
 """Every family of autoencoder obeys the same contract."""
 
-import re
 from pathlib import Path
 
 import jax
@@ -199,9 +198,3 @@ def test_a_convolution_of_patches_is_jaxs(side, size, stride, padding):
         outputs(layers.convolution), outputs(jax.lax.conv_general_dilated), strict=True
     ):
         np.testing.assert_allclose(left, right, atol=2e-5, rtol=1e-5)
-
-
-def test_flax_is_imported_in_models_alone():
-    for path in [*(ROOT / "genjax").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]:
-        if path.parent.name != "models":
-            assert not re.search(r"^\s*(import|from) flax", path.read_text(), re.M), path
