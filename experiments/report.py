@@ -1,13 +1,17 @@
-"""Draws the figures and the page of finished runs again, from their files, without training.
+"""Draws the page of finished runs again from their files, without training.
 
 python experiments/report.py runs/vae/vae_digits
 python experiments/report.py --table runs/vae/vae_digits     the tables in Markdown
+python experiments/report.py --judge runs/vae/vae_digits     the verdicts anew, and what changed
 """
 
 import argparse
+import importlib
 import sys
+from pathlib import Path
 
 from genjax.core.errors import UsageError
+from genjax.core.folder import read_config
 from genjax.report import page
 
 
@@ -17,17 +21,46 @@ def main():
     )
     parser.add_argument("folders", nargs="+", help="run folders that hold a summary.json")
     parser.add_argument("--table", action="store_true", help="print the tables in Markdown")
+    parser.add_argument(
+        "--judge", action="store_true", help="judge the claims anew; nothing is written"
+    )
     options = parser.parse_args()
     try:
-        for folder in options.folders:
-            with page.of_this_version(folder):
-                if options.table:
-                    print(page.markdown_table(page.read(folder)["summary"]))
-                else:
-                    print(page.write(folder))
+        for folder in map(Path, options.folders):
+            if options.table:
+                print(page.markdown_table(page.read(folder)["summary"]))
+            elif options.judge:
+                print("\n".join(judged(folder)))
+            else:
+                print(page.write(folder, figures_of(folder)))
     except UsageError as error:
         print(f"report.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def figures_of(folder: Path) -> dict:
+    """The figures of the room that made a run; no jax."""
+    asked = read_config(folder)
+    if asked is None:
+        raise UsageError(f"{folder}: no run, config.json is missing")
+    return importlib.import_module(f"genjax.{asked['room']}.figures").FIGURES
+
+
+def judged(folder: Path) -> list[str]:
+    """A line a claim, judged anew from the files; what differs from summary.json is said."""
+    from genjax.run import Run
+
+    run = Run(folder)
+    before = page.verdicts(run.claims)
+    with page.of_this_version(folder):
+        now = page.verdicts(run.judge())
+    lines = [
+        f"{id} {verdict}" + ("" if before.get(id) == verdict else f" (was {before.get(id)})")
+        for id, verdict in now.items()
+    ]
+    lines += [f"{id} is judged no more (was {was})" for id, was in before.items() if id not in now]
+    changed = sum("(was" in line for line in lines)
+    return [*lines, f"{changed} of {len(lines)} verdicts changed"]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,25 @@
 """Four textbook statements about generative models, each as an experiment that measures it.
 
-Five nouns: `params` (a pytree), `state` (step, params, opt_state), `batch` (a dict of arrays with
-an `index` and a `weight`), `step` (a pure function), `run` (a folder). One contract:
-
-    step(state, batch, key, *, total, gather) -> (state, metrics)
-
-Read `experiments/vae.py`, then `genjax/steps.py`, then `genjax/losses.py`. This module imports
-nothing.
+A room a question: `genjax.vae`, `genjax.gan`, `genjax.scaling` (the cost of attention) and
+`genjax.domains`, each with `Config` and `run(config, folder)`; `genjax.open(folder)` reads a run.
+Libraries: `genjax.attention`, `genjax.lm`, `genjax.data`. Importing this module imports none of
+them; a room is imported when it is first named.
 """
+
+import importlib
+
+__all__ = ["attention", "data", "domains", "gan", "lm", "open", "scaling", "vae"]
+
+
+def open(folder):  # noqa: A001, the verb that one expects
+    """The run in a folder, finished or not: `.config`, `.metrics`, `.claims`, `.figures()` and
+    `.model(arm, seed)`. Raises UsageError where there is none."""
+    from genjax.run import Run
+
+    return Run(folder)
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return importlib.import_module(f"genjax.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

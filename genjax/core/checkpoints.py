@@ -83,3 +83,12 @@ def _checksum(state) -> dict[str, int]:
         jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
+
+
+def last_params(folder: Path) -> tuple[int, dict | None]:
+    """(step, params) of the last whole checkpoint of a training state; (0, None) without one."""
+    steps = sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
+    for step in steps:
+        found = ocp.StandardCheckpointer().restore((folder / str(step) / "state").absolute())
+        return step, found["params"]
+    return 0, None

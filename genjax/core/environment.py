@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 import jax
@@ -30,21 +31,42 @@ def enable_compile_cache(folder: str) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-class CompileClock:
-    """Counts what JAX compiled: `seconds`, and the persistent cache's `hits` and `misses`."""
+class Clock:
+    """Where a run's time went: by part, in all, and what JAX compiled meanwhile."""
 
     def __init__(self):
-        self.seconds, self.hits, self.misses = 0.0, 0, 0
+        self.begun = time.monotonic()
+        self.parts: dict[str, float] = {}
+        self.compiled = {"compile_s": 0.0, "cache_hits": 0, "cache_misses": 0}
         jax.monitoring.register_event_duration_secs_listener(self._duration)
         jax.monitoring.register_event_listener(self._event)
 
     def _duration(self, event, seconds, **_):
         if event == "/jax/core/compile/backend_compile_duration":
-            self.seconds += seconds
+            self.compiled["compile_s"] += seconds
 
     def _event(self, event, **_):
-        self.hits += event == "/jax/compilation_cache/cache_hits"
-        self.misses += event == "/jax/compilation_cache/cache_misses"
+        self.compiled["cache_hits"] += event == "/jax/compilation_cache/cache_hits"
+        self.compiled["cache_misses"] += event == "/jax/compilation_cache/cache_misses"
+
+    def add(self, **seconds: float) -> None:
+        """Adds to parts, in seconds."""
+        for name, value in seconds.items():
+            self.parts[name] = self.parts.get(name, 0.0) + value
+
+    @contextlib.contextmanager
+    def part(self, name: str):
+        """Adds the time, and the processor's, of what is inside to <name>_s and <name>_cpu_s."""
+        started, cpu = time.monotonic(), time.process_time()
+        try:
+            yield
+        finally:
+            more = {f"{name}_s": time.monotonic() - started}
+            self.add(**more, **{f"{name}_cpu_s": time.process_time() - cpu})
+
+    def timing(self) -> dict[str, float]:
+        """All of it, in seconds; compiled programs taken from the cache, and others."""
+        return self.parts | {"total_s": time.monotonic() - self.begun} | self.compiled
 
 
 def describe() -> dict[str, dict | str]:

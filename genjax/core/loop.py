@@ -1,6 +1,7 @@
 """fit(): the only training loop. It is given a compiled step and knows no model."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -9,36 +10,48 @@ from genjax.core.errors import RunError
 from genjax.core.parallel import Compiled
 
 
+class Schedule(NamedTuple):
+    """When something happens, in steps.
+
+    log_every: a row of means. save_every, validate_every: multiples of it, so that a continued run
+    logs the same windows; 0: at the end alone.
+    """
+
+    seeds: list[int]
+    steps: int
+    log_every: int = 100
+    save_every: int = 0
+    validate_every: int = 0
+
+
+class Hooks(NamedTuple):
+    """What the loop calls.
+
+    write: takes rows {"seed", "step", metric: mean since the last row}, one a seed.
+    progress: takes the step and {metric: mean since the last row [seeds]}, after `validate`.
+    save: (step, state), every `save_every` steps and at the end, after the losses so far were seen
+        finite.
+    validate: state -> {metric: [seeds]}, every `validate_every` steps and at the end.
+    """
+
+    write: Callable = lambda rows: None
+    progress: Callable = lambda step, metrics: None
+    save: Callable = lambda step, state: None
+    validate: Callable | None = None
+
+
 def fit(
-    compiled: Compiled,
-    state,
-    *,
-    steps: int,
-    seeds: list[int],
-    batches: Callable,
-    start: int = 0,
-    log_every: int = 100,
-    write: Callable = lambda rows: None,
-    progress: Callable = lambda step, metrics: None,
-    save_every: int = 0,
-    save: Callable = lambda step, state: None,
-    validate_every: int = 0,
-    validate: Callable | None = None,
+    compiled: Compiled, state, when: Schedule, batches: Callable, hooks: Hooks, *, start: int = 0
 ):
-    """Trains from `start` to `steps` and returns the state, leaves [seeds, ...].
+    """Trains from `start` to the schedule's end and returns the state, leaves [seeds, ...].
 
     batches: (first, count) -> index [count, seeds, batch], a function of its arguments alone.
-    write: takes rows {"seed", "step", metric: mean since the last row}, one a seed.
-    save: called every `save_every` steps and at the end, after the losses so far were seen finite.
-    validate: state -> {metric: [seeds]}, every `validate_every` steps and at the end.
-    progress: takes the step and {metric: mean since the last row [seeds]}, after `validate`.
-    save_every and validate_every are multiples of log_every, so that a continued run logs the
-    same windows.
 
     Metrics are fetched one call after they are due, and only where they are logged, so that the
     device never waits for the host. Raises RunError at the first loss, or other metric, that is not
     finite, with step and seed.
     """
+    seeds, steps, log_every, save_every, validate_every = when
     size = compiled.plan.steps_per_call
     group, late, step = [], [], start
 
@@ -50,11 +63,11 @@ def fit(
                 _require_finite(name, values, calls[0][0], seeds)
             means = {name: values.mean(0) for name, values in metrics.items()}
             end = calls[-1][0] + calls[-1][1]
-            write(_rows(end, seeds, means))
+            hooks.write(_rows(end, seeds, means))
         if look:
-            write(_rows(step, seeds, look(state)))
+            hooks.write(_rows(step, seeds, look(state)))
         if calls:
-            progress(end, means)
+            hooks.progress(end, means)
         return []
 
     while step < steps:
@@ -67,11 +80,11 @@ def fit(
         step = end
         if step % log_every == 0 or step == steps:
             group, late = [], group
-        if validate and (step == steps or (validate_every and step % validate_every == 0)):
-            late = drain(late, validate)
+        if hooks.validate and (step == steps or (validate_every and step % validate_every == 0)):
+            late = drain(late, hooks.validate)
         if step == steps or (save_every and step % save_every == 0):
             late = drain(late)
-            save(step, state)
+            hooks.save(step, state)
     return state
 
 

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax.core import parallel, runs, steps
+from genjax.core import order, parallel, steps, training
+from genjax.core.folder import Folder
+from genjax.core.loop import Schedule
 from genjax.images.layers import PixelEncoder, dense
 
 SEED, BATCH = 0, 128
@@ -37,7 +39,7 @@ def build(classes: int) -> tuple[Callable, Callable]:
     )
 
 
-def trained(run: runs.Run, splits: dict, count: int) -> tuple[Callable, dict]:
+def trained(folder: Folder, splits: dict, count: int) -> tuple[Callable, dict]:
     """(classify, record for the report) of a classifier of the train images, after `count`
     steps; kept in the run.
 
@@ -46,19 +48,21 @@ def trained(run: runs.Run, splits: dict, count: int) -> tuple[Callable, dict]:
     train, test = splits["train"], splits["test"]
     init, apply = build(int(train["label"].max()) + 1)
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, count))
-    state = runs.train(
-        run,
-        "classifier",
+    labels, batch = train["label"], min(BATCH, len(train["label"]))
+    compiled = parallel.compile_step(
         steps.training_step(classification_loss(apply), optimizer),
-        lambda key: steps.init_state(init(key, train["image"][:2]), optimizer),
         train,
-        seeds=[SEED],
-        steps=count,
-        batch_size=min(BATCH, len(train["label"])),
-        log_every=max(1, count // 10),
-        save_every=count,
+        [SEED],
+        batch,
         how=parallel.plan(convolutions=True),
     )
+    state = training.initial(
+        lambda key: steps.init_state(init(key, train["image"][:2]), optimizer), [SEED]
+    )
+    every = max(1, count // 10)
+    when = Schedule([SEED], count, every, save_every=-(-count // every) * every)
+    batches = order.batches([SEED], len(labels), batch)
+    state = training.train(folder, "classifier", compiled, state, when, batches)
     params = jax.tree.map(lambda leaf: leaf[0], state.params)
 
     @jax.jit

@@ -7,44 +7,81 @@ import json
 import math
 import os
 import zipfile
+import zlib
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from genjax.core.errors import UsageError
-from genjax.domains import figures as carrying
-from genjax.gan import figures as modes
-from genjax.scaling import figures as scaling
-from genjax.vae import figures as latents
+from genjax.core.errors import UsageError, one_line
 
-BETTER = {
-    "↓": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "roughness", "kfid_reconstructions",
-          "kfid_midpoints", "frechet_to_normal", "total_variation", "kl_to_prior"),
-    "↑": ("elbo", "psnr", "precision", "recall", "density", "coverage", "probe", "knn"),
-}  # fmt: skip
+
+def read_json(path: Path) -> dict | None:
+    """A JSON object of a run, None where the file is absent; UsageError for a broken one."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path}: a file of the run is broken: {one_line(error)}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: a file of the run is broken: no object")
+    return found
+
+
+def read_rows(folder: Path) -> list[dict]:
+    """The rows of metrics.jsonl; a last line cut short is left out."""
+    path = folder / "metrics.jsonl"
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path}: a file of the run is broken: {one_line(error)}") from error
+    rows = []
+    for number, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines) - 1:
+                raise UsageError(f"{path}: line {number + 1} is broken") from error
+    return rows
+
+
+def read_files(folder: str | Path) -> dict:
+    """What a run's figures and claims are made from: rows, and evaluation/*.json by name.
+
+    {"folder", "rows", "evaluation": {name: content}}. Raises UsageError where a file is broken.
+    """
+    folder = Path(folder)
+    paths = sorted((folder / "evaluation").glob("*.json"))
+    evaluation = {path.stem: read_json(path) for path in paths}
+    return {"folder": folder, "rows": read_rows(folder), "evaluation": evaluation}
 
 
 def read(folder: str | Path) -> dict:
-    """Everything a report needs: summary, logged rows, arrays by arm.
+    """Everything a page needs: what `read_files` gives, the summary, and the arrays by arm.
 
     Raises UsageError where a file is missing or broken.
     """
     folder = Path(folder)
+    files = read_files(folder)
+    summary = read_json(folder / "summary.json")
+    if summary is None:
+        raise UsageError(f"{folder}: no finished run, summary.json is missing")
+    arrays, path = {}, folder
     try:
-        summary = json.loads((folder / "summary.json").read_text())
-        lines = (folder / "metrics.jsonl").read_text().splitlines()
-        rows = [json.loads(line) for line in lines]
-        arrays = {}
         for arm in summary.get("arrays", summary["arms"]):
-            with np.load(folder / "arrays" / f"{arm}.npz") as file:
+            path = folder / "arrays" / f"{arm}.npz"
+            with np.load(path) as file:
                 arrays[arm] = dict(file)
     except FileNotFoundError as error:
-        raise UsageError(f"{folder}: no finished run, {error.filename} is missing") from error
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{folder}: a file of the run is broken: {error}") from error
-    return {"summary": summary, "rows": rows, "arrays": arrays, "folder": folder}
+        raise UsageError(f"{folder}: no finished run, {path} is missing") from error
+    except (ValueError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path}: a file of the run is broken: {one_line(error)}") from error
+    return files | {"summary": summary, "arrays": arrays}
 
 
 @contextmanager
@@ -61,21 +98,22 @@ def of_this_version(folder):
 
 # --- Figures -------------------------------------------------------------------------------------
 
-FIGURES = {
-    "vae": latents.FIGURES,
-    "gan": modes.FIGURES,
-    "attention": scaling.FIGURES,
-    "domains": carrying.FIGURES,
-}
+
+def draw(folder: str | Path, figures: dict[str, Callable]) -> dict[str, tuple]:
+    """{name: (caption, matplotlib figure, or the bytes of a GIF)} of a finished run."""
+    run = read(folder)
+    with of_this_version(folder):
+        made = {name: function(run) for name, function in figures.items()}
+    return {name: found for name, found in made.items() if found}
 
 
-def figures(run: dict) -> list[tuple[str, Path]]:
+def _written(run: dict, figures: dict[str, Callable]) -> list[tuple[str, Path]]:
     """Draws plots/* of a run that `read` returned; (caption, path) of each."""
     folder = run["folder"] / "plots"
     folder.mkdir(exist_ok=True)
     drawn = []
-    for name, draw in FIGURES[run["summary"]["experiment"]].items():
-        made = draw(run)
+    for name, function in figures.items():
+        made = function(run)
         if made:
             caption, figure = made
             # A film comes as the bytes of a GIF.
@@ -119,7 +157,8 @@ def tables(summary: dict) -> list[tuple[str, list[str], list[list[str]]]]:
 def _table(keys, cells):
     measures = list(dict.fromkeys(name for row in cells.values() for name in row))
     units = {name: row[name]["unit"] for row in cells.values() for name in row}
-    columns = keys + [_heading(name, units[name]) for name in measures]
+    better = {name: row[name].get("better") for row in cells.values() for name in row}
+    columns = keys + [_heading(name, units[name], better[name]) for name in measures]
     rows = [
         [*key, *(_figure(row[name]) if name in row else "" for name in measures)]
         for key, row in cells.items()
@@ -127,9 +166,8 @@ def _table(keys, cells):
     return columns, rows
 
 
-def _heading(name: str, unit: str) -> str:
-    parts = set(name.split("/"))
-    arrow = next((a for a, names in BETTER.items() if parts & set(names)), "")
+def _heading(name: str, unit: str, better: str | None) -> str:
+    arrow = {"less": "↓", "more": "↑"}.get(better or "", "")
     return " ".join(part for part in (name, arrow, f"({unit})" if unit else "") if part)
 
 
@@ -155,6 +193,12 @@ def markdown_table(summary: dict) -> str:
         lines = [columns, ["---"] * len(columns), *rows]
         blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in lines))
     return "\n\n".join(blocks)
+
+
+def verdicts(claims: list[dict]) -> dict[str, str]:
+    """{id: verdict} of claims and their parts."""
+    parts = [part for claim in claims for part in [claim, *claim.get("parts", [])]]
+    return {part["id"]: part["verdict"] for part in parts}
 
 
 def claims_table(summary: dict) -> list[list[str]]:
@@ -193,15 +237,19 @@ figure { margin: 2rem 0; } img { max-width: 100%; background: #fff; }
 """
 
 
-def write(folder: str | Path) -> Path:
+def write(folder: str | Path, figures: dict[str, Callable]) -> Path:
     """Draws the figures and writes report.html: static, self-contained, opens from disk."""
-    run = read(folder)
+    with of_this_version(folder):
+        return _page(read(folder), figures)
+
+
+def _page(run: dict, figures: dict[str, Callable]) -> Path:
     summary = run["summary"]
     body = [f"<h1>{html.escape(summary['title'])}</h1>", _lead(summary)]
     if summary["claims"]:
         names = ["claim", "verdict", "statement", "estimate", "95% interval", "threshold"]
         body.append(_html_table(names, claims_table(summary), "claims"))
-    for caption, path in figures(run):
+    for caption, path in _written(run, figures):
         data = base64.b64encode(path.read_bytes()).decode()
         body.append(
             f'<figure><img alt="{html.escape(caption)}" '
@@ -220,25 +268,6 @@ def write(folder: str | Path) -> Path:
     path = run["folder"] / "report.html"
     _replace(path, page.encode())
     return path
-
-
-def finished(run, say) -> bool:
-    """Whether the folder holds this very run, whole; then its report is written again."""
-    summary = run.read_json("summary.json")
-    if summary is None:
-        return False
-    say(f"{run.folder} holds this very run, finished; nothing is computed again")
-    with of_this_version(run.folder):
-        conclude(run, summary, say)
-    return True
-
-
-def conclude(run, summary: dict, say) -> None:
-    """Writes the report of a run, and says its verdicts."""
-    page = write(run.folder)
-    for claim in summary["claims"]:
-        say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
-    say(f"report: {page}")
 
 
 def _lead(summary):

@@ -1,0 +1,14 @@
+"""VAE against autoencoder: `Config` says what, `run(config, folder)` trains and measures."""
+
+from genjax.vae.config import Config
+
+__all__ = ["Config", "run"]
+
+
+def __getattr__(name: str):
+    # The configuration needs no jax; what runs it does.
+    if name == "run":
+        from genjax.vae.experiment import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

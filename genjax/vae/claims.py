@@ -1,18 +1,20 @@
-"""The claims of the VAE experiment, V1 to V6, and their thresholds: fixed before any run."""
+"""The claims of the VAE experiment, V1 to V6, and their thresholds; their history: docs/vae.md."""
 
 import math
 
 import numpy as np
 
 from genjax import claims
+from genjax.vae.config import Config
 
 
-def judge(found: dict, arms: list[str], seeds: int, samplers: list[str]) -> list[dict]:
+def judge(found: dict, config: Config) -> list[dict]:
     """The six claims, where both sides were trained.
 
     found: {"arm/measure": [seeds]}, of one value where no seed matters.
     """
-    ae, vae = (next((a for a in arms if a.partition("@")[0] == n), None) for n in ("ae", "vae"))
+    arms, seeds, samplers = config.arms(), config.seeds, config.samplers
+    ae, vae = (next((a for a in arms if arms[a].model == n), None) for n in ("ae", "vae"))
 
     def compare(id, statement, left, right, direction, threshold=0.0, transform=np.asarray):
         # A side that does not depend on the seed, such as PCA, is compared with every seed.

@@ -22,6 +22,11 @@ PATHS, POINTS = 200, 11
 COLLAPSE = (0.001, 0.01, 0.1, 1.0)
 SHOWN = 8
 
+BETTER = {
+    "less": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "roughness", "kfid_reconstructions",
+             "kfid_midpoints", "frechet_to_normal", "total_variation", "kl_to_prior"),
+    "more": ("elbo", "psnr", "precision", "recall", "density", "coverage", "probe", "knn"),
+}  # fmt: skip
 UNITS = {
     "rate": "nats", "distortion": "nats", "elbo": "nats", "nll": "nats", "kl_to_prior": "nats",
     "mutual_information": "nats", "mse": "per pixel", "bce": "nats", "psnr": "dB",
@@ -265,6 +270,12 @@ def measure_posterior(
         mean, draws, log_std, _ = represent(functions, params, train, seed)
         measures |= latents.aggregated_posterior(mean, log_std, draws)
     return measures, arrays
+
+
+def better(path: str) -> str | None:
+    """Whether 'less' or 'more' of a measure is better; None where neither is."""
+    parts = set(path.split("/"))
+    return next((side for side, names in BETTER.items() if parts & set(names)), None)
 
 
 def unit(path: str) -> str:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from genjax.core import loop, parallel, runs
+from genjax.core import loop, parallel, training
+from genjax.core.config import Training
 from genjax.core.errors import RunError
 
 
@@ -26,24 +27,16 @@ def batches(first, count):
     return np.tile(np.arange(first, first + count, dtype=np.int32)[:, None, None], (1, 2, 4))
 
 
-def fit(size=3, start=0, nan_at=None, validate_every=8, **more):
+def fit(size=3, start=0, nan_at=None, validate_every=8):
     events = []
-    loop.fit(
-        fake(size, nan_at),
-        start,
-        steps=22,
-        seeds=[5, 6],
-        batches=batches,
-        start=start,
-        log_every=4,
+    hooks = loop.Hooks(
         write=lambda rows: events.append(("rows", rows)),
-        save_every=8,
-        save=lambda step, state: events.append(("save", step, state)),
-        validate_every=validate_every,
-        validate=lambda state: {"valid_loss": [state, -state]},
         progress=lambda step, metrics: events.append(("progress", step)),
-        **more,
+        save=lambda step, state: events.append(("save", step, state)),
+        validate=lambda state: {"valid_loss": [state, -state]},
     )
+    when = loop.Schedule([5, 6], 22, log_every=4, save_every=8, validate_every=validate_every)
+    loop.fit(fake(size, nan_at), start, when, batches, hooks, start=start)
     return events
 
 
@@ -86,9 +79,16 @@ def test_a_continued_run_ends_with_the_same_events():
 
 
 def test_looks_fall_on_logged_steps():
-    assert runs.looks(10_000, 30, 100) == (100, 400)
-    assert runs.looks(9_999, 50, 0) == (199, 199)
-    assert runs.looks(10, 50, 0) == (1, 1)
+    def looks(steps, evaluations, log_every):
+        when = training.schedule(
+            Training(steps=steps, log_every=log_every), evaluations=evaluations
+        )
+        assert when.save_every % when.log_every == 0
+        return when.log_every, when.validate_every
+
+    assert looks(10_000, 30, 100) == (100, 400)
+    assert looks(9_999, 50, 0) == (199, 199)
+    assert looks(10, 50, 0) == (1, 1)
 
 
 def test_nan_names_step_and_seed_and_is_not_saved():
@@ -97,11 +97,8 @@ def test_nan_names_step_and_seed_and_is_not_saved():
         loop.fit(
             fake(3, nan_at=14),
             0,
-            steps=22,
-            seeds=[5, 6],
-            batches=batches,
-            log_every=4,
-            save_every=8,
-            save=lambda step, state: events.append(step),
+            loop.Schedule([5, 6], 22, log_every=4, save_every=8),
+            batches,
+            loop.Hooks(save=lambda step, state: events.append(step)),
         )
     assert events == [8]

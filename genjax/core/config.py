@@ -1,0 +1,403 @@
+"""Configurations as data: a frozen dataclass is its flags, its help, its bounds and its JSON.
+
+No jax and no flags in here: a notebook makes a configuration as a script does, and both are refused
+with the same line. A field is made by `option`; its type is its annotation: int, float, bool, str,
+one of them or None, or a tuple of them.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from genjax.core.errors import UsageError
+
+# Longest text of an option, and of a name that becomes a file's.
+LONGEST, LONGEST_NAME = 1000, 64
+# The largest whole number that NumPy and JAX take for a seed or a size.
+LARGEST = 2**31 - 1
+# Rows, and folders, of a run that no arm made.
+RESERVED = ("truth", "floor", "ceiling", "pca", "classifier")
+# The word before "value" in a refusal, by type.
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def option(
+    default,
+    help: str,
+    *,
+    group: str = "Common",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple = (),
+    rare: bool = False,
+    place: bool = False,
+    distinct: bool = False,
+    flag: str | None = None,
+):
+    """A field of a configuration.
+
+    low, high: bounds that are allowed; above, below: those that are not. choices: of a value, or of
+    a tuple's entries. distinct: of a tuple, no entry twice. rare: listed by --helpfull alone.
+    place: names where something lies, and may differ between a run and its continuation. flag: the
+    name on the command line, where it is not the field's.
+    """
+    if choices and default not in (None, *choices) and not isinstance(default, tuple):
+        raise ValueError(f"the default {default!r} is none of {choices}")
+    meta = {key: value for key, value in locals().items() if key != "default"}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=meta)
+    return dataclasses.field(default=default, metadata=meta)
+
+
+def flag_name(field: dataclasses.Field) -> str:
+    """What a field is called on the command line, and among an arm's changes."""
+    return field.metadata["flag"] or field.name
+
+
+def describe(field: dataclasses.Field, kind) -> tuple[type, bool, bool]:
+    """(type of a value or entry, whether a tuple, whether None is allowed) of an annotation."""
+    optional = isinstance(kind, types.UnionType)
+    if optional:
+        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+    several = typing.get_origin(kind) is tuple
+    if several:
+        kind = typing.get_args(kind)[0]
+    return kind, several, optional
+
+
+class Options:
+    """What every configuration, and every arm of one, does with its fields.
+
+    Raises UsageError at construction: for a value of the wrong type, not finite or out of bounds,
+    and for what `check` refuses.
+    """
+
+    def __post_init__(self):
+        kinds = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            if field.name != "variants":
+                value = _checked(field, kinds[field.name], getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Rules across fields; raises UsageError."""
+
+    @classmethod
+    def options(cls) -> dict[str, dataclasses.Field]:
+        """The fields by the names of their flags."""
+        return {flag_name(field): field for field in dataclasses.fields(cls)}
+
+    @classmethod
+    def parse(cls, name: str, text: str):
+        """The value of an option from a text, such as a flag's."""
+        field = cls.options()[name]
+        kind, several, _ = describe(field, typing.get_type_hints(cls)[field.name])
+        if several:
+            parts = text.split(",") if text else []
+            return tuple(_parsed(name, text, kind, part) for part in parts)
+        return _parsed(name, text, kind, text)
+
+    def values(self) -> dict[str, Any]:
+        """The options by the names of their flags."""
+        return {name: getattr(self, field.name) for name, field in self.options().items()}
+
+    def replace(self, **changes):
+        """The same with some options changed; names are those of the flags."""
+        options = self.options()
+        for name in changes:
+            if name not in options:
+                raise UsageError(f"{name}: no such option{nearest(name, options)}")
+        return dataclasses.replace(
+            self, **{options[name].name: value for name, value in changes.items()}
+        )
+
+
+def nearest(name: str, choices) -> str:
+    """'; did you mean ...?', or all choices where nothing is near."""
+    close = difflib.get_close_matches(name, list(choices), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; choices: {', '.join(choices)}"
+
+
+def _parsed(name: str, whole: str, kind: type, text: str):
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise UsageError(f"--{name}={shown(whole)}: true or false")
+        return text.lower() in ("true", "1")
+    if kind is str:
+        return text
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise UsageError(f"--{name}={shown(whole)}: {KINDS[kind]}") from error
+
+
+def shown(value) -> str:
+    """A value as a refusal names it: as typed, on one line, not too long."""
+    if isinstance(value, tuple | list):
+        value = ",".join(map(str, value))
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _checked(field: dataclasses.Field, annotation, value):
+    kind, several, optional = describe(field, annotation)
+    where, meta = f"--{flag_name(field)}={shown(value)}", field.metadata
+    if value is None and optional:
+        return None
+    if not several:
+        return _checked_one(where, meta, kind, value)
+    if isinstance(value, str) or not isinstance(value, tuple | list):
+        raise UsageError(f"{where}: a list of {KINDS[kind][2:]}s")
+    entries = tuple(_checked_one(where, meta, kind, entry) for entry in value)
+    if meta["distinct"] and len(set(entries)) < len(entries):
+        raise UsageError(f"{where}: a value is named twice")
+    return entries
+
+
+def _checked_one(where: str, meta, kind: type, value):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) <= LARGEST else math.inf
+    if kind in (int, float) and hasattr(value, "item"):
+        value = value.item()  # NumPy's numbers.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UsageError(f"{where}: {KINDS[kind]}, not {type(value).__name__}")
+    if kind is str and not meta["choices"]:
+        if len(value) > LONGEST:
+            raise UsageError(f"{where}: {len(value)} characters; at most {LONGEST}")
+        if not value.isprintable():
+            raise UsageError(f"{where}: characters that cannot be printed")
+    if kind is float and not math.isfinite(value):
+        raise UsageError(f"{where}: a finite number")
+    if kind in (int, float):
+        _require_bounds(where, meta, kind, value)
+    if meta["choices"] and value not in meta["choices"]:
+        raise UsageError(f"{where}: no {value!r}{nearest(value, meta['choices'])}")
+    return value
+
+
+def _require_bounds(where: str, meta, kind: type, value):
+    low, high, above, below = (meta[name] for name in ("low", "high", "above", "below"))
+    if kind is int:
+        high = LARGEST if high is None else high
+    wrong = (
+        (low is not None and value < low)
+        or (high is not None and value > high)
+        or (above is not None and value <= above)
+        or (below is not None and value >= below)
+    )
+    if wrong:
+        raise UsageError(f"{where}: {KINDS[kind]} {bounds(low, high, above, below)}")
+
+
+def bounds(low=None, high=None, above=None, below=None) -> str:
+    """A range in words; '' without bounds."""
+    if high == LARGEST:
+        high = None if low is not None else high
+    first = "" if low is None else f"from {low:,}"
+    first = first if above is None else f"above {above:,}"
+    last = "" if high is None else f"to {high:,}" if first else f"up to {high:,}"
+    last = last if below is None else f"below {below:,}"
+    return " ".join(part for part in (first, last) if part) or "that is allowed"
+
+
+# --- What all training shares ---------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Options):
+    """The options that all training shares."""
+
+    seeds: int = option(
+        3, "Independent replicas, one compiled program.", group="Training", low=1, high=4096
+    )
+    seed: int = option(0, "The first seed; the others follow.", group="Training", low=0)
+    steps: int = option(1000, "Training steps.", group="Training", low=1)
+    batch_size: int = option(128, "Examples a step.", group="Training", low=1, high=2**24)
+    steps_per_call: int = option(
+        0,
+        "Steps inside one compiled call. 0: 100 on CPU, 1 there with convolutions, else 1000.",
+        group="Training",
+        low=0,
+        high=10**6,
+        rare=True,
+    )
+    parallel: str = option(
+        "jit",
+        "How devices share the work: shardings under jit, or pmap.",
+        group="Training",
+        choices=("jit", "pmap"),
+        rare=True,
+    )
+    precision: str = option(
+        "float32",
+        "Type of the networks' products; parameters, densities and sums stay float32.",
+        group="Training",
+        choices=("float32", "bfloat16"),
+    )
+    log_every: int = option(
+        0,
+        "Steps a line of metrics.jsonl. 0: a fiftieth of --steps, or each evaluation.",
+        group="Training",
+        low=0,
+        rare=True,
+    )
+    checkpoint_every: int = option(
+        0,
+        "Steps between checkpoints, rounded up to a multiple of --log_every. 0: a tenth of all.",
+        group="Training",
+        low=0,
+        rare=True,
+    )
+
+    def check(self) -> None:
+        """Raises UsageError where the numbers contradict each other."""
+        if self.log_every > self.steps:
+            raise UsageError(f"--log_every={self.log_every}: more than --steps={self.steps}")
+        if self.seed + self.seeds - 1 > LARGEST:
+            raise UsageError(
+                f"--seed={self.seed}: the last of --seeds={self.seeds} is above {LARGEST}"
+            )
+
+    @property
+    def all_seeds(self) -> list[int]:
+        """The seeds of the replicas."""
+        return list(range(self.seed, self.seed + self.seeds))
+
+
+def default(base: type, name: str, value):
+    """A field of `base` with another default."""
+    (field,) = (field for field in dataclasses.fields(base) if field.name == name)
+    return dataclasses.field(default=value, metadata=field.metadata)
+
+
+# --- Arms ----------------------------------------------------------------------------------------
+
+
+def arms(config, kind: type, default: str) -> dict:
+    """{name: arm}, of a configuration whose `variants` are {name: {option: value}}.
+
+    An arm has the configuration's options but for those that its variant changes. kind: the
+    dataclass of an arm. default: the one arm's name where there are no variants. Raises UsageError
+    for a name that is taken or cannot be a file's, and for what is no option of an arm.
+    """
+    if not isinstance(config.variants, Mapping):
+        raise UsageError(f"--arm={shown(config.variants)}: {{name: {{option: value}}}}")
+    options = kind.options()
+    common = {field.name: getattr(config, field.name) for field in options.values()}
+    made = {}
+    for name, changes in (config.variants or {default: {}}).items():
+        where = f"--arm={shown(name)}"
+        if not isinstance(name, str) or not is_file_name(name):
+            raise UsageError(
+                f"{where}: a name of at most {LONGEST_NAME} letters, digits, '_', '-', '+' or '.'"
+            )
+        if name in RESERVED:
+            raise UsageError(f"{where}: the name {name} is taken")
+        if not isinstance(changes, Mapping):
+            raise UsageError(f"{where}: {{option: value}}, not {shown(changes)}")
+        for key in changes:
+            if key not in options:
+                near = nearest(str(key), options)
+                raise UsageError(f"{where}: {shown(key)} is no option of an arm{near}")
+        own = {options[key].name: value for key, value in changes.items()}
+        try:
+            made[name] = kind(**common | own)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}" if config.variants else str(error)) from error
+    return made
+
+
+def is_file_name(name: str) -> bool:
+    """Whether an arm may be called so: its name is also a file's."""
+    allowed = name.isascii() and all(c.isalnum() or c in "_-+." for c in name)
+    return bool(name.strip(".")) and allowed and len(name) <= LONGEST_NAME
+
+
+def variant_of(text: str, kind: type) -> tuple[str, dict]:
+    """(name, {option: value}) of an `--arm` text, 'name' or 'name:option=value,option=value'."""
+    name, _, changes = text.partition(":")
+    found = {}
+    for change in filter(None, changes.split(",")):
+        key, equals, value = change.partition("=")
+        if key not in kind.options() or not equals:
+            raise UsageError(
+                f"--arm={shown(text)}: '{shown(change)}' is no option=value of an arm"
+                f"{nearest(key, kind.options())}"
+            )
+        try:
+            found[key] = kind.parse(key, value)
+        except UsageError as error:
+            raise UsageError(f"--arm={shown(name)}: {error}") from error
+    return name, found
+
+
+def variant_text(name: str, changes: Mapping) -> str:
+    """The inverse of `variant_of`."""
+    inside = ",".join(f"{key}={written(value)}" for key, value in changes.items())
+    return f"{name}:{inside}" if inside else name
+
+
+def written(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(written, value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+# --- As text and JSON ----------------------------------------------------------------------------
+
+
+def lines(config: Options) -> list[str]:
+    """The lines of a flagfile that gives this configuration: arms in their order, then the rest by
+    name; without places."""
+    arms, made = [], []
+    for name, field in config.options().items():
+        value = getattr(config, field.name)
+        if field.metadata["place"] or value is None:
+            continue
+        if field.name == "variants":
+            arms += [f"--{name}={variant_text(*variant)}" for variant in value.items()]
+        elif isinstance(value, bool):
+            made.append(f"--{name}" if value else f"--no{name}")
+        else:
+            made.append(f"--{name}={written(value)}")
+    return arms + sorted(made)
+
+
+def to_json(config: Options) -> dict:
+    """{option: value} as config.json holds it; without places."""
+    return {
+        name: value
+        for name, value in config.values().items()
+        if not config.options()[name].metadata["place"]
+    }
+
+
+def from_json(cls: type, values: dict):
+    """The configuration that `to_json` wrote. Raises UsageError for what is none."""
+    options = cls.options()
+    unknown = sorted(set(values) - set(options))
+    if unknown:
+        near = nearest(unknown[0], options)
+        raise UsageError(f"config.json: {shown(unknown[0])} is no option{near}")
+    made = {
+        options[name].name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    return cls(**made)
+
+
+def digest(config: Options) -> str:
+    """Eight hexadecimal digits that differ where configurations do."""
+    text = json.dumps(to_json(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,194 @@
+"""From a command line to a configuration: absl's flagfiles and misspellings, our types and help.
+
+Every option of the configuration is a flag of absl's that takes a text (or yes and no); its type,
+bounds and choices are the configuration's own, so that Python and the command line are refused
+alike. Nothing is printed here, and no global flag is made.
+"""
+
+import dataclasses
+import textwrap
+from pathlib import Path
+
+from absl import flags as absl_flags
+
+from genjax.core import config as configs
+from genjax.core.config import Options, option, shown
+from genjax.core.errors import UsageError
+
+GROUP = "Run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place(Options):
+    """Where a run lies and how it is kept; no part of what it computes."""
+
+    workdir: str | None = option(
+        None,
+        "Folder of the run. Default: runs/<experiment>/<name of the flagfile>, with a short hash "
+        "where other flags differ from it.",
+        group=GROUP,
+        place=True,
+    )
+    resume: bool = option(
+        True,
+        "Continue the run that --workdir holds, if its flags are the same. --noresume refuses a "
+        "folder that holds a run.",
+        group=GROUP,
+        place=True,
+    )
+    compile_cache: str = option(
+        "",
+        "Folder of compiled programs, kept between runs. Default: genjax in the user's cache "
+        "directory. 'off': none.",
+        group=GROUP,
+        place=True,
+        rare=True,
+    )
+    tensorboard: bool = option(
+        False, "Write TensorBoard files too (needs tensorboardX).", group=GROUP, place=True
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a command line asks for: help ('', 'help' or 'helpfull'), or a run."""
+
+    help: str
+    config: Options | None = None
+    place: Place | None = None
+
+
+def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
+    """The configuration of type `kind`, and its place, of a command line without its first word.
+
+    Raises UsageError with one line for what cannot be read or is no flag, and what `kind` refuses.
+    """
+    given = _given(kind, arguments)
+    for name in ("helpfull", "help"):
+        if given.pop(name, False):
+            return Asked(name)
+    config = _made(kind, given)
+    place = _made(Place, given)
+    if place.workdir == "":
+        raise UsageError("--workdir=: name a folder, or leave the flag out")
+    if place.workdir is None:
+        place = place.replace(workdir=_folder(kind, experiment, arguments, config))
+    return Asked("", config, place)
+
+
+def _given(kind: type[Options], arguments: list[str]) -> dict:
+    """{flag: text, bool, or for arms texts} of the flags that were given."""
+    values = absl_flags.FlagValues()
+    for options in (kind, Place):
+        hints = {name: configs.describe(f, _kinds(options)[f.name])[0] if f.name != "variants" else
+                 dict for name, f in options.options().items()}  # fmt: skip
+        for name, type_ in hints.items():
+            define = {
+                bool: absl_flags.DEFINE_boolean,
+                dict: absl_flags.DEFINE_multi_string,
+            }.get(type_, absl_flags.DEFINE_string)
+            define(name, None, "", flag_values=values)
+    for name in ("help", "helpfull"):
+        absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
+    try:
+        rest = values(["", *arguments])
+    except (absl_flags.Error, UnicodeDecodeError, OSError, ValueError) as error:
+        raise UsageError(shown_line(str(error))) from error
+    if len(rest) > 1:
+        raise UsageError(f"unexpected argument {shown(rest[1])!r}: flags are written --name=value")
+    return {name: values[name].value for name in values if values[name].present}
+
+
+def shown_line(text: str) -> str:
+    """The first line of a text, at most 300 characters that can be printed."""
+    line = text.strip().split("\n")[0]
+    return "".join(c if c.isprintable() else "?" for c in line)[:300]
+
+
+def _kinds(options: type) -> dict:
+    import typing
+
+    return typing.get_type_hints(options)
+
+
+def _made(options: type[Options], given: dict):
+    fields, values = options.options(), {}
+    for name in fields.keys() & given.keys():
+        value = given[name]
+        if fields[name].name == "variants":
+            value = _variants(options, value)
+        elif not isinstance(value, bool):
+            value = options.parse(name, value)
+        values[fields[name].name] = value
+    return options(**values)
+
+
+def _variants(options, texts: list[str]) -> dict:
+    found = {}
+    for text in texts:
+        name, changes = configs.variant_of(text, options.arm_kind)
+        if name in found:
+            raise UsageError(f"--arm={shown(text)}: the name {name} is taken")
+        found[name] = changes
+    return found
+
+
+def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str:
+    """runs/<experiment>/<name of the last flagfile, or default>[-<hash>]."""
+    files = [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
+    name = Path(files[-1].split("=", 1)[1]).stem if files else "default"
+    plain = _made(kind, _given(kind, files[-1:]))
+    if configs.lines(plain) != configs.lines(config):
+        name = f"{name}-{configs.digest(config)}"
+    return str(Path("runs") / experiment / name)
+
+
+# --- Help ----------------------------------------------------------------------------------------
+
+
+def help_text(kind: type[Options], script: str, about: str, *, full: bool) -> str:
+    """The help of a script: its docstring, then the options in groups, common ones first.
+
+    full: the rare options too.
+    """
+    blocks = [about.strip(), "Flags are written --name=value; --flagfile=<file> reads them."]
+    groups: dict[str, list[str]] = {}
+    hidden = 0
+    for options in (Place, kind):
+        for name, field in options.options().items():
+            if field.metadata["rare"] and not full:
+                hidden += 1
+                continue
+            groups.setdefault(field.metadata["group"], []).append(_entry(options, name, field))
+    order = sorted(groups, key=lambda name: (name == "Run", 0))
+    blocks += [f"{name}:\n" + "\n".join(groups[name]) for name in order]
+    if hidden:
+        blocks.append(f"{hidden} rare flags more: python {script} --helpfull")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _entry(options, name: str, field) -> str:
+    meta, value = field.metadata, field.default
+    facts = []
+    if field.name != "variants":
+        kind, several, _ = configs.describe(field, _kinds(options)[field.name])
+        if meta["choices"]:
+            text = ", ".join(map(str, meta["choices"]))
+            facts.append(f"of {text}" if several else text)
+        else:
+            facts.append(_range(kind, several, meta))
+        if value not in (None, "", ()):
+            facts.append(f"default {configs.written(value)}")
+    text = meta["help"] + (f" ({'; '.join(filter(None, facts))})" if any(facts) else "")
+    dashes = f"--[no]{name}" if isinstance(value, bool) else f"--{name}"
+    body = textwrap.fill(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  {dashes}\n{body}"
+
+
+def _range(kind, several, meta) -> str:
+    if kind not in (int, float):
+        return ""
+    words = configs.bounds(*(meta[key] for key in ("low", "high", "above", "below")))
+    words = "" if words == "that is allowed" else f" {words}"
+    plain = configs.KINDS[kind].removeprefix("a ")
+    return f"{plain}s{words}" if several else f"{plain}{words}"

@@ -1,0 +1,69 @@
+"""Training in a run folder: begins, continues from a checkpoint, logs, saves."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from genjax.core import loop, parallel
+from genjax.core.checkpoints import Checkpoints
+from genjax.core.config import Training
+from genjax.core.folder import Folder
+from genjax.core.loop import Hooks, Schedule
+from genjax.core.progress import Progress, say
+
+
+def schedule(config: Training, *, steps: int = 0, evaluations: int = 0) -> Schedule:
+    """The schedule that a configuration asks for.
+
+    steps: of an arm that has its own. evaluations: times that `validate` is called, spread evenly;
+    0: with each checkpoint. Intervals are multiples of `log_every`.
+    """
+    steps = steps or config.steps
+    log_every, every = config.log_every, 0
+    if evaluations:
+        every = max(1, steps // evaluations)
+        log_every = log_every or every
+        every = -(-every // log_every) * log_every
+    log_every = log_every or max(1, steps // 50)
+    save_every = config.checkpoint_every or max(1, steps // 10)
+    save_every = -(-save_every // log_every) * log_every
+    return Schedule(config.all_seeds, steps, log_every, save_every, every or save_every)
+
+
+def initial(init: Callable, seeds: list[int]):
+    """The states of all seeds on the host, leaves [seeds, ...]; init: key -> state of one."""
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    return jax.device_get(jax.jit(jax.vmap(init))(keys))
+
+
+def train(
+    folder: Folder,
+    name: str,
+    compiled: parallel.Compiled,
+    state,
+    when: Schedule,
+    batches: Callable,
+    *,
+    validate: Callable | None = None,
+    status: Callable[[], str] = str,
+):
+    """Trains all seeds of one thing in a run folder, or continues it; the state on the host.
+
+    state: to begin with, leaves [seeds, ...], on the host. batches: (first, count) -> index
+    [count, seeds, batch, ...]. validate: state -> {metric: [seeds]}. status: what the line of
+    progress adds.
+    """
+    checkpoints = Checkpoints(folder.path / "checkpoints" / name)
+    start, found = checkpoints.restore(state, say)
+    folder.forget_after(name, start)
+    progress = Progress(name, when.steps, start, status=status)
+    hooks = Hooks(lambda rows: folder.write(name, rows), progress, checkpoints.save, validate)
+    try:
+        state = loop.fit(
+            compiled, compiled.place(found if start else state), when, batches, hooks, start=start
+        )
+    finally:
+        progress.close()
+        checkpoints.close()
+    return jax.device_get(state)

@@ -1,0 +1,230 @@
+"""What the experiment of autoencoders is asked: one dataclass for flags, help, rules and Python."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genjax.core import config as configs
+from genjax.core.config import Options, Training, default, option
+from genjax.core.errors import UsageError
+
+MODELS = ("ae", "dae", "rae", "vae", "beta_vae", "iwae", "wae_mmd", "vamp", "hvae", "ladder")
+DETERMINISTIC = ("ae", "dae", "rae", "wae_mmd")
+SAMPLERS = ("normal", "gaussian", "gmm", "posterior", "vamp")
+BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
+
+
+@dataclass(frozen=True)
+class Arm(Options):
+    """One model: its network and what it is trained on."""
+
+    model: str = option("vae", "The model to train, where --compare is empty.", choices=MODELS)
+    arch: str = option("mlp", "Layers at the pixels.", group="Network", choices=("mlp", "conv"))
+    hidden: tuple[int, ...] = option(
+        (128, 128), "Widths of the hidden dense layers.", group="Network", low=1, high=2**16
+    )
+    channels: int = option(
+        32, "Of the first convolution.", group="Network", low=1, high=4096, rare=True
+    )
+    activation: str = option(
+        "relu",
+        "Of all hidden layers.",
+        group="Network",
+        choices=("relu", "tanh", "gelu", "elu"),
+        rare=True,
+    )
+    latent: int = option(8, "Latents of the lowest layer.", group="Network", low=1, high=2**14)
+    layers: int = option(
+        2,
+        "Stochastic layers of hvae and ladder, each half as wide.",
+        group="Network",
+        low=2,
+        high=16,
+        rare=True,
+    )
+    likelihood: str = option(
+        "gaussian",
+        "Of the pixels given the latents.",
+        group="Objective",
+        choices=("bernoulli", "gaussian"),
+    )
+    k: int = option(
+        1, "Posterior draws an image; iwae: see --iwae_k.", group="Objective", low=1, high=10**5
+    )
+    iwae_k: int = option(10, "Importance samples of iwae.", group="Objective", low=1, high=10**5)
+    dreg: bool = option(
+        False, "iwae: the doubly reparameterised gradient.", group="Objective", rare=True
+    )
+    bound: str = option(
+        "elbo",
+        "What vamp, hvae and ladder train; iwae takes --iwae_k.",
+        group="Objective",
+        choices=("elbo", "iwae"),
+        rare=True,
+    )
+    beta: float = option(4.0, "beta_vae: weight of the rate.", group="Objective", low=0)
+    free_bits: float = option(0.5, "ladder: nats a layer.", group="Objective", low=0, rare=True)
+    pseudo_inputs: int = option(
+        50, "vamp: components.", group="Objective", low=1, high=10**5, rare=True
+    )
+    corruption: float = option(
+        0.2, "dae: standard deviation of the input noise.", group="Objective", low=0, rare=True
+    )
+    rae: str = option(
+        "l2",
+        "rae: what holds the decoder smooth: its weights' norm, its gradient's penalty, or "
+        "spectral norm.",
+        group="Objective",
+        choices=("l2", "gp", "sn"),
+        rare=True,
+    )
+    rae_latent: float = option(
+        0.05, "rae: weight of |z|^2 / 2.", group="Objective", low=0, rare=True
+    )
+    rae_decoder: float = option(
+        1e-3, "rae: weight of l2 or gp.", group="Objective", low=0, rare=True
+    )
+    mmd_weight: float = option(
+        100.0, "wae_mmd: weight of the MMD.", group="Objective", low=0, rare=True
+    )
+    learning_rate: float = option(1e-3, "Adam's.", group="Training", above=0)
+    schedule: str = option(
+        "cosine",
+        "Of the learning rate over --steps.",
+        group="Training",
+        choices=("constant", "cosine", "burda"),
+        rare=True,
+    )
+    adam_eps: float = option(1e-8, "Adam's epsilon.", group="Training", above=0, rare=True)
+    reduction: str = option(
+        "mean",
+        "Of the gradient over the batch.",
+        group="Training",
+        choices=("mean", "sum"),
+        rare=True,
+    )
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a code is a point, not a distribution."""
+        return self.model in DETERMINISTIC
+
+
+@dataclass(frozen=True)
+class Config(Training, Arm):
+    """The whole experiment: its arms, data and measures."""
+
+    arm_kind: ClassVar[type] = Arm
+
+    steps: int = default(Training, "steps", 2000)
+    compare: tuple[str, ...] = option(
+        (),
+        "Two or more models, trained alike, for the table and the claims.",
+        choices=MODELS,
+        distinct=True,
+    )
+    variants: dict = option(
+        {},
+        "An arm to compare, 'name' or 'name:option=value,option=value': what differs from the "
+        "common flags. Repeat it.",
+        flag="arm",
+    )
+    decoder_std: tuple[str, ...] = option(
+        ("learned",),
+        "Standard deviation of the Gaussian decoder in grey levels (0..1): a number, 'learned', or "
+        "several, which trains each model with each.",
+        group="Objective",
+        distinct=True,
+    )
+    data: str = option(
+        "digits", "digits (embedded, 8x8), idx:<folder of MNIST-style files> or tfds:<name>."
+    )
+    binarize: str = option(
+        "none",
+        "Grey levels, a threshold at 1/2, binary images drawn anew at every use, or drawn once: "
+        "four data sets whose likelihoods must not be compared.",
+        group="Data",
+        choices=BINARIZATIONS,
+    )
+    split_seed: int = option(0, "Fixes train, valid and test.", group="Data", low=0, rare=True)
+    valid: int | None = option(None, "Images held out of train.", group="Data", low=1, rare=True)
+    tfds_dir: str | None = option(
+        None, "Where tfds keeps prepared data sets.", group="Data", place=True, rare=True
+    )
+    tfds_manual_dir: str | None = option(
+        None,
+        "Folder with the archives of a tfds data set, in place of a download.",
+        group="Data",
+        place=True,
+        rare=True,
+    )
+    samplers: tuple[str, ...] = option(
+        SAMPLERS, "Where latents come from.", group="Measures", choices=SAMPLERS, distinct=True
+    )
+    classifier_steps: int = option(
+        1000,
+        "Training of the net whose features kFID compares.",
+        group="Measures",
+        low=1,
+        rare=True,
+    )
+    nll_samples: int = option(
+        5000,
+        "Importance samples of the test likelihood.",
+        group="Measures",
+        low=1,
+        high=10**7,
+        rare=True,
+    )
+
+    def check(self) -> None:
+        """Raises UsageError where options contradict each other."""
+        super().check()
+        if len(self.compare) == 1:
+            raise UsageError(
+                f"--compare={self.compare[0]}: claims need two models; use --model for one"
+            )
+        if self.compare and self.variants:
+            raise UsageError(
+                f"--compare={','.join(self.compare)}: name its models as --arm=name:model=..., or "
+                "drop --arm"
+            )
+        scales = ",".join(self.decoder_std)
+        if not self.decoder_std:
+            raise UsageError("--decoder_std=: a positive number or 'learned'")
+        for std in self.decoder_std:
+            if std != "learned" and not _is_positive(std):
+                raise UsageError(
+                    f"--decoder_std={configs.shown(std)}: a positive number or 'learned'"
+                )
+        arms = self.arms()
+        if self.decoder_std != ("learned",) and any(
+            arm.likelihood == "bernoulli" for arm in arms.values()
+        ):
+            raise UsageError(f"--decoder_std={scales}: needs --likelihood=gaussian")
+
+    def arms(self) -> dict[str, Arm]:
+        """The models to train, `name` or `name@std` where several decoder scales are swept."""
+        asked = self
+        if self.compare:
+            asked = dataclasses.replace(
+                self, compare=(), variants={name: {"model": name} for name in self.compare}
+            )
+        made = configs.arms(asked, Arm, self.model)
+        if len(self.decoder_std) == 1:
+            return made
+        return {f"{name}@{std}": arm for name, arm in made.items() for std in self.decoder_std}
+
+    def decoder_scale(self, name: str) -> float | None:
+        """The fixed standard deviation of an arm's decoder in grey levels; None: learned."""
+        _, _, std = name.partition("@")
+        std = std or self.decoder_std[0]
+        return None if std == "learned" else float(std)
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False

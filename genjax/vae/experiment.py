@@ -1,0 +1,331 @@
+"""What does a VAE buy over an autoencoder, and what does it cost?
+
+Trains autoencoders that differ in one thing each, all seeds of an arm as one program, and measures
+reconstruction, latent space, samples from several samplers, and likelihood.
+"""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genjax import claims, data
+from genjax.core import order, parallel, steps, training
+from genjax.core.errors import UsageError
+from genjax.core.progress import say
+from genjax.images import classifier
+from genjax.run import Experiment, Run, execute
+from genjax.vae import evaluate, load, networks, objectives
+from genjax.vae.claims import judge
+from genjax.vae.config import Arm, Config
+from genjax.vae.figures import FIGURES
+
+# Initialisation and validation look at no more images than this.
+FIRST = 1000
+
+
+class Job(NamedTuple):
+    """What is trained: the data as (train, valid, test), and a network an arm."""
+
+    config: Config
+    splits: dict
+    models: dict[str, networks.Model]
+
+
+def run(config: Config, folder: str | Path, **how) -> Run:
+    """Trains and measures what `config` asks for in a folder, or continues there.
+
+    how: `resume`, `tensorboard` and `compile_cache` of `genjax.run.execute`, which says what is
+    raised.
+    """
+    return execute(EXPERIMENT, config, folder, **how)
+
+
+def prepare(config: Config) -> Job:
+    """Reads the data and builds the networks. Raises UsageError where they do not fit."""
+    splits = data.load(
+        config.data,
+        seed=config.split_seed,
+        valid=config.valid,
+        binarize=config.binarize,
+        tfds_dir=config.tfds_dir,
+        tfds_manual_dir=config.tfds_manual_dir,
+    )
+    size = len(splits["train"]["label"])
+    if config.batch_size > size:
+        raise UsageError(f"--batch_size={config.batch_size}: only {size} training images")
+    parallel.tune_cpu()
+    parallel.check_batch(config.parallel, config.batch_size)
+    shape = splits["train"]["image"].shape[1:]
+    return Job(config, splits, {name: network(config, name, shape) for name in config.arms()})
+
+
+def network(config: Config, name: str, shape) -> networks.Model:
+    """The network of an arm for images of a shape [h, w, c]; its objective is `objective`."""
+    arm = config.arms()[name]
+    deep = arm.model in ("hvae", "ladder")
+    return networks.build(
+        image_shape=shape,
+        latent=arm.latent,
+        layers=arm.layers if deep else 1,
+        family={"hvae": "hierarchical", "ladder": "ladder"}.get(arm.model, "flat"),
+        deterministic=arm.deterministic,
+        pseudo_inputs=arm.pseudo_inputs if arm.model == "vamp" else 0,
+        arch=arm.arch,
+        hidden=arm.hidden,
+        channels=arm.channels,
+        activation=arm.activation,
+        likelihood=arm.likelihood,
+        decoder_std=config.decoder_scale(name),
+        spectral_norm=arm.model == "rae" and arm.rae == "sn",
+        dtype=jnp.dtype(config.precision),
+    )
+
+
+def disk_needed(job: Job) -> float:
+    """Bytes for the checkpoints: three of (params, two moments) for all seeds, and 50 MB."""
+    shape = job.splits["train"]["image"].shape[1:]
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    trees = [jax.eval_shape(m.init, jax.random.key(0), images) for m in job.models.values()]
+    return 5e7 + 4 * 9 * job.config.seeds * sum(map(networks.parameter_count, trees))
+
+
+def work(job: Job, folder, clock) -> None:
+    """Trains and measures what the folder does not hold yet."""
+    config = job.config
+    folder.write_json("data.json", {"image_shape": job.splits["train"]["image"].shape[1:]})
+    shown = measured_images(config, job.splits)
+    classify, record = classifier.trained(folder, shown, config.classifier_steps)
+    folder.write_json("evaluation/classifier.json", record)
+    ref = evaluate.reference(shown, classify)
+    if folder.read_json("evaluation/baselines.json") is None:
+        folder.write_json("evaluation/baselines.json", baselines(job, ref))
+    for name, model in job.models.items():
+        if folder.read_json(f"evaluation/{name}.json") is not None:
+            continue
+        with clock.part("train"):
+            params = train(job, folder, name)
+        with clock.part("evaluate"):
+            found, arrays = measure(job, name, params, ref)
+            if model.log_std:
+                stds = [math.exp(model.log_std(one)) for one in each(params, config.seeds)]
+                found["decoder_std"] = stds
+            folder.write_arrays(f"arrays/{name}.npz", arrays)
+            folder.write_json(f"evaluation/{name}.json", found)
+
+
+def each(params, seeds: int) -> list:
+    """The trees of each seed, of one with leaves [seeds, ...]."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]
+
+
+def objective(arm: Arm, model: networks.Model):
+    """What a model minimises, in nats an image."""
+    if arm.model == "iwae":
+        bound = objectives.dreg_loss if arm.dreg else objectives.iwae_loss
+        return bound(model, k=arm.iwae_k)
+    if arm.model in ("vamp", "hvae", "ladder") and arm.bound == "iwae":
+        return objectives.iwae_loss(model, k=arm.iwae_k)
+    rae = {"latent_weight": arm.rae_latent}
+    rae |= {
+        "l2": {"decoder_l2": arm.rae_decoder},
+        "gp": {"decoder_gradient": arm.rae_decoder},
+    }.get(arm.rae, {})
+    elbo = partial(objectives.elbo_loss, model, k=arm.k)
+    return {
+        "ae": partial(objectives.reconstruction_loss, model),
+        "dae": partial(objectives.reconstruction_loss, model, corruption=arm.corruption),
+        "rae": partial(objectives.reconstruction_loss, model, **rae),
+        "wae_mmd": partial(objectives.reconstruction_loss, model, mmd_weight=arm.mmd_weight),
+        "vae": elbo,
+        "beta_vae": partial(elbo, beta=arm.beta),
+        "vamp": elbo,
+        "hvae": elbo,
+        "ladder": partial(elbo, free_bits=arm.free_bits),
+    }[arm.model]()
+
+
+def optimizer_of(config: Config, arm: Arm) -> optax.GradientTransformation:
+    """Adam with the arm's schedule."""
+    rate = steps.schedule(arm.schedule, arm.learning_rate, config.steps)
+    return optax.adam(rate, eps=arm.adam_eps)
+
+
+def train(job: Job, folder, name: str):
+    """Trains all seeds of an arm, or continues; returns params with leaves [seeds, ...]."""
+    config, model, arm = job.config, job.models[name], job.config.arms()[name]
+    optimizer, loss = optimizer_of(config, arm), objective(arm, model)
+    dynamic = config.binarize == "dynamic"
+    images = job.splits["train"]["image"]
+    compiled = parallel.compile_step(
+        steps.training_step(
+            loss,
+            optimizer,
+            reduction=arm.reduction,
+            prepare=objectives.binarize if dynamic else None,
+        ),
+        {"image": images},
+        config.all_seeds,
+        config.batch_size,
+        mode=config.parallel,
+        how=parallel.plan(convolutions=arm.arch == "conv", steps_per_call=config.steps_per_call),
+    )
+    state = training.initial(
+        lambda key: steps.init_state(model.init(key, images[:FIRST]), optimizer), config.all_seeds
+    )
+    batches = order.batches(config.all_seeds, len(images), config.batch_size)
+    validate = validation(loss, job.splits["valid"]["image"][:FIRST], config.all_seeds, dynamic)
+    when = training.schedule(config)
+    return training.train(folder, name, compiled, state, when, batches, validate=validate).params
+
+
+def validation(loss, images, seeds, dynamic):
+    """state -> {"valid_loss": [seeds]}: the training loss on held-out images, the same noise."""
+    index = jnp.arange(len(images))
+
+    @jax.jit
+    def mean_loss(params, key):
+        pixels = objectives.bernoulli_pixels(key, index, images) if dynamic else images
+        batch = {"image": pixels, "index": index, "weight": jnp.ones(len(images))}
+        return loss(params, batch, key, parallel.identity)[0].mean()
+
+    def validate(state):
+        losses = [
+            mean_loss(params, jax.random.key(seed))
+            for params, seed in zip(each(state.params, len(seeds)), seeds, strict=True)
+        ]
+        return {"valid_loss": jax.device_get(losses)}
+
+    return validate
+
+
+def measured_images(config: Config, splits: dict) -> dict:
+    """The images that measures see: `dynamic` binary images are drawn once, by split."""
+    if config.binarize != "dynamic":
+        return splits
+    draw = jax.jit(objectives.bernoulli_pixels)
+    shown = {}
+    for number, (name, split) in enumerate(splits.items()):
+        key = jax.random.key(number)
+        images = parallel.batched(
+            partial(draw, key), np.arange(len(split["label"])), split["image"]
+        )
+        shown[name] = split | {"image": images}
+    return shown
+
+
+def baselines(job: Job, ref) -> dict[str, list[float]]:
+    """Measures without training, one value each: PCA, floor, ceiling, and the probe's controls."""
+    config = job.config
+    train, test = ref.splits["train"], ref.splits["test"]
+    pca = evaluate.pca_coder(train["image"], config.latent)
+    rows = {"pca": evaluate.measure_coder(pca, ref, ["gaussian", "gmm"], 0)[0]}
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(train["label"]))[: ref.count]
+    noise = rng.random((ref.count, *test["image"].shape[1:]), np.float32)
+    for row, images in (("floor", train["image"][some]), ("ceiling", noise)):
+        rows[row] = evaluate.measure_samples(images, ref, 0)
+    plain = config.replace(model="ae", compare=(), arm={})
+    untrained = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
+    params = untrained.init(jax.random.key(0), train["image"][:FIRST])
+    encode = jax.jit(lambda images: untrained.encode(params, images)["mean"])
+    controls = {
+        "pixels": lambda images: images.reshape(len(images), -1),
+        "random": partial(parallel.batched, encode),
+    }
+    for row, code in controls.items():
+        codes = code(train["image"]), train["label"], code(test["image"]), test["label"]
+        rows[row] = evaluate.probes(*codes, 0)
+    return {f"{row}/{path}": [v] for row, found in rows.items() for path, v in found.items()}
+
+
+def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
+    """All measures of an arm, a list over seeds by path, and the arrays of its pictures."""
+    config, model, arm = job.config, job.models[name], job.config.arms()[name]
+    functions = evaluate.compile_functions(model, config.nll_samples)
+    collected, pictures = [], []
+    for one, seed in zip(each(params, config.seeds), config.all_seeds, strict=True):
+        coder = evaluate.neural_coder(model, functions, one, ref, seed)
+        found, arrays = evaluate.measure_coder(coder, ref, config.samplers, seed)
+        parts = [evaluate.measure_units(functions, one, ref, seed)]
+        if not arm.deterministic:
+            parts.append(evaluate.measure_posterior(model, functions, one, ref, seed))
+        for more, extra in parts:
+            found, arrays = found | more, arrays | extra
+        collected.append(found)
+        pictures.append(arrays)
+        say(f"{name}: seed {seed} measured")
+    arrays = pictures[0]
+    for part in ("variances", "kl_units"):
+        if part in arrays:
+            arrays[part] = np.stack([more[part] for more in pictures])
+    return {path: [found[path] for found in collected] for path in collected[0]}, arrays
+
+
+# --- What is reported ----------------------------------------------------------------------------
+
+
+def summarize(files: dict, config: Config) -> dict:
+    """The room's parts of summary.json, from a run's files."""
+    found = dict(files["evaluation"]["baselines"])
+    arms = config.arms()
+    for name in arms:
+        rows = files["evaluation"][name]
+        found |= {f"{name}/{path}": values for path, values in rows.items()}
+    return {
+        "data": data.name(config.data, config.binarize),
+        "seeds": config.all_seeds,
+        "arms": list(arms),
+        "samplers": list(config.samplers),
+        "metrics": {
+            path: claims.summarize(values, evaluate.unit(path)) | {"better": evaluate.better(path)}
+            for path, values in found.items()
+        },
+        "claims": judge(found, config) if config.compare or config.variants else [],
+        "classifier": files["evaluation"]["classifier"],
+        "notes": notes(config, found),
+    }
+
+
+def notes(config: Config, found: dict) -> list[str]:
+    """What a reader must know beside the figures."""
+    lines = [
+        "Samples are decoder means, without pixel noise; sampler fits see training images only.",
+        "kFID and kKID compare features of a small classifier trained on this data set: they rank "
+        "models within one run, and are not the FID of other papers.",
+    ]
+    likelihoods = {arm.likelihood for arm in config.arms().values()}
+    if "bernoulli" in likelihoods and config.binarize == "none":
+        lines.append("A Bernoulli decoder on grey levels: its 'nats' are a cross-entropy, no NLL.")
+    if any(f"{name}/decoder_std" in found for name in config.arms()):
+        lines.append(
+            "Gaussian decoder: NLL is a density over grey levels in [0, 1], and may be negative; "
+            "the decoder's standard deviation is a column of the table."
+        )
+    for name in config.arms():
+        dead = [i for i, units in enumerate(found[f"{name}/active_units"]) if not units]
+        if dead:
+            seeds = ", ".join(str(config.seed + i) for i in dead)
+            lines.append(
+                f"{name}, seed {seeds}: no active unit. The posterior collapsed onto the prior; "
+                "this is a model of the mean image, not a trained one."
+            )
+    return lines
+
+
+EXPERIMENT = Experiment(
+    name="vae",
+    title="VAE (ELBO) against autoencoder (reconstruction)",
+    config=Config,
+    prepare=prepare,
+    disk_needed=disk_needed,
+    work=work,
+    summarize=summarize,
+    figures=FIGURES,
+    load=load.model,
+)
