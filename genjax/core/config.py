@@ -41,7 +41,7 @@ def option(
     place: bool = False,
     distinct: bool = False,
     flag: str | None = None,
-):
+) -> Any:
     """A field of a configuration.
 
     low, high: bounds that are allowed; above, below: those that are not. choices: of a value, or of
@@ -62,7 +62,7 @@ def flag_name(field: dataclasses.Field) -> str:
     return field.metadata["flag"] or field.name
 
 
-def describe(field: dataclasses.Field, kind) -> tuple[type, bool, bool]:
+def describe(kind) -> tuple[type, bool, bool]:
     """(type of a value or entry, whether a tuple, whether None is allowed) of an annotation."""
     optional = isinstance(kind, types.UnionType)
     if optional:
@@ -73,6 +73,7 @@ def describe(field: dataclasses.Field, kind) -> tuple[type, bool, bool]:
     return kind, several, optional
 
 
+@dataclasses.dataclass(frozen=True)
 class Options:
     """What every configuration, and every arm of one, does with its fields.
 
@@ -100,7 +101,7 @@ class Options:
     def parse(cls, name: str, text: str):
         """The value of an option from a text, such as a flag's."""
         field = cls.options()[name]
-        kind, several, _ = describe(field, typing.get_type_hints(cls)[field.name])
+        kind, several, _ = describe(typing.get_type_hints(cls)[field.name])
         if several:
             parts = text.split(",") if text else []
             return tuple(_parsed(name, text, kind, part) for part in parts)
@@ -149,7 +150,7 @@ def shown(value) -> str:
 
 
 def _checked(field: dataclasses.Field, annotation, value):
-    kind, several, optional = describe(field, annotation)
+    kind, several, optional = describe(annotation)
     where, meta = f"--{flag_name(field)}={shown(value)}", field.metadata
     if value is None and optional:
         return None
@@ -273,7 +274,7 @@ class Training(Options):
         return list(range(self.seed, self.seed + self.seeds))
 
 
-def default(base: type, name: str, value):
+def default(base: type[Options], name: str, value) -> Any:
     """A field of `base` with another default."""
     (field,) = (field for field in dataclasses.fields(base) if field.name == name)
     return dataclasses.field(default=value, metadata=field.metadata)

@@ -7,6 +7,7 @@ alike. Nothing is printed here, and no global flag is made.
 
 import dataclasses
 import textwrap
+import typing
 from pathlib import Path
 
 from absl import flags as absl_flags
@@ -80,8 +81,8 @@ def _given(kind: type[Options], arguments: list[str]) -> dict:
     """{flag: text, bool, or for arms texts} of the flags that were given."""
     values = absl_flags.FlagValues()
     for options in (kind, Place):
-        hints = {name: configs.describe(f, _kinds(options)[f.name])[0] if f.name != "variants" else
-                 dict for name, f in options.options().items()}  # fmt: skip
+        kinds, fields = typing.get_type_hints(options), options.options()
+        hints = {name: configs.describe(kinds[field.name])[0] for name, field in fields.items()}
         for name, type_ in hints.items():
             define = {
                 bool: absl_flags.DEFINE_boolean,
@@ -103,12 +104,6 @@ def shown_line(text: str) -> str:
     """The first line of a text, at most 300 characters that can be printed."""
     line = text.strip().split("\n")[0]
     return "".join(c if c.isprintable() else "?" for c in line)[:300]
-
-
-def _kinds(options: type) -> dict:
-    import typing
-
-    return typing.get_type_hints(options)
 
 
 def _made(options: type[Options], given: dict):
@@ -171,7 +166,7 @@ def _entry(options, name: str, field) -> str:
     meta, value = field.metadata, field.default
     facts = []
     if field.name != "variants":
-        kind, several, _ = configs.describe(field, _kinds(options)[field.name])
+        kind, several, _ = configs.describe(typing.get_type_hints(options)[field.name])
         if meta["choices"]:
             text = ", ".join(map(str, meta["choices"]))
             facts.append(f"of {text}" if several else text)
