@@ -1,4 +1,4 @@
-"""How a step is compiled and spread over devices; the only file that knows them.
+"""How a step is compiled and spread over devices.
 
 Two modes, the same results: `jit` over a mesh (replica, batch), and `pmap` over the batch.
 Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a traced

@@ -1,4 +1,8 @@
-"""The claims of the attention experiment, A1 to A8, and their thresholds: fixed before any run."""
+"""The claims of the attention experiment, A1 to A8, and their thresholds.
+
+Thresholds were fixed before the published run, with one change after an earlier one: temporary
+memory of O(n) (A2) is judged from above alone (docs/notes/scaling.md).
+"""
 
 import math
 
