@@ -1,4 +1,8 @@
-"""The claims of the VAE experiment, V1 to V6, and their thresholds; their history: docs/vae.md."""
+"""The claims of the VAE experiment, V1 to V6, and their thresholds.
+
+Thresholds were fixed before any run. The start of the learned decoder scale was changed after one,
+and V1 and V4 exchanged their verdicts (docs/notes/vae.md).
+"""
 
 import math
 
