@@ -131,7 +131,7 @@ def test_players_move_from_where_the_recipe_says(loss, simultaneous, rejected):
     """The step may take both gradients from one way back through the discriminator, here two."""
     recipe = Recipe(loss=ADVERSARIAL[loss], simultaneous=simultaneous, pack=2)
     networks, state, batch, z, step = one_update(recipe)
-    of_discriminator, of_generator = ADVERSARIAL[loss]
+    of_discriminator, of_generator, *_ = ADVERSARIAL[loss]
     params = state.params
     params["discriminator"] = jax.tree.map(
         lambda leaf: leaf - rejected if leaf.shape == (1,) else leaf, params["discriminator"]
@@ -436,6 +436,19 @@ def test_a_landscape_judges_each_point_by_itself(nets):
         expected = float(logits[:, 0, 0].mean())
         assert fine["landscape"][row, column] == pytest.approx(expected, abs=1e-5)
     assert np.ptp(fine["landscape"]) > 1e-3
+
+
+@pytest.mark.parametrize("loss", ["ns", "hinge", "wgan", "rpgan"])
+def test_a_landscape_of_differences_alone_is_seen_from_its_median(loss):
+    """Where a number added to all logits says nothing, 0 is no border."""
+    networks, mixture = build(**SMALL), mixtures.mixture("ring4")
+    params = networks.init(jax.random.key(0))
+    task = data.mixture_task(mixture, 100, 1, 0)
+    recipe = Recipe(loss=ADVERSARIAL[loss])
+    found = evaluate.landscape(networks, recipe, params, task, mixture, 5)
+    median = np.median(found["landscape"])
+    assert abs(median) > 1e-3
+    assert found["landscape_origin"] == (median if loss in ("rpgan", "wgan") else 0)
 
 
 def test_rates_end_with_the_run():
