@@ -36,7 +36,7 @@ from training_peers import (
 
 from genjax import attention
 from genjax.core import environment, parallel, runs, steps
-from genjax.gan import dense, losses, mixtures, objectives
+from genjax.gan import losses, mixtures, networks_dense, objectives
 from genjax.gan import networks as nets
 from genjax.gan.architecture import Architecture
 from genjax.lm import transformer
@@ -359,7 +359,7 @@ def gan_shapes():
     that nobody asks for.
     """
     maker = [(2, G_WIDTH), *[(G_WIDTH, G_WIDTH)] * (G_DEPTH - 1), (G_WIDTH, 2)]
-    units = D_WIDTH * dense.PIECES
+    units = D_WIDTH * networks_dense.PIECES
     judge = [(2, units), *[(D_WIDTH, units)] * (D_DEPTH - 1), (D_WIDTH, 1)]
     shapes = []
     for i, (inputs, outputs) in enumerate(maker):

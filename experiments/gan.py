@@ -19,7 +19,7 @@ from absl import flags
 from genjax import claims, data
 from genjax.core import environment, order, parallel, runs, variants
 from genjax.core.errors import RunError, UsageError
-from genjax.gan import blocks, dense, evaluate, losses, mixtures, objectives
+from genjax.gan import evaluate, losses, mixtures, networks_blocks, networks_dense, objectives
 from genjax.gan import networks as nets
 from genjax.gan.architecture import Architecture
 from genjax.gan.claims import judge
@@ -114,7 +114,9 @@ flags.DEFINE_integer(
     upper_bound=evaluate.PROPOSALS,
 )
 flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm about 1.")
-flags.DEFINE_enum("minibatch", "none", blocks.MINIBATCH, "Batch features in the discriminator.")
+flags.DEFINE_enum(
+    "minibatch", "none", networks_blocks.MINIBATCH, "Batch features in the discriminator."
+)
 flags.DEFINE_enum(
     "arch",
     "mlp",
@@ -124,12 +126,12 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("latent", 2, "Size of the latent, N(0, I).", lower_bound=1)
 flags.DEFINE_integer("g_width", 128, "Generator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("g_depth", 2, "Generator's hidden layers.", lower_bound=1)
-flags.DEFINE_enum("g_layer", "relu", dense.LAYERS, "Generator's layers.")
+flags.DEFINE_enum("g_layer", "relu", networks_dense.LAYERS, "Generator's layers.")
 flags.DEFINE_bool("g_skip", False, "A linear path from its latents to its samples.")
 flags.DEFINE_bool("g_norm", False, "Batch norm in the generator.")
 flags.DEFINE_integer("d_width", 128, "Discriminator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("d_depth", 2, "Discriminator's hidden layers.", lower_bound=1)
-flags.DEFINE_enum("d_layer", "leaky_relu", dense.LAYERS, "Discriminator's layers.")
+flags.DEFINE_enum("d_layer", "leaky_relu", networks_dense.LAYERS, "Discriminator's layers.")
 flags.DEFINE_bool("d_norm", False, "Batch norm in the discriminator.")
 flags.DEFINE_float("d_fraction", 1.0, "Channels of a convolutional one.", lower_bound=0.01)
 flags.DEFINE_float(

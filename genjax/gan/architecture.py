@@ -18,14 +18,13 @@ class Architecture:
         samples (VEEGAN, Srivastava et al. 2017). mlp only.
     ratio: a net for `log_ratio`, the discriminator's but for packs, norms and batch features.
     arch: a key of networks.PAIRS. g_width, g_depth, g_layer, g_skip, d_width, d_depth, d_layer,
-        d_fourier: of mlp alone (dense.py). d_fraction: share of a convolutional discriminator's
-        channels.
+        d_fourier: of mlp alone. d_fraction: share of a convolutional discriminator's channels.
     g_norm, d_norm: batch norm; a convolutional generator always has it.
     d_fourier: finest wavelength of the discriminator's input waves, in the samples' unit; 0: none.
     init_std: of all kernels; 0 takes LeCun's 1/fan_in.
     spectral_norm: divides the discriminator's kernels (layers.spectral_normalize).
-    minibatch: features of the batch (blocks.Minibatch). squash: "none", or "tanh" for images in
-        [-1, 1].
+    minibatch: features of the batch, of networks_blocks.MINIBATCH.
+    squash: "none", or "tanh" for images in [-1, 1].
     """
 
     shape: tuple[int, ...]

@@ -125,7 +125,7 @@ def landscape(
     ]
     values = np.mean(made, 0).reshape(side, side)
     # What counts as neither real nor generated.
-    origin = np.median(values) if recipe.loss.shift_invariant else 0.0
+    origin = np.asarray(np.median(values) if recipe.loss.shift_invariant else 0.0)
     return {"landscape": values, "landscape_axis": axis, "landscape_origin": origin}
 
 

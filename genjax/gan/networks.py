@@ -9,7 +9,7 @@ without mixing them.
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 from genjax.core import parallel
 from genjax.gan.architecture import Architecture
-from genjax.gan.convolutional import PLANS, ConvDiscriminator, ConvGenerator
-from genjax.gan.dense import MLPDiscriminator, MLPGenerator
+from genjax.gan.networks_convolutional import PLANS, ConvDiscriminator, ConvGenerator
+from genjax.gan.networks_dense import MLPDiscriminator, MLPGenerator
 from genjax.images import layers
 
 # (generator, discriminator) by name: modules of an Architecture.
@@ -102,9 +102,10 @@ def build(architecture: Architecture) -> Networks:
         return inverse.apply({"params": params}, flat, None)
 
     def log_ratio(params, x):
-        return estimator.apply({"params": params}, x[None], parallel.identity, parallel.identity)[
-            0, :, 0
-        ]
+        outputs: Any = estimator.apply(
+            {"params": params}, x[None], parallel.identity, parallel.identity
+        )
+        return outputs[0, :, 0]
 
     separate = a.minibatch == "none" and not a.d_norm
     return Networks(

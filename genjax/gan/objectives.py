@@ -133,7 +133,8 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
     play = _at_once if shares_a_pass(networks, recipe) else _in_turn
 
     def step(state: State, batch: dict, key, *, total: Callable, gather: Callable):
-        params, opt_state = dict(state.params), dict(state.opt_state)
+        before: Any = state.params, state.opt_state
+        params, opt_state = map(dict, before)
         players = Players(
             networks, recipe, optimizers["discriminator"], params["statistics"], total, gather
         )
@@ -143,7 +144,8 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
         updates, opt_state["generator"] = optimizers["generator"].update(
             played.g_grads, opt_state["generator"], trained
         )
-        params |= optax.apply_updates(trained, updates)
+        moved: Any = optax.apply_updates(trained, updates)
+        params |= moved
         params["discriminator"], opt_state["discriminator"] = played.discriminator, played.moments
         params["statistics"] = played.statistics
         if recipe.ema:
@@ -164,36 +166,53 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
 
 def _at_once(players: Players, state: State, batch: dict, key: jax.Array) -> Played:
     """Both players from the same point, by one way back through the discriminator."""
-    recipe, before = players.recipe, state.params["discriminator"]
-    z = latents(key, players.networks, recipe, batch["index"], recipe.pack)
-    drawn = Drawn(batch["real"], None, z)
-    grads, sums, statistics = players.joint_gradients(before, _g_params(state.params), drawn)
-    (d_grads, g_grads), metrics = mean(players.total, (grads, sums), len(z))
-    after = players.move_discriminator(d_grads, before, state.opt_state["discriminator"])
-    return Played(*after, g_grads, metrics, statistics, drawn)
+    params: Any = state.params
+    opt_state: Any = state.opt_state
+    drawn = _draw(players, params, batch["real"], batch["index"], key)
+    grads, sums, statistics = players.joint_gradients(
+        params["discriminator"], _g_params(params), drawn
+    )
+    (d_grads, g_grads), metrics = mean(players.total, (grads, sums), len(drawn.z))
+    discriminator, moments = players.move_discriminator(
+        d_grads, params["discriminator"], opt_state["discriminator"]
+    )
+    return Played(discriminator, moments, g_grads, metrics, statistics, drawn)
 
 
 def _in_turn(players: Players, state: State, batch: dict, key: jax.Array) -> Played:
     """The discriminator's steps, each on its own part of the batch, then the generator's."""
-    networks, recipe = players.networks, players.recipe
-    g_params = _g_params(state.params)
-    before = state.params["discriminator"], state.opt_state["discriminator"]
-    after = before
+    params: Any = state.params
+    opt_state: Any = state.opt_state
+    recipe = players.recipe
+    before = params["discriminator"], opt_state["discriminator"]
+    (discriminator, moments), played = before, []
     for i in range(recipe.n_critic):
         real, index = (batch[name][i :: recipe.n_critic] for name in ("real", "index"))
-        z = latents(key, networks, recipe, index, recipe.pack)
-        fake, statistics = players.generate(g_params["generator"], z)
-        codes = None
-        if recipe.reconstruction:
-            codes = networks.reconstruct(g_params["reconstructor"], real)
-        blend = example_noise(jax.random.uniform, key, BLEND, index, ())
-        drawn = Drawn(real, fake, z, codes, blend)
-        *after, metrics = players.discriminator_step(*after, drawn)
+        drawn = _draw(players, params, real, index, key)
+        fake, statistics = players.generate(params["generator"], drawn.z)
+        discriminator, moments, metrics = players.discriminator_step(
+            discriminator, moments, drawn, fake
+        )
+        played.append((drawn, statistics, metrics))
+    drawn, statistics, metrics = played[-1]
     # The samples are made again inside the generator's gradient; XLA computes them once.
-    facing = before if recipe.simultaneous else after
-    grads, sums = jax.grad(players.generator_loss, has_aux=True)(g_params, facing, drawn)
+    facing = before if recipe.simultaneous else (discriminator, moments)
+    grads, sums = jax.grad(players.generator_loss, has_aux=True)(_g_params(params), facing, drawn)
     g_grads, more = mean(players.total, (grads, sums), len(drawn.z))
-    return Played(*after, g_grads, metrics | more, statistics, drawn)
+    return Played(discriminator, moments, g_grads, metrics | more, statistics, drawn)
+
+
+def _draw(
+    players: Players, params: dict, real: jax.Array, index: jax.Array, key: jax.Array
+) -> Drawn:
+    """The noise of one update, beside its real samples; XLA drops what a recipe has no use for."""
+    networks, recipe = players.networks, players.recipe
+    z = latents(key, networks, recipe, index, recipe.pack)
+    codes = None
+    if recipe.reconstruction:
+        codes = networks.reconstruct(params["reconstructor"], real)
+    blend = example_noise(jax.random.uniform, key, BLEND, index, ())
+    return Drawn(real, z, blend, codes)
 
 
 def _ratio_gradients(

@@ -49,17 +49,15 @@ class Recipe(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What one update looks at: samples [b, pack, *shape], latents [b, pack, latent (+ one-hot)].
+    """What one update draws: real samples [b, pack, *shape], latents [b, pack, latent (+ one-hot)].
 
-    codes: the reconstructor's of the real samples. blend: uniform [b], for WGAN-GP. None where a
-    recipe has no use for them.
+    blend: uniform [b], for WGAN-GP. codes: the reconstructor's of the real samples, if any.
     """
 
     real: jax.Array
-    fake: jax.Array | None
     z: jax.Array
-    codes: jax.Array | None = None
-    blend: jax.Array | None = None
+    blend: jax.Array
+    codes: jax.Array | None
 
 
 def shares_a_pass(networks: Networks, recipe: Recipe) -> bool:
@@ -111,10 +109,12 @@ class Players:
         gradient, outputs = jax.grad(score, has_aux=True)(x)
         return self.recipe.scale**2 * (gradient**2).sum(tuple(range(2, x.ndim))), outputs
 
-    def discriminator_loss(self, discriminator, drawn: Drawn) -> tuple[jax.Array, dict]:
+    def discriminator_loss(
+        self, discriminator, drawn: Drawn, fake: jax.Array
+    ) -> tuple[jax.Array, dict]:
         """The discriminator's loss: adversarial, penalties, and naming a mixture's generators."""
         recipe = self.recipe
-        x = _inputs(drawn)
+        x = _inputs(drawn, fake)
         penalty = jnp.zeros(x.shape[1])
         if recipe.r1 or recipe.r2:
             squared, outputs = self.squared_gradients(discriminator, x)
@@ -126,9 +126,9 @@ class Players:
             between = (blend * x[0] + (1 - blend) * x[1])[None]
             squared, _ = self.squared_gradients(discriminator, between)
             penalty += recipe.gp * (jnp.sqrt(squared[0] + 1e-12) - 1) ** 2
-        real, fake = outputs[..., 0]
-        values = recipe.loss.discriminator(real, fake) + penalty
-        metrics = {"penalty": penalty, "real_score": real, "fake_score": fake}
+        real, generated = outputs[..., 0]
+        values = recipe.loss.discriminator(real, generated) + penalty
+        metrics = {"penalty": penalty, "real_score": real, "fake_score": generated}
         if recipe.generators > 1:
             error = _naming_error(outputs, drawn.z, recipe.generators)
             values += error
@@ -139,11 +139,10 @@ class Players:
         """The generator's loss, its samples made again; ahead: (discriminator, its moments)."""
         recipe = self.recipe
         fake, _ = self.generate(g_params["generator"], drawn.z)
-        drawn = drawn._replace(fake=fake)
         discriminator, moments = ahead
         for _ in range(recipe.unroll):
-            discriminator, moments, _ = self.discriminator_step(discriminator, moments, drawn)
-        x = _inputs(drawn)
+            discriminator, moments, _ = self.discriminator_step(discriminator, moments, drawn, fake)
+        x = _inputs(drawn, fake)
         # Apart from the real samples, whose gradient nobody asks for.
         outputs = self.discriminate(discriminator, x[1:])
         real = outputs
@@ -160,9 +159,11 @@ class Players:
             metrics["reconstruction_error"] = error
         return values.sum(), _sums(metrics)
 
-    def discriminator_step(self, discriminator, moments, drawn: Drawn) -> tuple[Any, Any, dict]:
+    def discriminator_step(
+        self, discriminator, moments, drawn: Drawn, fake: jax.Array
+    ) -> tuple[Any, Any, dict]:
         """(discriminator, moments, mean metrics) after a step on what was drawn."""
-        grads, sums = jax.grad(self.discriminator_loss, has_aux=True)(discriminator, drawn)
+        grads, sums = jax.grad(self.discriminator_loss, has_aux=True)(discriminator, drawn, fake)
         grads, metrics = mean(self.total, (grads, sums), len(drawn.real))
         return *self.move_discriminator(grads, discriminator, moments), metrics
 
@@ -184,9 +185,7 @@ class Players:
             lambda g_params: self.generate(g_params["generator"], drawn.z), g_params, has_aux=True
         )
         outputs, pull = jax.vjp(
-            lambda discriminator, fake: self.discriminate(
-                discriminator, _inputs(drawn._replace(fake=fake))
-            ),
+            lambda discriminator, fake: self.discriminate(discriminator, _inputs(drawn, fake)),
             discriminator,
             fake,
         )
@@ -215,9 +214,9 @@ def _sums(metrics: dict) -> dict:
     return {name: value.sum() for name, value in metrics.items()}
 
 
-def _inputs(drawn: Drawn) -> jax.Array:
+def _inputs(drawn: Drawn, fake: jax.Array) -> jax.Array:
     """What the discriminator judges, real and generated: [2, b, *packed shape]."""
-    x = jnp.stack([drawn.real, drawn.fake])
+    x = jnp.stack([drawn.real, fake])
     if drawn.codes is not None:
         x = jnp.concatenate([x, jnp.stack([drawn.codes, drawn.z])], -1)
     return pack(x)

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from genjax.gan.architecture import Architecture
-from genjax.gan.blocks import BatchNorm, Minibatch, kernel_init
+from genjax.gan.networks_blocks import BatchNorm, Minibatch, kernel_init
 from genjax.images import layers
 
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": lambda h: nn.leaky_relu(h, 0.2), "silu": nn.silu}

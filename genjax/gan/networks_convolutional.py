@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from genjax.gan.architecture import Architecture
-from genjax.gan.blocks import BatchNorm, Minibatch, kernel_init
+from genjax.gan.networks_blocks import BatchNorm, Minibatch, kernel_init
 from genjax.images import layers
 
 

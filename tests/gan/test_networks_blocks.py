@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel
-from genjax.gan import blocks
+from genjax.gan import networks_blocks as blocks
 
 RNG = np.random.default_rng(0)
 

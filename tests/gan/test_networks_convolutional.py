@@ -6,7 +6,7 @@ import pytest
 
 from genjax.core import parallel
 from genjax.gan.architecture import Architecture
-from genjax.gan.convolutional import ConvGenerator
+from genjax.gan.networks_convolutional import ConvGenerator
 
 
 @pytest.mark.parametrize(("arch", "sides"), [("dcgan", [2, 4, 7, 14]), ("metz", [4, 7, 14, 28])])
