@@ -36,8 +36,9 @@ from training_peers import (
 
 from genjax import attention
 from genjax.core import environment, parallel, runs, steps
-from genjax.gan import mixtures, objectives
+from genjax.gan import losses, mixtures, networks_dense, objectives
 from genjax.gan import networks as nets
+from genjax.gan.architecture import Architecture
 from genjax.lm import transformer
 from genjax.lm.objectives import token_loss
 from genjax.scaling import cases, microbenchmark
@@ -358,7 +359,7 @@ def gan_shapes():
     that nobody asks for.
     """
     maker = [(2, G_WIDTH), *[(G_WIDTH, G_WIDTH)] * (G_DEPTH - 1), (G_WIDTH, 2)]
-    units = D_WIDTH * nets.PIECES
+    units = D_WIDTH * networks_dense.PIECES
     judge = [(2, units), *[(D_WIDTH, units)] * (D_DEPTH - 1), (D_WIDTH, 1)]
     shapes = []
     for i, (inputs, outputs) in enumerate(maker):
@@ -371,16 +372,19 @@ def gan_shapes():
     return shapes
 
 
-def adversary(seeds, *, pack: int = 1, **recipe):
+def adversary(seeds, *, pack: int = 1, loss: str = "ns", **recipe):
     """Steps a second (times seeds) through the real adversarial step of PacGAN's protocol."""
     mixture = mixtures.mixture("ring8")
     rng = np.random.default_rng(0)
     packs = mixtures.packs(mixtures.draw(mixture, 100_000, rng), pack, rng)
-    how_to = objectives.Recipe(pack=pack, scale=mixture.spread, **recipe)
-    networks = nets.build(
+    how_to = objectives.Recipe(
+        loss=losses.ADVERSARIAL[loss], pack=pack, scale=mixture.spread, **recipe
+    )
+    architecture = Architecture(
         shape=(2,), latent=2, pack=pack, g_width=G_WIDTH, g_depth=G_DEPTH, g_norm=True,
         d_width=D_WIDTH, d_depth=D_DEPTH, d_layer="maxout", init_std=0.02,
     )  # fmt: skip
+    networks = nets.build(architecture)
     optimizers = {name: optax.adam(1e-4, 0.8) for name in ("generator", "discriminator")}
     size = 20
     compiled = parallel.compile_step(

@@ -2,7 +2,7 @@
 
 Trains one or several recipes ("arms") that differ in the switches named, all seeds of an arm as one
 program, watches the modes of a known distribution along training, and ends in one table beside the
-floor (perfect samples through the same measures) and in claims (genjax/claims/gan.py):
+floor (perfect samples through the same measures) and in claims (genjax/gan/claims.py):
 
     python experiments/gan.py --flagfile=experiments/flags/gan_ring.flags
 """
@@ -19,9 +19,11 @@ from absl import flags
 from genjax import claims, data
 from genjax.core import environment, order, parallel, runs, variants
 from genjax.core.errors import RunError, UsageError
-from genjax.gan import evaluate, losses, mixtures, objectives
+from genjax.gan import evaluate, losses, mixtures, networks_blocks, networks_dense, objectives
 from genjax.gan import networks as nets
+from genjax.gan.architecture import Architecture
 from genjax.gan.claims import judge
+from genjax.gan.data import mixture_task, stacked_task
 from genjax.images import classifier as classify
 from genjax.report import page
 
@@ -111,23 +113,25 @@ flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=evaluate.PROPOSALS,
 )
-flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm 1.")
-flags.DEFINE_enum("minibatch", "none", nets.MINIBATCH, "Batch features in the discriminator.")
+flags.DEFINE_bool("spectral_norm", False, "Discriminator's kernels of norm about 1.")
+flags.DEFINE_enum(
+    "minibatch", "none", networks_blocks.MINIBATCH, "Batch features in the discriminator."
+)
 flags.DEFINE_enum(
     "arch",
     "mlp",
-    nets.ARCHITECTURES,
+    list(nets.PAIRS),
     "dcgan, metz: convolutions of fixed widths and depths, batch norm in G, images only.",
 )
 flags.DEFINE_integer("latent", 2, "Size of the latent, N(0, I).", lower_bound=1)
 flags.DEFINE_integer("g_width", 128, "Generator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("g_depth", 2, "Generator's hidden layers.", lower_bound=1)
-flags.DEFINE_enum("g_layer", "relu", nets.LAYERS, "Generator's layers.")
+flags.DEFINE_enum("g_layer", "relu", networks_dense.LAYERS, "Generator's layers.")
 flags.DEFINE_bool("g_skip", False, "A linear path from its latents to its samples.")
 flags.DEFINE_bool("g_norm", False, "Batch norm in the generator.")
 flags.DEFINE_integer("d_width", 128, "Discriminator's hidden units.", lower_bound=1)
 flags.DEFINE_integer("d_depth", 2, "Discriminator's hidden layers.", lower_bound=1)
-flags.DEFINE_enum("d_layer", "leaky_relu", nets.LAYERS, "Discriminator's layers.")
+flags.DEFINE_enum("d_layer", "leaky_relu", networks_dense.LAYERS, "Discriminator's layers.")
 flags.DEFINE_bool("d_norm", False, "Batch norm in the discriminator.")
 flags.DEFINE_float("d_fraction", 1.0, "Channels of a convolutional one.", lower_bound=0.01)
 flags.DEFINE_float(
@@ -183,9 +187,9 @@ def main():
         if recipe["pack"] not in tasks:
             options = FLAGS.points, recipe["pack"], _DATA_SEED.value
             tasks[recipe["pack"]] = (
-                evaluate.stacked_task(splits["train"], splits["test"], classifier, *options)
+                stacked_task(splits["train"], splits["test"], classifier, *options)
                 if images
-                else evaluate.mixture_task(mixture, *options)
+                else mixture_task(mixture, *options)
             )
     task = next(iter(tasks.values()))
     truth = run.read_json("evaluation/truth.json")
@@ -249,12 +253,12 @@ def parse_arms(images: bool) -> dict[str, dict]:
 
 def check_recipe(where: str, recipe: dict, images: bool):
     """Raises UsageError where switches contradict each other."""
-    mlp = recipe["arch"] == "mlp"
+    mlp, loss = recipe["arch"] == "mlp", losses.ADVERSARIAL[recipe["loss"]]
     for wrong, text in (
         (
-            recipe["loss"] == "wgan" and not (recipe["gp"] or recipe["spectral_norm"]),
-            "--loss=wgan needs a Lipschitz critic, --gp=10 or --spectral_norm; without, its loss "
-            "has no bound",
+            loss.lipschitz and not (recipe["gp"] or recipe["spectral_norm"]),
+            f"--loss={recipe['loss']} needs a Lipschitz critic, --gp=10 or --spectral_norm; "
+            "without, its loss has no bound",
         ),
         (
             recipe["gp"] and (recipe["r1"] or recipe["r2"]),
@@ -267,11 +271,11 @@ def check_recipe(where: str, recipe: dict, images: bool):
             "and --minibatch, or the penalty",
         ),
         (
-            recipe["loss"] == "wgan"
+            loss.lipschitz
             and not recipe["gp"]
             and (recipe["d_fourier"] or recipe["d_norm"] or recipe["minibatch"] != "none"),
-            "--loss=wgan: --spectral_norm bounds the slopes of kernels alone; drop --d_fourier, "
-            "--d_norm and --minibatch",
+            f"--loss={recipe['loss']}: --spectral_norm bounds the slopes of kernels alone; drop "
+            "--d_fourier, --d_norm and --minibatch",
         ),
         (
             recipe["n_critic"] > 1 and recipe["updates"] == "simultaneous",
@@ -379,7 +383,7 @@ def build(recipe: dict, shape, spread: float = 1.0) -> nets.Networks:
         "g_norm", "d_width", "d_depth", "d_layer", "d_norm", "d_fraction", "init_std",
         "spectral_norm", "minibatch",
     )  # fmt: skip
-    return nets.build(
+    architecture = Architecture(
         shape=shape,
         reconstructor=recipe["reconstruction"] > 0,
         ratio=recipe["resample"] > 1,
@@ -388,15 +392,17 @@ def build(recipe: dict, shape, spread: float = 1.0) -> nets.Networks:
         d_fourier=recipe["d_fourier"] * spread,
         **{name: recipe[name] for name in names},
     )
+    return nets.build(architecture)
 
 
 def step_recipe(recipe: dict, task) -> objectives.Recipe:
     """The switches that the step itself takes."""
     names = (
-        "loss", "r1", "r2", "gp", "pack", "unroll", "n_critic", "ema", "reconstruction",
-        "generators", "diversity", "resample",
+        "r1", "r2", "gp", "pack", "unroll", "n_critic", "ema", "reconstruction", "generators",
+        "diversity", "resample",
     )  # fmt: skip
     return objectives.Recipe(
+        loss=losses.ADVERSARIAL[recipe["loss"]],
         scale=recipe["penalty_scale"] * task.spread,
         simultaneous=recipe["updates"] == "simultaneous",
         **{name: recipe[name] for name in names},

@@ -171,9 +171,7 @@ def _landscape(run):
     figure, panels = small_multiples(len(arms), COLUMNS, 3.4, 3.2)
     for axes, (arm, arrays) in zip(panels, arms.items(), strict=True):
         axis, values = arrays["landscape_axis"], arrays["landscape"]
-        if run["summary"]["recipes"][arm]["loss"] in ("rpgan", "wgan"):
-            # These losses know differences alone.
-            values = values - np.median(values)
+        values = values - arrays.get("landscape_origin", 0.0)
         most = np.quantile(np.abs(values), 0.99) or 1.0
         mesh = axes.pcolormesh(
             axis, axis, values, cmap="RdBu_r", vmin=-most, vmax=most, rasterized=True
@@ -183,9 +181,9 @@ def _landscape(run):
         axes.set(title=arm, xticks=[], yticks=[], aspect="equal")
         figure.colorbar(mesh, ax=axes, shrink=0.8)
     caption = (
-        "The discriminator's logit, first seed: the redder, the more real (rpgan, wgan: against "
-        "the median point; packs: mean over 16, the other members real; features of a batch: the "
-        "rest of it real); circles: true modes."
+        "The discriminator's logit, first seed: the redder, the more real (losses of differences "
+        "alone, such as rpgan: against the median point; packs: mean over 16, the other members "
+        "real; features of a batch: the rest of it real); circles: true modes."
     )
     return caption, figure
 

@@ -1,7 +1,32 @@
 """Adversarial losses of paired logits, elementwise; in nats where they are logistic."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 from jax import Array
+
+
+class Loss(NamedTuple):
+    """The losses of both players, functions of the logits (real, fake), elementwise.
+
+    relativistic: the generator's loss reads the logit of real too, so that the step hands it pairs.
+    monotone: the slope of the discriminator's loss by the logit of fake is above 0 everywhere, so
+        that one way back through the discriminator may serve both players. False is never wrong,
+        only slower.
+    lipschitz: without a bound on the discriminator's slopes the loss has none either.
+    """
+
+    discriminator: Callable[[Array, Array], Array]
+    generator: Callable[[Array, Array], Array]
+    relativistic: bool = False
+    monotone: bool = False
+    lipschitz: bool = False
+
+    @property
+    def shift_invariant(self) -> bool:
+        """Whether one number added to all logits changes no gradient: their zero says nothing."""
+        return self.relativistic or self.lipschitz
 
 
 def _bce(real: Array, fake: Array) -> Array:
@@ -9,26 +34,28 @@ def _bce(real: Array, fake: Array) -> Array:
     return jax.nn.softplus(-real) + jax.nn.softplus(fake)
 
 
-# Each pair: the discriminator's loss and the generator's, functions of (real, fake), elementwise.
-ADVERSARIAL = {
+# A new loss is an entry here, and its formula in tests/gan/test_losses.py.
+ADVERSARIAL: dict[str, Loss] = {
     # Goodfellow et al. 2014, section 3: -log D(G(z)) in place of log(1 - D(G(z))).
-    "ns": (_bce, lambda real, fake: jax.nn.softplus(-fake)),
-    "minimax": (_bce, lambda real, fake: -jax.nn.softplus(fake)),
+    "ns": Loss(_bce, lambda real, fake: jax.nn.softplus(-fake), monotone=True),
+    "minimax": Loss(_bce, lambda real, fake: -jax.nn.softplus(fake), monotone=True),
     # Mao et al. 2017, eq. 9.
-    "lsgan": (
+    "lsgan": Loss(
         lambda real, fake: 0.5 * (real - 1) ** 2 + 0.5 * fake**2,
         lambda real, fake: 0.5 * (fake - 1) ** 2,
     ),
     # Lim & Ye 2017; Miyato et al. 2018, eq. 16 and 17.
-    "hinge": (
+    "hinge": Loss(
         lambda real, fake: jax.nn.relu(1 - real) + jax.nn.relu(1 + fake),
         lambda real, fake: -fake,
     ),
     # Arjovsky et al. 2017, eq. 2.
-    "wgan": (lambda real, fake: fake - real, lambda real, fake: -fake),
+    "wgan": Loss(lambda real, fake: fake - real, lambda real, fake: -fake, lipschitz=True),
     # Jolicoeur-Martineau 2019; pairs of logits, the generator's non-saturating (R3GAN's code).
-    "rpgan": (
+    "rpgan": Loss(
         lambda real, fake: jax.nn.softplus(fake - real),
         lambda real, fake: jax.nn.softplus(real - fake),
+        relativistic=True,
+        monotone=True,
     ),
 }

@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import MiniBatchKMeans
 
 from genjax.gan.mixtures import Mixture
+from genjax.images import distances
 
 # A sample is of high quality within this many standard deviations of a mean: a circle, which
 # 1 - exp(-9/2) = 98.89% of perfect samples reach.
@@ -142,6 +143,20 @@ def birthday_support(
 def duplicate_threshold(points: Float[np.ndarray, "n d"], quantile: float = 1e-4) -> float:
     """The distance below which this share of pairs of real points lies."""
     return float(np.quantile(pdist(points), quantile))
+
+
+def neighbours(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """Precision and recall of 3 neighbours, density and coverage of 5, as in their papers."""
+    three = distances.precision_recall_density_coverage(real, fake, k=3)
+    five = distances.precision_recall_density_coverage(real, fake, k=5)
+    return {name: three[name] for name in ("precision", "recall")} | {
+        name: five[name] for name in ("density", "coverage")
+    }
+
+
+def bin_count(task_modes: int) -> int:
+    """Bins of NDB over a mixture."""
+    return min(100, 4 * task_modes)
 
 
 class Bins:

@@ -4,18 +4,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.gan import evaluate, mixtures
+from genjax.gan import data, evaluate, mixtures
 from genjax.gan import figures as plots
 from genjax.gan import networks as nets
+from genjax.gan.architecture import Architecture
 from genjax.gan.objectives import Recipe
 
 RNG = np.random.default_rng(0)
 
 
+def build(**options):
+    return nets.build(Architecture(**options))
+
+
 def linear(matrix):
     """(networks, params) of the generator z -> z @ matrix."""
     latent, size = matrix.shape
-    networks = nets.build(shape=(size,), latent=latent)._replace(
+    networks = build(shape=(size,), latent=latent)._replace(
         generate=lambda params, statistics, z, total: (z @ params, statistics)
     )
     return networks, {"generator": jnp.asarray(matrix, jnp.float32), "statistics": {}}
@@ -23,7 +28,7 @@ def linear(matrix):
 
 @pytest.fixture(scope="module")
 def task():
-    return evaluate.mixture_task(mixtures.mixture("ring4"), 3000, 1, 0)
+    return data.mixture_task(mixtures.mixture("ring4"), 3000, 1, 0)
 
 
 def test_slopes_of_a_linear_generator_are_its_singular_values(task):
@@ -47,25 +52,6 @@ def test_contrast_is_distance_over_that_of_perfect_samples(task):
     assert evaluate.contrast(task, perfect) == pytest.approx(1, abs=0.05)
     assert evaluate.contrast(task, perfect / 2) == pytest.approx(0.5, abs=0.03)
     assert evaluate.contrast(task, np.zeros((2500, 2), np.float32)) == 0
-
-
-def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest():
-    real, fake = RNG.normal(size=(400, 2)), RNG.normal(0.5, 1.5, size=(300, 2))
-    found = evaluate.neighbours(real, fake)
-
-    def radius(points, k):
-        return np.sort(np.linalg.norm(points[:, None] - points, axis=-1), 1)[:, k]
-
-    apart = np.linalg.norm(real[:, None] - fake, axis=-1)
-    inside = apart <= radius(real, 5)[:, None]
-    assert found == pytest.approx(
-        {
-            "precision": (apart <= radius(real, 3)[:, None]).any(0).mean(),
-            "recall": (apart <= radius(fake, 3)).any(1).mean(),
-            "density": inside.sum() / (5 * 300),
-            "coverage": inside.any(1).mean(),
-        }
-    )
 
 
 def test_the_floor_is_every_measure_of_perfect_samples(task):

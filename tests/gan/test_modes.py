@@ -173,3 +173,22 @@ def test_bins_reject_a_twentieth_of_equal_laws_and_nearly_all_of_another():
     middle = (p + q) / 2
     expected = 0.5 * (stats.entropy(p, middle) + stats.entropy(q, middle))
     assert collapsed["js"] == pytest.approx(expected)
+
+
+def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest():
+    real, fake = RNG.normal(size=(400, 2)), RNG.normal(0.5, 1.5, size=(300, 2))
+    found = modes.neighbours(real, fake)
+
+    def radius(points, k):
+        return np.sort(np.linalg.norm(points[:, None] - points, axis=-1), 1)[:, k]
+
+    apart = np.linalg.norm(real[:, None] - fake, axis=-1)
+    inside = apart <= radius(real, 5)[:, None]
+    assert found == pytest.approx(
+        {
+            "precision": (apart <= radius(real, 3)[:, None]).any(0).mean(),
+            "recall": (apart <= radius(fake, 3)).any(1).mean(),
+            "density": inside.sum() / (5 * 300),
+            "coverage": inside.any(1).mean(),
+        }
+    )

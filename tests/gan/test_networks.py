@@ -7,16 +7,20 @@ import pytest
 
 from genjax.core import parallel
 from genjax.gan import networks as nets
-from genjax.images import layers
+from genjax.gan.architecture import Architecture
 
 RNG = np.random.default_rng(0)
 SMALL = {"shape": (2,), "latent": 3, "g_width": 8, "d_width": 8}
 
 
+def build(**options):
+    return nets.build(Architecture(**options))
+
+
 def test_parameters_of_pacgan():
     """PacGAN's code: 484,802 and 405,201 parameters, 2,000 more a further member of the pack."""
     for pack in (1, 2, 4):
-        networks = nets.build(
+        networks = build(
             shape=(2,), latent=2, pack=pack, g_width=400, g_depth=4, g_norm=True, d_width=200,
             d_depth=3, d_layer="maxout", init_std=0.02,
         )  # fmt: skip
@@ -28,25 +32,8 @@ def test_parameters_of_pacgan():
         assert count == {"generator": 484_802, "discriminator": 405_201 + 2000 * (pack - 1)}
 
 
-def test_a_product_has_jaxs_own_slopes():
-    """By hand against autodiff: first slopes, and those of a squared slope, as R1 takes them."""
-    x, kernel = (jnp.asarray(RNG.normal(size=size), jnp.float32) for size in ((2, 3, 4), (4, 5)))
-
-    def slopes(product):
-        def value(x, kernel):
-            return jnp.sin(product(x, kernel)).sum()
-
-        def penalty(x, kernel):
-            return (jax.grad(value)(x, kernel) ** 2).sum()
-
-        return [jax.grad(f, (0, 1))(x, kernel) for f in (value, penalty)]
-
-    found, expected = slopes(layers.product), slopes(jnp.matmul)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, expected)
-
-
 def test_batch_norm_keeps_members_of_a_pack_apart():
-    networks = nets.build(**SMALL, g_norm=True, pack=2)
+    networks = build(**SMALL, g_norm=True, pack=2)
     params = networks.init(jax.random.key(0))
     z = jnp.asarray(RNG.normal(size=(2, 16, 3)), jnp.float32)
     z = z.at[1].mul(5.0)
@@ -64,7 +51,7 @@ def test_batch_norm_keeps_members_of_a_pack_apart():
 
 def test_running_statistics_move_a_twentieth_of_the_way():
     """PacGAN's averages: 0.95 of the old, 0.05 of the new."""
-    networks = nets.build(**SMALL, g_norm=True)
+    networks = build(**SMALL, g_norm=True)
     params = networks.init(jax.random.key(0))
     z = jnp.asarray(RNG.normal(size=(1, 64, 3)), jnp.float32)
     _, statistics = networks.generate(
@@ -77,7 +64,7 @@ def test_running_statistics_move_a_twentieth_of_the_way():
 
 
 def test_running_statistics_arrive_at_the_batchs():
-    networks = nets.build(**SMALL, g_norm=True)
+    networks = build(**SMALL, g_norm=True)
     params = networks.init(jax.random.key(0))
     z = jnp.asarray(RNG.normal(size=(1, 64, 3)), jnp.float32)
     generate = jax.jit(lambda s: networks.generate(params["generator"], s, z, parallel.identity))
@@ -90,7 +77,7 @@ def test_running_statistics_arrive_at_the_batchs():
 
 def test_minibatch_features_see_the_batch_and_real_and_fake_apart():
     for kind in ("stddev", "discrimination"):
-        networks = nets.build(**SMALL, minibatch=kind)
+        networks = build(**SMALL, minibatch=kind)
         params = networks.init(jax.random.key(0))["discriminator"]
         x = jnp.asarray(RNG.normal(size=(2, 6, 2)), jnp.float32)
         judge = jax.jit(
@@ -103,31 +90,8 @@ def test_minibatch_features_see_the_batch_and_real_and_fake_apart():
         np.testing.assert_array_equal(after[1], before[1])
 
 
-def test_minibatch_features_by_hand():
-    h = jnp.asarray(RNG.normal(size=(2, 4, 3)), jnp.float32)
-    features = {
-        kind: nets.Minibatch(kind).init_with_output(
-            jax.random.key(0), h, parallel.identity, parallel.identity
-        )
-        for kind in ("stddev", "discrimination")
-    }
-    found = features["stddev"][0]
-    np.testing.assert_array_equal(found[..., :3], h)
-    spread = np.asarray(h, np.float64).std(1).mean(-1)
-    np.testing.assert_allclose(found[..., 3], np.repeat(spread[:, None], 4, 1), rtol=1e-5)
-
-    found, variables = features["discrimination"]
-    kernel = np.asarray(variables["params"]["tensor"], np.float64)
-    for group in range(2):
-        rows = (np.asarray(h[group], np.float64) @ kernel).reshape(4, nets.KERNELS, -1)
-        for i in range(4):
-            others = [j for j in range(4) if j != i]
-            near = sum(np.exp(-np.abs(rows[i] - rows[j]).sum(-1)) for j in others)
-            np.testing.assert_allclose(found[group, i, 3:], near, rtol=1e-4)
-
-
 def test_a_skip_adds_a_linear_path():
-    plain, skipping = (nets.build(**SMALL, g_skip=skip) for skip in (False, True))
+    plain, skipping = (build(**SMALL, g_skip=skip) for skip in (False, True))
     params = skipping.init(jax.random.key(0))["generator"]
     (path,) = [name for name, layer in params.items() if layer.keys() == {"kernel"}]
     z = jnp.asarray(RNG.normal(size=(1, 5, 3)), jnp.float32)
@@ -137,7 +101,7 @@ def test_a_skip_adds_a_linear_path():
 
 
 def test_a_spectral_norm_bounds_the_slope():
-    networks = nets.build(**SMALL, spectral_norm=True, d_layer="relu", init_std=3.0)
+    networks = build(**SMALL, spectral_norm=True, d_layer="relu", init_std=3.0)
     params = networks.init(jax.random.key(0))["discriminator"]
     x = jnp.asarray(RNG.normal(size=(200, 1, 2)), jnp.float32)
 
@@ -152,7 +116,7 @@ def test_a_spectral_norm_bounds_the_slope():
 @pytest.mark.parametrize("arch", ["dcgan", "metz"])
 @pytest.mark.parametrize("side", [8, 28])
 def test_convolutional_nets_have_the_shapes_of_their_images(arch, side):
-    networks = nets.build(
+    networks = build(
         shape=(side, side, 3), latent=16, arch=arch, pack=2, squash="tanh", d_norm=True,
         d_fraction=0.25, ratio=True,
     )  # fmt: skip
@@ -169,17 +133,3 @@ def test_convolutional_nets_have_the_shapes_of_their_images(arch, side):
     x, outputs, ratio = jax.eval_shape(both, params, jnp.zeros((2, 5, 16)))
     assert x.shape == (2, 5, side, side, 3) and outputs.shape == (1, 5, 1)
     assert ratio.shape == (5,)
-
-
-@pytest.mark.parametrize(("arch", "sides"), [("dcgan", [2, 4, 7, 14]), ("metz", [4, 7, 14, 28])])
-def test_sides_are_halves_of_the_next_rounded_up(arch, sides):
-    net = nets.ConvGenerator(arch, (28, 28, 3), 0.02, jnp.float32)
-
-    def layers(key):
-        return net.init_with_output(
-            key, jnp.zeros((1, 2, 16)), parallel.identity, capture_intermediates=True, mutable=True
-        )[1]["intermediates"]
-
-    found = jax.eval_shape(layers, jax.random.key(0))
-    norms = [found[f"BatchNorm_{i}"]["__call__"][0].shape for i in range(4)]
-    assert [shape[2:4] for shape in norms] == [(side, side) for side in sides]

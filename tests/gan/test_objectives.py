@@ -8,8 +8,10 @@ import pytest
 import scipy.stats
 
 from genjax.core import parallel, steps
-from genjax.gan import evaluate, losses, mixtures, objectives
+from genjax.gan import data, evaluate, mixtures, objectives
 from genjax.gan import networks as gan
+from genjax.gan.architecture import Architecture
+from genjax.gan.losses import ADVERSARIAL
 from genjax.gan.objectives import Recipe
 from genjax.vae.objectives import POSTERIOR
 
@@ -18,9 +20,13 @@ SMALL = {"shape": (2,), "latent": 3, "g_width": 8, "d_width": 8}
 SGD = {name: optax.sgd(0.05) for name in ("generator", "discriminator", "ratio")}
 
 
+def build(**options):
+    return gan.build(Architecture(**options))
+
+
 def trained(recipe, nets=None, *, count=3, batch=8, seeds=(0,), optimizers=SGD, **how):
     """State and metrics after a few steps on 2-D points."""
-    networks = gan.build(
+    networks = build(
         **{**SMALL, "pack": recipe.pack, "generators": recipe.generators, **(nets or {})},
         reconstructor=recipe.reconstruction > 0,
         ratio=recipe.resample > 1,
@@ -42,46 +48,22 @@ def assert_close(left, right, atol):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol, rtol=1e-4), left, right)
 
 
-@pytest.mark.parametrize("name", sorted(losses.ADVERSARIAL))
-def test_losses_pull_the_logits_apart_and_the_generator_back(name):
-    of_discriminator, of_generator = losses.ADVERSARIAL[name]
-    real, fake = jnp.float32(0.3), jnp.float32(0.2)
-    up, down = jax.grad(of_discriminator, (0, 1))(real, fake)
-    assert up < 0 < down and jax.grad(of_generator, 1)(real, fake) < 0
-
-
-def test_logistic_losses_by_hand():
-    real, fake = jnp.float32(1.2), jnp.float32(-0.7)
-
-    def sigmoid(x):
-        return 1 / (1 + np.exp(-x))
-
-    for name, d, g in (
-        ("ns", -np.log(sigmoid(1.2)) - np.log(1 - sigmoid(-0.7)), -np.log(sigmoid(-0.7))),
-        ("minimax", -np.log(sigmoid(1.2)) - np.log(1 - sigmoid(-0.7)), np.log(1 - sigmoid(-0.7))),
-        ("rpgan", -np.log(sigmoid(1.9)), -np.log(sigmoid(-1.9))),
-        ("hinge", 0.0 + 0.3, 0.7),
-        ("lsgan", 0.5 * 0.04 + 0.5 * 0.49, 0.5 * 1.7**2),
-        ("wgan", -1.9, 0.7),
-    ):
-        of_d, of_g = losses.ADVERSARIAL[name]
-        assert float(of_d(real, fake)) == pytest.approx(d, rel=1e-5), name
-        assert float(of_g(real, fake)) == pytest.approx(g, rel=1e-5), name
-
-
 # Every switch in one of them, so that few programs are compiled.
 RECIPES = {
     "norm": (Recipe(ema=0.9, pack=2, resample=4), {"g_norm": True, "g_skip": True}),
     "alternating": (
-        Recipe(loss="hinge", simultaneous=False, n_critic=2),
+        Recipe(loss=ADVERSARIAL["hinge"], simultaneous=False, n_critic=2),
         {"minibatch": "discrimination", "spectral_norm": True},
     ),
     "penalties": (
-        Recipe(loss="rpgan", r1=0.3, r2=0.2, scale=1.7, generators=3, diversity=0.5),
+        Recipe(loss=ADVERSARIAL["rpgan"], r1=0.3, r2=0.2, scale=1.7, generators=3, diversity=0.5),
         {"d_fourier": 0.5},
     ),
     "unrolled": (Recipe(unroll=2), {"minibatch": "stddev"}),
-    "veegan": (Recipe(loss="wgan", gp=3.0, reconstruction=0.5, pack=2), {"d_layer": "maxout"}),
+    "veegan": (
+        Recipe(loss=ADVERSARIAL["wgan"], gp=3.0, reconstruction=0.5, pack=2),
+        {"d_layer": "maxout"},
+    ),
 }
 
 
@@ -105,7 +87,7 @@ def test_a_replica_equals_its_seed_alone():
 
 def one_update(recipe, nets=None):
     """(networks, state before, batch, latents) for updates by hand; SGD of rate 1."""
-    networks = gan.build(
+    networks = build(
         **{**SMALL, "pack": recipe.pack, "generators": recipe.generators, **(nets or {})},
         reconstructor=recipe.reconstruction > 0,
         ratio=recipe.resample > 1,
@@ -147,9 +129,9 @@ def make(networks, generator, z):
 @pytest.mark.parametrize("rejected", [0.0, 85.0, 120.0])
 def test_players_move_from_where_the_recipe_says(loss, simultaneous, rejected):
     """The step may take both gradients from one way back through the discriminator, here two."""
-    recipe = Recipe(loss=loss, simultaneous=simultaneous, pack=2)
+    recipe = Recipe(loss=ADVERSARIAL[loss], simultaneous=simultaneous, pack=2)
     networks, state, batch, z, step = one_update(recipe)
-    of_discriminator, of_generator = losses.ADVERSARIAL[loss]
+    of_discriminator, of_generator, *_ = ADVERSARIAL[loss]
     params = state.params
     params["discriminator"] = jax.tree.map(
         lambda leaf: leaf - rejected if leaf.shape == (1,) else leaf, params["discriminator"]
@@ -237,7 +219,7 @@ def squared_slopes(value, x):
 
 
 def test_penalties_by_finite_differences():
-    recipe = Recipe(loss="rpgan", r1=0.7, r2=0.4, scale=2.0, pack=2)
+    recipe = Recipe(loss=ADVERSARIAL["rpgan"], r1=0.7, r2=0.4, scale=2.0, pack=2)
     networks, state, batch, z, step = one_update(recipe, {"d_layer": "silu"})
     _, metrics = step(state)
     fake = make(networks, state.params["generator"], z)
@@ -250,7 +232,7 @@ def test_penalties_by_finite_differences():
 
 def test_wgans_penalty_by_finite_differences():
     """The norm of the slope between a real pack and a made one, all members together, to be 1."""
-    recipe = Recipe(loss="wgan", gp=3.0, scale=2.0, pack=2)
+    recipe = Recipe(loss=ADVERSARIAL["wgan"], gp=3.0, scale=2.0, pack=2)
     networks, state, batch, z, step = one_update(recipe, {"d_layer": "silu"})
     _, metrics = step(state)
     key = jax.random.fold_in(jax.random.key(3), 0)
@@ -357,7 +339,7 @@ def test_each_step_of_the_critic_has_examples_of_its_own():
 
 
 def test_a_mixture_shares_all_but_its_first_layer():
-    networks = gan.build(**SMALL, generators=4)
+    networks = build(**SMALL, generators=4)
     params = networks.init(jax.random.key(0))["generator"]
     shapes = sorted(leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2)
     assert shapes == sorted([(4 * 3 + 4, 8), (8, 8), (8, 2)])
@@ -403,7 +385,7 @@ def test_the_ratio_tells_single_examples_from_what_is_sampled():
 def test_resampling_by_the_true_ratio_gives_the_datas_density(monkeypatch):
     """From N(0, 1) to N(0.5, 0.7^2), by the distance of Kolmogorov; without a choice it is far."""
     monkeypatch.setattr(evaluate, "PROPOSALS", 30_000)  # Batches of 300, and a part of one.
-    networks = gan.build(shape=(1,), latent=1)._replace(
+    networks = build(shape=(1,), latent=1)._replace(
         generate=lambda params, statistics, z, total: (z, statistics),
         log_ratio=lambda params, x: x[:, 0] ** 2 / 2 - (x[:, 0] - 0.5) ** 2 / (2 * 0.49),
     )
@@ -429,10 +411,10 @@ def test_resampling_by_the_true_ratio_gives_the_datas_density(monkeypatch):
 )
 def test_a_landscape_judges_each_point_by_itself(nets):
     """Among the same real packs, whatever other points the picture shows."""
-    networks, pack = gan.build(**SMALL, **nets), nets.get("pack", 1)
+    networks, pack = build(**SMALL, **nets), nets.get("pack", 1)
     params = networks.init(jax.random.key(0))
     mixture = mixtures.mixture("ring4")
-    task = evaluate.mixture_task(mixture, 100, pack, 0)
+    task = data.mixture_task(mixture, 100, pack, 0)
     fine, coarse = (
         evaluate.landscape(networks, Recipe(pack=pack), params, task, mixture, side)
         for side in (5, 3)
@@ -454,6 +436,19 @@ def test_a_landscape_judges_each_point_by_itself(nets):
         expected = float(logits[:, 0, 0].mean())
         assert fine["landscape"][row, column] == pytest.approx(expected, abs=1e-5)
     assert np.ptp(fine["landscape"]) > 1e-3
+
+
+@pytest.mark.parametrize("loss", ["ns", "hinge", "wgan", "rpgan"])
+def test_a_landscape_of_differences_alone_is_seen_from_its_median(loss):
+    """Where a number added to all logits says nothing, 0 is no border."""
+    networks, mixture = build(**SMALL), mixtures.mixture("ring4")
+    params = networks.init(jax.random.key(0))
+    task = data.mixture_task(mixture, 100, 1, 0)
+    recipe = Recipe(loss=ADVERSARIAL[loss])
+    found = evaluate.landscape(networks, recipe, params, task, mixture, 5)
+    median = np.median(found["landscape"])
+    assert abs(median) > 1e-3
+    assert found["landscape_origin"] == (median if loss in ("rpgan", "wgan") else 0)
 
 
 def test_rates_end_with_the_run():
@@ -481,7 +476,7 @@ def test_rates_end_with_the_run():
 
 def test_steps_share_no_noise():
     key = jax.random.key(0)
-    networks = gan.build(**SMALL)
+    networks = build(**SMALL)
     draws = [
         objectives.latents(jax.random.fold_in(key, step), networks, Recipe(), jnp.arange(4), 2)
         for step in range(2)

@@ -1,0 +1,132 @@
+"""The tasks: data whose modes are known, perfect samples of them, and the measures they bear."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from genjax.core import parallel
+from genjax.gan import mixtures, modes, stacked
+
+# Measures that compare all pairs look at no more samples than this.
+PAIRS = 2500
+
+
+class Task(NamedTuple):
+    """A data set whose modes are known.
+
+    arrays, take, size: what training reads, and how many examples there are. shape: of a sample.
+    spread: root mean variance of a coordinate, the unit of gradient penalties. weights: the shares
+    of the modes in the data [modes].
+    quick: samples -> measures taken along training. slow: (samples, seed) -> those that take
+    long, taken less often.
+    perfect: (count, rng) -> samples as good as any. names: samples -> the modes' names.
+    """
+
+    arrays: dict
+    take: Callable
+    size: int
+    shape: tuple[int, ...]
+    spread: float
+    weights: np.ndarray
+    quick: Callable
+    slow: Callable
+    perfect: Callable
+    names: Callable
+
+    @property
+    def modes(self) -> int:
+        """How many."""
+        return len(self.weights)
+
+
+def mixture_task(mixture: mixtures.Mixture, points: int, members: int, seed: int) -> Task:
+    """A mixture of Gaussians: `points` drawn once, and as many packs of so many members."""
+    rng = np.random.default_rng([seed, 0])
+    data = mixtures.draw(mixture, points, rng)
+    reference = mixtures.draw(mixture, PAIRS, rng)
+    threshold = modes.duplicate_threshold(reference)
+    bins = modes.Bins(data[:50_000], modes.bin_count(len(mixture.means)))
+
+    def slow(found, seed):
+        some = found[:PAIRS]
+        return {
+            **modes.neighbours(reference, some),
+            "vendi": modes.gaussian_vendi_score(some[:1000], 5 * mixture.sigma),
+            "birthday_support": modes.birthday_support(some, threshold, seed=seed),
+            **bins.measure(found),
+        }
+
+    return Task(
+        arrays={"real": mixtures.packs(data, members, np.random.default_rng([seed, 1, members]))},
+        take=parallel.take,
+        size=points,
+        shape=(2,),
+        spread=mixture.spread,
+        weights=mixture.weights,
+        quick=lambda found: modes.mixture_measures(found, mixture),
+        slow=slow,
+        perfect=lambda count, rng: mixtures.draw(mixture, count, rng),
+        names=lambda found: None,
+    )
+
+
+def stacked_task(
+    train: dict, test: dict, classify: Callable, points: int, members: int, seed: int
+) -> Task:
+    """Stacked images: triples of training images; perfect samples are triples of test images.
+
+    classify: images [n, h, w, 1] in [0, 1] -> (probabilities, features). Neighbours, duplicates and
+    bins are those of the three layers' features side by side.
+    """
+    classes = int(train["label"].max()) + 1
+    weights = stacked.mode_weights(train["label"], classes)
+    triples = stacked.triples(
+        len(train["label"]), points, members, np.random.default_rng([seed, 0])
+    )
+    stack = jax.jit(stacked.stack)
+
+    def perfect(count, rng):
+        chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
+        return np.asarray(stack(test["image"], chosen))
+
+    def layers(found):
+        """(probabilities, features) of each layer: [n, 3, ...]."""
+        images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
+        flat = images.reshape(-1, *images.shape[2:], 1)
+        return [part.reshape(len(found), 3, -1) for part in classify(flat)]
+
+    def names(found):
+        return stacked.mode_of(layers(found)[0].argmax(-1), classes)
+
+    reference = perfect(PAIRS, np.random.default_rng([seed, 2]))
+    real_features = layers(reference)[1].reshape(PAIRS, -1)
+    threshold = modes.duplicate_threshold(real_features)
+    more = layers(perfect(4 * PAIRS, np.random.default_rng([seed, 3])))[1]
+    bins = modes.Bins(more.reshape(len(more), -1))
+
+    def slow(found, seed):
+        probabilities, features = layers(found)
+        root = np.sqrt(probabilities)
+        joint = np.einsum("ni,nj,nk->nijk", root[:, 0], root[:, 1], root[:, 2])
+        flat = features.reshape(len(found), -1)
+        return {
+            **modes.neighbours(real_features, flat[:PAIRS]),
+            "vendi": modes.vendi_score(joint.reshape(len(found), -1)),
+            "birthday_support": modes.birthday_support(flat[:PAIRS], threshold, seed=seed),
+            **bins.measure(flat),
+        }
+
+    return Task(
+        arrays={"triple": triples, "image": train["image"]},
+        take=stacked.take,
+        size=points,
+        shape=(*train["image"].shape[1:3], 3),
+        spread=float(np.sqrt((2 * train["image"]).var(0).mean())),
+        weights=weights,
+        quick=lambda found: modes.label_measures(names(found), weights),
+        slow=slow,
+        perfect=perfect,
+        names=names,
+    )
