@@ -98,6 +98,3 @@ def imq_kernel(squared_distances: Array, latent: int) -> Array:
     """
     scales = [2 * latent * c for c in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
     return sum(c / (c + squared_distances) for c in scales)
-
-
-# --- Adversarial losses: of paired logits, in nats where they are logistic ------------------------
