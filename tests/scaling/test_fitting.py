@@ -125,16 +125,20 @@ def test_the_row_holds_exponents_and_crossings(power, memory):
         assert abs(moved / right - 1) > 0.02, name
 
 
-def test_only_the_top_four_lengths_make_an_exponent():
-    """Below them a constant hides the power, in time and in memory."""
-    bent = np.where(LENGTHS < 512, 512.0, LENGTHS)
-    seconds = ROUNDS[:, None] * 1e-9 * bent**2
-    measured = sweep(rows_of("full", "both", seconds, temp_bytes=bent**2))
+def test_the_top_four_lengths_make_an_exponent():
+    """By NumPy's polynomials; a jump at the fourth tells them from three or from five."""
+    factor = np.array([9.0, 5.0, 1.3, 1.0, 1.0, 1.0])
+    seconds = ROUNDS[:, None] * 1e-9 * factor * LENGTHS**2
+    measured = sweep(rows_of("full", "both", seconds, temp_bytes=factor * LENGTHS**1.5))
     found, fit, row = fitting.curve(measured, "full", "both", RATE, moved=1.0)
-    assert fit.estimate == pytest.approx(2)
-    assert row["median_exponent/both"]["mean"] == pytest.approx(2)
-    assert row["memory_exponent/both"]["mean"] == pytest.approx(2)
-    np.testing.assert_allclose(found["local_exponents"], [0, 0, 2, 2, 2], atol=1e-9)
+    time, memory = (
+        np.polyfit(np.log(LENGTHS[2:]), np.log(factor * LENGTHS**power)[2:], 1)[0]
+        for power in (2.0, 1.5)
+    )
+    assert fit.estimate == pytest.approx(time) and time < 1.99
+    assert row["median_exponent/both"]["mean"] == pytest.approx(time)
+    assert row["memory_exponent/both"]["mean"] == pytest.approx(memory)
+    np.testing.assert_allclose(found["local_exponents"], 2 + np.diff(np.log2(factor)), atol=1e-9)
     assert not any(name.startswith("below_full") for name in row)
 
 
@@ -160,8 +164,9 @@ def test_an_interval_is_that_of_rounds_or_of_lengths_left_out():
     assert fit.estimate == pytest.approx(1.9)
     # A draw of three rounds without the first has chance 8 / 27, without the first two 1 / 27.
     assert (fit.low, fit.high) == (pytest.approx(1.9), pytest.approx(2.1))
-    found = row["median_exponent/forward"]
-    assert [found[name] for name in ("low", "mean", "high")] == pytest.approx([1.9, 2.0, 2.1])
+    for name, values in (("time", [1.9, 1.9, 2.1]), ("median", [1.9, 2.0, 2.1])):
+        found = row[f"{name}_exponent/forward"]
+        assert [found[key] for key in ("low", "mean", "high")] == pytest.approx(values)
 
 
 def test_a_curve_takes_two_lengths_and_two_rounds():
