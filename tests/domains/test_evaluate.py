@@ -300,6 +300,8 @@ def test_a_sequence_has_gems_measures():
         # c after d less c after itself; d just before its turn less d at the start.
         assert row["sequence_backward"][i] == pytest.approx(middle[0] - end[0], rel=1e-5)
         assert row["sequence_forward"][i] == pytest.approx(start[1] - middle[1], rel=1e-5)
+    # c was held out, but is no longer unseen.
+    assert "unseen" not in row
     # Against its parent, not against the first.
     np.testing.assert_allclose(row["gain"], np.subtract([5, 2.5], loss("d")), rtol=1e-5)
     before = {n: BEFORE["evaluation_second"][f"loss/{n}"] for n in "abc"}
