@@ -113,3 +113,27 @@ def test_what_slows_a_round_slows_both_sides_of_a_crossover():
 def test_disagreement_is_the_spread_of_rounds():
     assert exponents.disagreement(np.stack([LENGTHS] * 4)) == 0
     assert exponents.disagreement(np.array([[1.0], [2.0], [3.0]])) == pytest.approx(0.5)
+
+
+# The law of a bootstrap's median is a binomial tail: of five rounds the extremes have chance 0.058
+# each and lie inside 95% (not inside 68%); of seven 0.010, so that 95% ends at the second ones
+# (99% at the extremes, 68% at the third, 0.108 and 0.32).
+@pytest.mark.parametrize(("rounds", "end"), ((5, 0), (7, 1)))
+def test_intervals_are_the_binomial_tails(rounds, end):
+    steps = 0.1 * np.arange(rounds)
+    order = np.random.default_rng(0).permutation(rounds)
+
+    def ends(values):
+        return [values[end], values[rounds // 2], values[-1 - end]]
+
+    powers = 1.5 + steps
+    times = (LENGTHS / LENGTHS[0]) ** powers[order, None]
+    fit = exponents.exponent(LENGTHS, times)
+    assert [fit.bootstrap[0], fit.estimate, fit.bootstrap[1]] == pytest.approx(ends(powers))
+    # Crossings at 1000, 1100, ...: the square is the same in all rounds.
+    where = 1000 * (1 + steps)
+    slow, fast = np.tile(1e-9 * LENGTHS**2, (rounds, 1)), 1e-9 * where[order, None] * LENGTHS
+    low, middle, high = ends(where)
+    assert exponents.crossover(LENGTHS, slow, fast) == pytest.approx((middle, low, high))
+    found = exponents.balance(LENGTHS, slow + fast)
+    assert found == pytest.approx((middle, low, high), rel=1e-4)

@@ -1,0 +1,517 @@
+"""Measures of autoencoders whose answers are known: linear Gaussians, and a wrong one for each."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import linalg, special, stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from genjax.vae import evaluate, latents, networks
+
+# x = W z + b + s e with orthogonal columns in W: the posterior is diagonal, and p(x) a Gaussian.
+W = np.array([[1.0, 0.1], [1.0, -0.1], [1.0, 0.1], [1.0, -0.1]])
+B, S, SHAPE, LATENT = np.array([0.5, -0.5, 0.25, 1.0]), 0.5, (2, 2, 1), 2
+VARIANCE = 1 / (1 + (W**2).sum(0) / S**2)
+
+
+def linear(slope=1.0, spread=1.0, ratio=1.0, rate=1.0, constant=0.0, tall=False, vamp=None):
+    """The autoencoder with its own posterior; every argument makes it wrong in one way.
+
+    slope, spread: times the posterior's mean and deviation. ratio: times log p(z) - log q(z|x).
+    rate: times the KL. constant: added to log p(x|z). tall: one more layer, of one unit.
+    """
+    log_std = jnp.asarray(0.5 * np.log(VARIANCE) + np.log(spread))
+
+    def encode(params, images):
+        mean = slope * (images.reshape(len(images), -1) - B) @ (W * VARIANCE / S**2)
+        return {"mean": mean, "log_std": jnp.broadcast_to(log_std, mean.shape)}
+
+    def draw(params, code, noise):
+        mean, log_std = code["mean"], code["log_std"]
+        noise, top = noise[..., :LATENT], noise[..., LATENT:]
+        z = mean + jnp.exp(log_std) * noise
+        log_q = (-0.5 * noise**2 - log_std).sum(-1)
+        kl = 0.5 * (mean**2 + jnp.exp(2 * log_std) - 1) - log_std
+        kl = jnp.broadcast_to(rate * kl, z.shape)
+        means = jnp.broadcast_to(mean, z.shape)
+        # The upper layer's mean moves with the lower one's draw.
+        means = jnp.concatenate([means, z[..., :1] + 0 * top], -1) if tall else means
+        return networks.Draw(z, ratio * ((-0.5 * z**2).sum(-1) - log_q), kl, means)
+
+    def log_prob(params, pixels, images):
+        scaled = ((images - pixels) / S).reshape(*pixels.shape[:-3], -1)
+        density = -0.5 * scaled**2 - np.log(S) - 0.5 * np.log(2 * np.pi)
+        return density.sum(-1) + constant
+
+    return networks.Model(
+        init=lambda key, images: {"shift": jnp.zeros(())},
+        encode=encode,
+        draw=draw,
+        mean=lambda params, code: code["mean"],
+        descend=lambda params, noise: noise[..., :LATENT] + params["shift"],
+        mixture=vamp and (lambda params: vamp),
+        decode=lambda params, z: (z @ W.T + B).reshape(*z.shape[:-1], *SHAPE),
+        log_prob=log_prob,
+        log_std=None,
+        layers=(LATENT, 1) if tall else (LATENT,),
+    )
+
+
+def data(count, seed):
+    """Images drawn from the model itself, and labels that the first code nearly tells."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((count, LATENT))
+    images = z @ W.T + B + S * rng.standard_normal((count, 4))
+    return {
+        "image": images.reshape(-1, *SHAPE).astype(np.float32),
+        "label": (z[:, 0] + 0.3 * rng.standard_normal(count) > 0).astype(int),
+    }
+
+
+def classify(images):
+    """Two classes by the first pixel, and three features that are linear in the pixels."""
+    flat = images.reshape(len(images), -1)
+    share = 1 / (1 + np.exp(-3 * flat[:, 0]))
+    mix = np.array([[1.0, 0, 0], [0, 1.0, 0], [0, 0.5, 1.0], [0.2, 0, -1.0]])
+    return np.stack([share, 1 - share], 1), (flat @ mix).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def ref():
+    return evaluate.reference({"train": data(1500, 0), "test": data(400, 1)}, classify)
+
+
+PARAMS = {"shift": jnp.zeros(())}
+
+
+def posterior(ref, samples=1000, **wrong):
+    model = linear(**wrong)
+    functions = evaluate.compile_functions(model, samples)
+    return evaluate.measure_posterior(model, functions, PARAMS, ref, seed=3)
+
+
+def neural(ref, **wrong):
+    model = linear(**wrong)
+    functions = evaluate.compile_functions(model, 10)
+    return evaluate.neural_coder(model, functions, PARAMS, ref, seed=3)
+
+
+def flat(images):
+    return images.reshape(len(images), -1).astype(np.float64)
+
+
+def exact_posterior(ref, slope=1.0, spread=1.0):
+    """{measure: (value, tolerance)} from SciPy's densities; only draws have an error."""
+    x, train = (flat(ref.splits[split]["image"]) for split in ("test", "train"))
+    nll = -stats.multivariate_normal(B, W @ W.T + S**2 * np.eye(4)).logpdf(x).mean()
+    project = W * VARIANCE / S**2
+    mean, variance = slope * (x - B) @ project, spread**2 * VARIANCE
+    kl = 0.5 * (mean**2 + variance - 1 - np.log(variance))
+    own = stats.norm.logpdf(x, mean @ W.T + B, S).sum(1).mean()
+    distortion = -own + 0.5 * (variance * (W**2).sum(0)).sum() / S**2
+    rate = kl.sum(1).mean()
+    # q(z) is a Gaussian too, but for the finite set of images.
+    total = np.cov(slope * (train - B) @ project, rowvar=False) + np.diag(variance)
+    information = 0.5 * (np.linalg.slogdet(total)[1] - np.log(variance).sum())
+    found = {
+        "rate": (rate, 1e-4),
+        "distortion": (distortion, 0.02),
+        "elbo": (-rate - distortion, 0.02),
+        "nll/k=1000": (nll, 0.02),
+        "nll/k=1": (rate + distortion, 0.02),
+        "mutual_information": (information, 0.08),
+        "kl_to_prior": (0.5 * (np.trace(total) - 2 - np.linalg.slogdet(total)[1]), 0.08),
+    }
+    for e in evaluate.COLLAPSE:
+        found[f"collapsed/eps={e}"] = (((kl < e).mean(0) >= 0.99).mean(), 1e-9)
+    return found, kl.mean(0)
+
+
+@pytest.mark.parametrize("wrong", ({}, {"slope": 0.9, "spread": 1.3}))
+def test_measures_of_a_posterior_are_the_closed_forms(ref, wrong):
+    """With the true posterior, and with others, whose bound the importance weights close."""
+    found, arrays = posterior(ref, **wrong)
+    exact, kl = exact_posterior(ref, **wrong)
+    if not wrong:
+        # All importance weights are equal: the bounds are the likelihood whatever k.
+        for k in (1, 10, 100, 1000):
+            assert found[f"nll/k={k}"] == pytest.approx(exact["nll/k=1000"][0], abs=1e-3)
+        assert exact["elbo"][0] == pytest.approx(-exact["nll/k=1000"][0])
+    for name, (value, tolerance) in exact.items():
+        assert found[name] == pytest.approx(value, abs=tolerance), name
+    np.testing.assert_allclose(arrays["kl_units"], kl, rtol=1e-3)
+    assert set(found) == set(exact) | {"nll/k=10", "nll/k=100"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "seen"),
+    (
+        ({"slope": 0.5}, ("rate", "distortion", "elbo", "nll/k=1", "kl_to_prior")),
+        ({"spread": 2.0}, ("rate", "distortion", "elbo", "mutual_information", "kl_to_prior")),
+        ({"ratio": -1.0}, ("nll/k=1", "nll/k=1000")),
+        ({"rate": 0.1}, ("rate", "elbo", "collapsed/eps=1.0", "collapsed/eps=0.1")),
+        ({"constant": 0.2}, ("distortion", "elbo", "nll/k=1", "nll/k=1000")),
+    ),
+)
+def test_a_wrong_posterior_is_seen(ref, wrong, seen):
+    found, exact = posterior(ref, **wrong)[0], exact_posterior(ref)[0]
+    for name in seen:
+        value, tolerance = exact[name]
+        assert abs(found[name] - value) > 2 * tolerance, name
+
+
+def test_a_learned_mixture_has_no_units_and_two_layers_no_aggregate(ref):
+    vamp = np.zeros((2, LATENT)), np.zeros((2, LATENT))
+    found, arrays = posterior(ref, 10, vamp=vamp)
+    assert "mutual_information" in found and not arrays
+    assert not any(name.startswith("collapsed") for name in found)
+    found, arrays = posterior(ref, 10, tall=True)
+    assert "kl_units" in arrays and "mutual_information" not in found
+
+
+def test_active_units_are_those_of_all_layers(ref):
+    def measure(**wrong):
+        functions = evaluate.compile_functions(linear(**wrong), 10)
+        return evaluate.measure_units(functions, PARAMS, ref, seed=3)
+
+    x = flat(ref.splits["test"]["image"])
+    means = (x - B) @ (W * VARIANCE / S**2)
+    lower = np.sort(means.var(0))[::-1]
+    found, arrays = measure()
+    assert found == {"active_units": 2.0}
+    np.testing.assert_allclose(arrays["variances"], lower, rtol=1e-4)
+    # The upper layer's mean is the first unit's draw, which has the posterior's variance too.
+    found, arrays = measure(tall=True)
+    assert found == {"active_units": 3.0}
+    np.testing.assert_allclose(arrays["variances"][0], lower[0] + VARIANCE[0], rtol=0.05)
+    assert measure(slope=0.1)[0] == {"active_units": 0.0 + (0.01 * lower > 0.01).sum()}
+    assert measure(slope=0.0)[0] == {"active_units": 0.0}
+
+
+def test_a_neural_coder_encodes_means_draws_posteriors_and_decodes_grey_levels(ref):
+    coder = neural(ref)
+    x = ref.splits["test"]["image"]
+    mean = (flat(x) - B) @ (W * VARIANCE / S**2)
+    np.testing.assert_allclose(coder.encode(x), mean, atol=1e-5)
+    noise = (coder.draw(x) - mean) / np.sqrt(VARIANCE)
+    assert stats.kstest(noise.ravel(), "norm").pvalue > 0.01
+    np.testing.assert_array_equal(coder.draw(x), coder.draw(x))
+    grey = 1 / (1 + np.exp(-(mean @ W.T + B)))
+    np.testing.assert_allclose(flat(coder.decode(coder.encode(x))), grey, atol=1e-5)
+    wrong = neural(ref, slope=0.5, spread=2.0)
+    assert np.abs(wrong.encode(x) - mean).max() > 0.1
+    noise = (wrong.draw(x) - wrong.encode(x)) / np.sqrt(VARIANCE)
+    assert stats.kstest(noise.ravel(), "norm").pvalue < 1e-9
+
+
+def test_samplers_of_a_neural_coder_follow_their_laws(ref):
+    """By moments: N(0, I) pushed down, the posteriors' draws, and what is fitted to those."""
+    vamp = np.array([[5.0, 5.0]]), np.log([[0.1, 2.0]])
+    model = linear(spread=2.0, vamp=vamp)
+    functions = evaluate.compile_functions(model, 10)
+    shifted = {"shift": jnp.full((), 2.0)}
+    coder = evaluate.neural_coder(model, functions, shifted, ref, seed=3)
+    project = (flat(ref.splits["train"]["image"]) - B) @ (W * VARIANCE / S**2)
+    # Draws, not codes: the posterior's own variance counts.
+    drawn = project.mean(0), np.cov(project, rowvar=False) + 4 * np.diag(VARIANCE)
+    laws = {
+        "normal": (np.full(2, 2.0), np.eye(2)),
+        "posterior": drawn,
+        "gaussian": drawn,
+        "gmm": drawn,
+        "vamp": (np.full(2, 5.0), np.diag([0.01, 4.0])),
+    }
+    assert set(coder.sources) == set(laws) and "vamp" not in neural(ref).sources
+    for name, (mean, covariance) in laws.items():
+        found = coder.sources[name](3000, np.random.default_rng(5))
+        assert found.shape == (3000, LATENT)
+        np.testing.assert_allclose(found.mean(0), mean, atol=0.2, err_msg=name)
+        spread = np.cov(found, rowvar=False)
+        np.testing.assert_allclose(spread, covariance, rtol=0.12, atol=0.2, err_msg=name)
+
+
+def test_principal_components_are_the_singular_vectors(ref):
+    x = ref.splits["train"]["image"].clip(0, 1)
+    coder = evaluate.pca_coder(x, 2)
+    centre = flat(x).mean(0)
+    _, sizes, rows = np.linalg.svd(flat(x) - centre, full_matrices=False)
+    codes = coder.encode(x)
+    np.testing.assert_allclose(np.abs(codes), np.abs((flat(x) - centre) @ rows[:2].T), atol=1e-4)
+    rebuilt = ((flat(x) - centre) @ rows[:2].T @ rows[:2] + centre).clip(0, 1)
+    np.testing.assert_allclose(flat(coder.decode(codes)), rebuilt, atol=1e-5)
+    np.testing.assert_array_equal(coder.draw(x), codes)
+    drawn = coder.sources["gaussian"](4000, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn.var(0), sizes[:2] ** 2 / len(x), rtol=0.1)
+    # No more components than pixels.
+    assert evaluate.pca_coder(x, 40).encode(x).shape == (1500, 4)
+
+
+# A coder of plain functions: codes are the first two pixels, decoding gives back those alone.
+def plain(offset=0.0, scale=1.0, noise=1.0, decode=None):
+    def encode(x):
+        return (scale * flat(x)[:, :LATENT] + offset).astype(np.float32)
+
+    def put(z):
+        out = np.zeros((len(z), 4), np.float32)
+        out[:, :LATENT] = (z - offset) / scale
+        return out.reshape(-1, *SHAPE)
+
+    def draw(x):
+        return noise * np.random.default_rng(8).standard_normal((len(x), LATENT))
+
+    def normal(count, rng):
+        return rng.standard_normal((count, LATENT)).astype(np.float32)
+
+    return evaluate.Coder(encode, draw, decode or put, {"normal": normal})
+
+
+def frechet(a, b):
+    """Heusel et al. 2017, eq. 6, as it is written."""
+    one, two = (np.cov(x, rowvar=False) for x in (a, b))
+    # The trace of a root is the sum of the eigenvalues' roots.
+    roots = np.sqrt(np.linalg.eigvals(one @ two).real.clip(0))
+    return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(one + two) - 2 * roots.sum()
+
+
+def imq(spread):
+    """E k(x, y) for x - y ~ N(0, spread I): in two dimensions |x - y|^2 is exponential."""
+    scales = 2 * LATENT * np.array([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]) / (2 * spread)
+    return (scales * np.exp(scales) * special.exp1(scales)).sum()
+
+
+def mmd_to_prior(noise):
+    """Of N(0, noise^2 I) from N(0, I)."""
+    return imq(2 * noise**2) + imq(2) - 2 * imq(1 + noise**2)
+
+
+@pytest.fixture(scope="module")
+def measured(ref):
+    return evaluate.measure_coder(plain(), ref, ["normal", "vamp"], seed=4)
+
+
+@pytest.fixture(scope="module")
+def exact(ref):
+    """{measure: (value, tolerance)} of `plain()`."""
+    train, test = ref.splits["train"], ref.splits["test"]
+    x = flat(test["image"])
+    rebuilt = x * [1, 1, 0, 0]
+    squared = ((x - rebuilt) ** 2).mean(1)
+    p = rebuilt.clip(1e-6, 1 - 1e-6)
+    codes, seen = x[:, :2], flat(train["image"])[:, :2]
+    scaler = StandardScaler().fit(seen)
+    draws = plain().draw(x)
+    found = {
+        "mse": (squared.mean(), 1e-5),
+        "psnr": ((-10 * np.log10(squared)).mean(), 1e-3),
+        "bce": (-(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1).mean(), 1e-2),
+        "kfid_reconstructions": (frechet(classify(x)[1], classify(rebuilt)[1]), 1e-3),
+        "mmd": (mmd_to_prior(1.0), 0.02),
+        "frechet_to_normal": (
+            (draws.mean(0) ** 2).sum()
+            + np.trace(
+                np.cov(draws, rowvar=False)
+                + np.eye(2)
+                - 2 * linalg.sqrtm(np.cov(draws, rowvar=False))
+            ),
+            1e-6,
+        ),
+        "roughness": (1.0, 1e-5),
+    }
+    for name, count in (("100", 100), ("1000", 1000), ("all", None)):
+        rows = np.arange(1500) if count is None else latents._balanced(train["label"], count, 4)
+        labels = train["label"][rows]
+        line = LogisticRegression().fit(StandardScaler().fit_transform(seen[rows]), labels)
+        scaler = StandardScaler().fit(seen[rows])
+        vote = KNeighborsClassifier(5).fit(seen[rows], labels)
+        found[f"probe/{name}"] = line.score(scaler.transform(codes), test["label"]), 2 / 400
+        found[f"knn/{name}"] = vote.score(codes, test["label"]), 2 / 400
+    return found
+
+
+def test_measures_of_a_coder_are_worked_out_anew(ref, measured, exact):
+    found, arrays = measured
+    for name, (value, tolerance) in exact.items():
+        assert found[name] == pytest.approx(value, abs=tolerance), name
+    samples = {name for name in found if name.startswith("normal/")}
+    assert set(found) == set(exact) | samples | {"kfid_midpoints"}
+    x = ref.splits["test"]["image"]
+    np.testing.assert_array_equal(arrays["inputs"], x[:8])
+    np.testing.assert_array_equal(flat(arrays["reconstructions"]), flat(x[:8]) * [1, 1, 0, 0])
+    np.testing.assert_array_equal(arrays["latent"], flat(x)[:, :2].astype(np.float32))
+    np.testing.assert_array_equal(arrays["label"], ref.splits["test"]["label"])
+    # A sampler that the model does not have is left out.
+    assert arrays["samples_normal"].shape == (64, *SHAPE) and "samples_vamp" not in arrays
+
+
+@pytest.mark.parametrize(
+    ("wrong", "seen"),
+    (
+        ({"noise": 3.0}, ("mmd", "frechet_to_normal")),
+        ({"noise": 0.3}, ("mmd", "frechet_to_normal")),
+        (
+            {"decode": lambda z: 1.5 * plain().decode(z)},
+            ("mse", "psnr", "bce", "kfid_reconstructions", "kfid_midpoints"),
+        ),
+        (
+            {"decode": lambda z: plain().decode(z**2)},
+            ("mse", "kfid_reconstructions", "kfid_midpoints", "roughness"),
+        ),
+    ),
+)
+def test_a_wrong_coder_is_seen(ref, measured, exact, wrong, seen):
+    found = evaluate.measure_coder(plain(**wrong), ref, [], seed=4)[0]
+    exact = exact | {"kfid_midpoints": (measured[0]["kfid_midpoints"], 0.05)}
+    for name in seen:
+        value, tolerance = exact[name]
+        assert abs(found[name] - value) > 5 * tolerance, name
+
+
+def test_codes_without_labels_in_them_are_no_better_than_chance(ref):
+    def encode(x):
+        return np.random.default_rng(len(x)).standard_normal((len(x), 2))
+
+    found = evaluate.measure_coder(plain()._replace(encode=encode), ref, [], seed=4)[0]
+    for name in ("100", "1000", "all"):
+        assert abs(found[f"probe/{name}"] - 0.5) < 0.1 and abs(found[f"knn/{name}"] - 0.5) < 0.1
+
+
+def test_draws_far_from_the_prior_have_the_integrals_mmd(ref):
+    found = evaluate.measure_coder(plain(noise=3.0), ref, [], seed=4)[0]
+    assert found["mmd"] == pytest.approx(mmd_to_prior(3.0), rel=0.15) and found["mmd"] > 0.5
+
+
+def path(coder, codes, count=4000):
+    """Measures and rows of interpolations between codes; the features are the pixels."""
+    images = coder.decode(codes)
+
+    def pixels(images):
+        return np.full((len(images), 2), 0.5), flat(images)
+
+    features = pixels(images)[1][np.resize(np.arange(len(images)), count)]
+    ref = evaluate.Reference({}, pixels, features)
+    return evaluate.interpolations(coder, ref, codes, np.random.default_rng(2))
+
+
+def test_midpoints_of_a_linear_decoder_have_half_the_variance():
+    """The mean of two independent codes: covariance C / 2, and a distance of (1 - 1/sqrt 2)^2."""
+    codes = np.random.default_rng(0).normal(3.0, [1.0, 2.0], (4000, 2)).astype(np.float32)
+    found, _ = path(plain(), codes)
+    expected = (1 - 0.5**0.5) ** 2 * codes.var(0).sum()
+    assert found["kfid_midpoints"] == pytest.approx(expected, rel=0.1)
+    assert found["roughness"] == pytest.approx(1, abs=1e-5)
+
+
+def test_rows_of_interpolations_go_straight_from_one_code_to_another():
+    codes = np.arange(20, dtype=np.float32).reshape(10, 2) ** 2
+    _, rows = path(plain(), codes)
+    assert rows.shape == (4, 11, *SHAPE)
+    for row in rows.reshape(4, 11, 4)[..., :2]:
+        assert (codes == row[0]).all(1).any() and (codes == row[-1]).all(1).any()
+        steps = np.diff(row, axis=0)
+        np.testing.assert_allclose(steps, np.tile((row[-1] - row[0]) / 10, (10, 1)), atol=1e-3)
+    assert len(np.unique(rows.reshape(4, -1), axis=0)) > 1
+
+
+def test_roughness_of_a_circle_is_ten_chords_over_one():
+    angle = 2.0
+
+    def around(z):
+        z = z[:, 0]
+        return np.stack([np.cos(z), np.sin(z), 0 * z, 0 * z], 1).reshape(-1, *SHAPE)
+
+    codes = np.tile(np.array([[0.0, 0.0], [angle, 0.0]], np.float32), (30, 1))
+    seen = []
+
+    def counted(z):
+        seen.append(len(z))
+        return around(z)
+
+    found, _ = path(plain(decode=counted), codes)
+    assert found["roughness"] == pytest.approx(10 * np.sin(angle / 20) / np.sin(angle / 2), 1e-4)
+    assert 200 * 11 in seen
+
+
+def test_measures_of_samples_are_brute_force(ref):
+    """Against definitions, and with another law, which moves every one."""
+    rng = np.random.default_rng(6)
+    train, test = flat(ref.splits["train"]["image"]), flat(ref.splits["test"]["image"])
+    images = (0.6 * test[:300] + 0.3 + 0.3 * rng.standard_normal((300, 4))).astype(np.float32)
+    found = evaluate.measure_samples(images.reshape(-1, *SHAPE), ref, seed=4)
+    real, (share, fake) = classify(test)[1], classify(images)
+
+    def pairs(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    def radius(points):
+        return np.sort(pairs(points, points), 1)[:, 5]
+
+    between = pairs(real, fake)
+    inside, within = between <= radius(real)[:, None], between <= radius(fake)[None]
+    labels = np.bincount(share.argmax(1), minlength=2) / 300
+    expected = {
+        "kfid": frechet(real, fake),
+        "precision": inside.any(0).mean(),
+        "recall": within.any(1).mean(),
+        "density": inside.sum(0).mean() / 5,
+        "coverage": inside.any(1).mean(),
+        "memorisation": np.median(pairs(images, train).min(1))
+        / np.median(pairs(test, train).min(1)),
+        "total_variation": np.abs(labels - 0.5).sum() / 2,
+        "entropy": stats.entropy(share, axis=1).mean(),
+    }
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-3), name
+
+    def kernel(a, b):
+        return (a @ b.T / 3 + 1) ** 3
+
+    own, other = kernel(fake, fake), kernel(real, real)
+    within = (own.sum() - np.trace(own)) / (300 * 299) + (other.sum() - np.trace(other)) / (
+        400 * 399
+    )
+    # 100 subsets of 300 of the 400 real ones.
+    assert found["kkid"] == pytest.approx(within - 2 * kernel(real, fake).mean(), rel=0.15)
+    assert set(found) == set(expected) | {"kkid"}
+    copies = evaluate.measure_samples(ref.splits["train"]["image"][:300], ref, seed=4)
+    assert copies["memorisation"] < 1e-3
+    for name in ("kfid", "kkid", "density", "recall", "coverage", "entropy"):
+        assert abs(copies[name] - found[name]) > 0.03 * abs(found[name]), name
+
+
+def test_no_more_test_images_than_most_are_compared(ref, monkeypatch):
+    monkeypatch.setattr(evaluate, "MOST", 200)
+    small = evaluate.reference(ref.splits, classify)
+    assert small.count == len(small.test_features) == 200
+    assert ref._replace(test_features=ref.test_features[:90]).count == 90
+    np.testing.assert_array_equal(
+        small.test_features, classify(ref.splits["test"]["image"])[1][:200]
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    (
+        ("nll/k=100", "nats"),
+        ("probe/all", "accuracy"),
+        ("gmm/entropy", "nats"),
+        ("psnr", "dB"),
+        ("gmm/kfid", ""),
+    ),
+)
+def test_a_units_name_is_found_anywhere_in_a_path(path, unit):
+    assert evaluate.unit(path) == unit
+
+
+def test_noise_belongs_to_seed_and_position(ref):
+    functions = evaluate.compile_functions(linear(), 10)
+    x = ref.splits["test"]["image"]
+    draws = [evaluate.represent(functions, PARAMS, x, seed)[1] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).all()
+    part = evaluate.represent(functions, PARAMS, x[:50], 1)[1]
+    np.testing.assert_allclose(part, draws[0][:50], rtol=1e-5)
+    # An image seen twice is drawn twice.
+    twice = evaluate.represent(functions, PARAMS, np.repeat(x[:1], 2, 0), 1)[1]
+    assert (twice[0] != twice[1]).any()
