@@ -1,13 +1,16 @@
 """What variants cost: counted FLOPs, and the memory of the compiled programs, by length."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from genjax import attention
+from genjax.attention import blocks
 
-DIM = 16
+DIM, HEADS = 16, 2
 LINEAR = ("flash", "longformer", "bigbird", "linformer", "performer", "linear", "reformer")
 
 
@@ -48,3 +51,18 @@ def test_temporary_memory_is_linear_forward_and_backward(name):
         sizes.append(compiled.memory_analysis().temp_size_in_bytes)
     assert np.log2(sizes[1] / sizes[0]) < 1.15
     assert sizes[1] < 4 * 4096**2  # Less than one matrix of n x n.
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("longformer", {"window": 16}), ("linformer", {"rank": 16}), ("reformer", {"rounds": 2})],
+)
+def test_long_rows_go_one_after_the_other_on_cpu(name, options):
+    def one_by_one(length):
+        variant = attention.build(name, length, DIM, causal=False, **options)
+        extra = variant.init(jax.random.key(0))
+        x = jnp.zeros((3, length, HEADS, DIM))
+        made = jax.make_jaxpr(lambda x: variant.attend(x, x, x, extra=extra))(x)
+        return re.search(r"\blength=6\b", str(made)) is not None
+
+    assert HEADS == 2 and one_by_one(2 * blocks.SHORT) and not one_by_one(blocks.SHORT)
