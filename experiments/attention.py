@@ -16,6 +16,7 @@ import numpy as np
 from absl import flags
 
 from genjax import attention, claims
+from genjax.attention.flash import IMPLEMENTATIONS
 from genjax.core import environment, parallel, runs
 from genjax.core.errors import UsageError
 from genjax.report import page
@@ -36,7 +37,7 @@ _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", ("float32", "bfloat16", "float16"), "Type of q, k and v."
 )
 _IMPLEMENTATION = flags.DEFINE_enum(
-    "implementation", "auto", attention.IMPLEMENTATIONS, "Of flash; auto: cuDNN where it can run."
+    "implementation", "auto", IMPLEMENTATIONS, "Of flash; auto: cuDNN where it can run."
 )
 _WINDOW = flags.DEFINE_integer("window", 512, "longformer: both sides together.", lower_bound=2)
 _KEEP = flags.DEFINE_integer("keep", 512, "truncated: positions kept.", lower_bound=1)
@@ -211,28 +212,30 @@ def _numbers(flag, least: int = 1) -> list[int]:
 
 def build(name: str, length: int) -> attention.Variant:
     """A variant as the flags want it."""
-    # The other variants' `block` is a tile, which changes speed alone.
-    block = {"block": _BLOCK.value} if name == "bigbird" else {}
-    return attention.build(
+    options = attention.select(
         name,
-        length,
-        _HEAD_DIM.value,
-        causal=_CAUSAL.value or name in attention.CAUSAL_ONLY,
         implementation=_IMPLEMENTATION.value,
         dtype=_DTYPE.value,
         window=_WINDOW.value,
         dilation=_DILATION.value,
         global_positions=tuple(_numbers(_GLOBAL, least=0)) if _GLOBAL.value else (),
+        block=_BLOCK.value,
         random_blocks=_RANDOM.value,
         keep=_KEEP.value,
-        stride=_STRIDE.value or (128 if name == "sparse_fixed" else 0),
         summary=_SUMMARY.value,
         rank=_RANK.value,
         features=_FEATURES.value,
         chunk=_BUCKET.value,
         rounds=_HASHES.value,
-        **block,
+        # 0: the variant's own.
+        **({"stride": _STRIDE.value} if _STRIDE.value else {}),
     )
+    return attention.build(name, length, _HEAD_DIM.value, causal=masked(name), **options)
+
+
+def masked(name: str) -> bool:
+    """Whether the sweep's positions see those before them alone."""
+    return _CAUSAL.value or attention.find(name).must_be_causal
 
 
 def doubts() -> list[str]:
@@ -282,9 +285,7 @@ def program(point: microbenchmark.Point) -> microbenchmark.Program:
         }[part]
         return make(int(width), point.length, _HEAD_DIM.value)
     shape = (_BATCH.value, point.length, _HEADS.value, _HEAD_DIM.value)
-    return cases.of_variant(
-        point.arm, build(point.arm, point.length), point.mode, shape, _DTYPE.value
-    )
+    return cases.of_variant(build(point.arm, point.length), point.mode, shape, _DTYPE.value)
 
 
 def largest(measured) -> list[microbenchmark.Point]:
@@ -309,8 +310,7 @@ def probe() -> dict:
     found = {}
     for name in _VARIANTS.value:
         variant = build(name, _PROBE.value)
-        causal = _CAUSAL.value or name in attention.CAUSAL_ONLY
-        found[name] = probes.all_of(variant, _PROBE.value, _HEAD_DIM.value, causal=causal)
+        found[name] = probes.all_of(variant, _PROBE.value, _HEAD_DIM.value, causal=masked(name))
         runs.say(f"probed {name}")
     return found
 
@@ -388,13 +388,12 @@ def captured_errors(model, params, fresh, length) -> dict:
     """{variant: [seeds]} relative errors of the output on a trained transformer's q, k and v."""
     found = {}
     for name in _VARIANTS.value:
-        causal = name not in attention.NOT_CAUSAL
         variant = task_variant(name, length)
         found[name] = []
         for i in range(FLAGS.seeds):
             one = jax.tree.map(lambda leaf, i=i: leaf[i], params)
             qkv = model.heads(one, fresh["tokens"][:16])
-            found[name].append(probes.error(variant, *qkv, causal=causal))
+            found[name].append(probes.error(variant, *qkv, causal=variant.causal))
     return found
 
 
@@ -428,6 +427,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
                     metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in measured.skipped.items()]
     crossings = fitting.layers(measured, widths)
+    unmasked = [name for name in _VARIANTS.value if not attention.find(name).can_be_causal]
     return {
         "metrics": metrics,
         "points": points,
@@ -444,7 +444,7 @@ def summarize(measured, lost, learnt, lengths, widths) -> dict:
             root_stride=not _STRIDE.value,
             lookups=_PROBE.value,
         )
-        + judge_learnt(learnt),
+        + judge_learnt(learnt, unmasked),
         "notes": notes(skipped, warned, points),
     }
 

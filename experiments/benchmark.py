@@ -271,11 +271,11 @@ def attention_row(name: str, mode: str, length: int):
     if name == "jax.nn":
         variant = attention.Variant(
             lambda q, k, v, **_: jax.nn.dot_product_attention(q, k, v),
-            attention.variant.Cost(0.0, 0.0),
+            attention.Cost(0.0, 0.0),
         )
     else:
         variant = attention.build(name, length, HEAD_DIM, causal=False)
-    program = cases.of_variant(name, variant, mode, (1, length, HEADS, HEAD_DIM), "float32")
+    program = cases.of_variant(variant, mode, (1, length, HEADS, HEAD_DIM), "float32")
     arguments = program.arguments()
     call = jax.jit(program.function).lower(*arguments).compile()
     return timed(lambda: jax.block_until_ready(call(*arguments)), 1)

@@ -8,11 +8,18 @@ a head with the paper's b = 64. Not causal, as in the paper.
 import numpy as np
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 from genjax.core.errors import UsageError
 
 
-def make(
+# Of four blocks of eight it would see all.
+@register(
+    order=7,
+    causal=(False,),
+    short=lambda length: {"block": 8 if length > 64 else 2, "random_blocks": 1},
+)
+def bigbird(
     length: int,
     head_dim: int,
     *,
@@ -21,9 +28,10 @@ def make(
     random_blocks: int = 3,
     pattern_seed: int = 0,
 ) -> Variant:
-    """Raises UsageError where causal, or where the block does not divide the length."""
-    if causal:
-        raise UsageError("--variants=bigbird: is not causal; leave it out or give --nocausal")
+    """block: b, positions. pattern_seed: of the random blocks.
+
+    Raises UsageError where causal, or where the block does not divide the length.
+    """
     if length % block:
         raise UsageError(f"--block={block}: does not divide the length {length}")
     positions = blocks.cut(np.arange(length), block)

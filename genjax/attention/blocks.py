@@ -12,7 +12,7 @@ the other.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -179,7 +179,7 @@ def heads_together(x: jax.Array, batch: int) -> jax.Array:
     return x.reshape(batch, -1, *x.shape[1:]).transpose(0, 2, 1, 3)
 
 
-def over_rows(function, length, *rows):
+def over_rows(function: Callable, length: int, *rows: jax.Array) -> Any:
     """function over the leading axis, batch x heads: long ones one after the other on CPU."""
     if jax.default_backend() == "cpu" and length > SHORT:
         return lax.map(lambda row: function(*row), rows)
@@ -211,7 +211,7 @@ def _core(pattern: Pattern, masked: bool):
             inner = (out * d_out).sum(-1)
             scaled = (q.astype(jnp.float32) * scale).astype(q.dtype)
             grads = [
-                _backward(part, scaled, k, v, valid, lse, inner, d_out, masked)
+                _backward(part, (scaled, k, v), valid, (lse, inner, d_out), masked)
                 for part in pattern.parts
             ]
             dq, dk, dv = (sum(parts) for parts in zip(*grads, strict=True))
@@ -230,7 +230,7 @@ def _merge(found):
         return found[0]
     top = jnp.stack([lse for _, lse in found]).max(0)
     weights = [jnp.exp(lse - top) for _, lse in found]
-    total = sum(weights)
+    total = jnp.asarray(sum(weights))
     out = sum(w[:, None] * out for w, (out, _) in zip(weights, found, strict=True))
     return out / total[:, None], jnp.maximum(top + jnp.log(total), NONE)
 
@@ -327,13 +327,14 @@ def _forward(part, q, k, v, valid, masked):
     )
 
 
-def _backward(part, q, k, v, valid, lse, inner, d_out, masked):
+def _backward(part, qkv, valid, results, masked):
     """Gradients [n, d] by the scaled q, k and v, of one part and row, float32.
 
-    lse, inner: log-sum-exp and sum(out * d_out) [n] of the whole pattern.
+    results: log-sum-exp and sum(out * d_out) [n] of the whole pattern, and d_out [n, d].
     """
+    q, k, v = qkv
     length, _ = q.shape
-    q, d_out, lse, inner = (_blocks(x, part.queries) for x in (q, d_out, lse, inner))
+    lse, inner, d_out, q = (_blocks(x, part.queries) for x in (*results, q))
     # Padding, and queries that saw nothing: weights of exp(-inf) = 0.
     lse = jnp.where((part.queries >= 0) & (lse > NONE / 2), lse, -NONE)
     k, v, valid = (_blocks(x, part.keys) for x in (k, v, valid))

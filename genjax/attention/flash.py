@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 from genjax.core.errors import UsageError
 
@@ -21,22 +22,31 @@ IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
 SHORT, TILES = 256, 2
 
 
-def make(
+@register(order=2)
+def flash(
     length: int,
     head_dim: int,
     *,
     causal: bool = False,
-    block: int = 512,
+    tile: int = 512,
     implementation: str = "auto",
     dtype: str = "float32",
 ) -> Variant:
-    """Raises UsageError where cuDNN is asked for and cannot run."""
+    """tile: queries, and keys, of a tile, at most; changes speed alone. dtype: of q, k and v.
+
+    implementation: one of IMPLEMENTATIONS. Raises UsageError for another, or where cuDNN is asked
+    for and cannot run.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise UsageError(
+            f"--implementation={implementation}: choose from {', '.join(IMPLEMENTATIONS)}"
+        )
     on_gpu = jax.default_backend() == "gpu"
     half = jnp.dtype(dtype).itemsize == 2
     if implementation == "cudnn" and not (on_gpu and half):
         missing = "a GPU" if not on_gpu else "--dtype=bfloat16 or float16"
         raise UsageError(f"--implementation=cudnn: needs {missing}; take auto or blocks")
-    pattern = blocks.band(length, None, 0 if causal else None, block=block)
+    pattern = blocks.band(length, None, 0 if causal else None, block=tile)
     variant = of_pattern(pattern, head_dim, note="computed by genjax.attention.blocks")
     if implementation == "cudnn" or (implementation == "auto" and on_gpu and half):
         return variant._replace(attend=_cudnn(causal), note="computed by cuDNN")

@@ -7,10 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Cost, Variant
 
 
-def make(length: int, head_dim: int, *, causal: bool = False) -> Variant:
+@register(order=1)
+def full(length: int, head_dim: int, *, causal: bool = False) -> Variant:
+    """softmax(q k^T / sqrt(d)) v over all pairs, or those with j <= i."""
+
     def attend(q, k, v, *, mask=None, extra=None):
         del extra
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32)
@@ -24,9 +28,11 @@ def make(length: int, head_dim: int, *, causal: bool = False) -> Variant:
         if seen is not None:
             scores = jnp.where(seen, scores, blocks.NONE)
         weights = jax.nn.softmax(scores)
-        if mask is not None:
+        if mask is not None and seen is not None:
             weights = jnp.where(seen, weights, 0.0)
         return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(v.dtype), v)
 
     # The scores and the weights; XLA writes the second over the first.
-    return Variant(attend, Cost(4.0 * length**2 * head_dim, 4.0 * length**2))
+    cost = Cost(4.0 * length**2 * head_dim, 4.0 * length**2)
+    # The backward pass has three such matrices alive, and computes no scores again.
+    return Variant(attend, cost, backward_flops=2.0, both_bytes=3.0)

@@ -6,10 +6,14 @@
 import jax.numpy as jnp
 
 from genjax.attention import kernelized
+from genjax.attention.registry import register
 from genjax.attention.variant import Variant
 
 
-def make(length: int, head_dim: int, *, causal: bool = False) -> Variant:
+@register(order=10)
+def linear(length: int, head_dim: int, *, causal: bool = False) -> Variant:
+    """No options: phi has as many features as the head has numbers, d."""
+
     def features(x, seen):
         del seen
         x = x.astype(jnp.float32)

@@ -9,24 +9,27 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention import blocks
-from genjax.attention.variant import Cost, Variant
-from genjax.core.errors import UsageError
+from genjax.attention.registry import register
+from genjax.attention.variant import Cost, Variant, needed
 
 
-def make(
+@register(order=8, causal=(False,), short=lambda length: {"rank": length // 4})
+def linformer(
     length: int,
     head_dim: int,
     *,
     causal: bool = False,
     rank: int = 256,
     shared: bool = True,
-    block: int = 512,
+    tile: int = 512,
 ) -> Variant:
-    """rank: k; shared: E = F. Raises UsageError where causal."""
-    if causal:
-        raise UsageError("--variants=linformer: is not causal; leave it out or give --nocausal")
+    """rank: k; shared: E = F. tile: queries of a tile, at most; changes speed alone.
+
+    `extra` holds the parameters E and F [k, n]: `both`, or `keys` and `values`. Raises UsageError
+    where causal.
+    """
     names = ("both",) if shared else ("keys", "values")
-    size = blocks.block_size(length, block)
+    size = blocks.block_size(length, tile)
     count = -(-length // size)
 
     def init(key):
@@ -37,9 +40,10 @@ def make(
         }
 
     def attend(q, k, v, *, mask=None, extra=None):
+        down = needed(extra)
         if mask is not None:
             k, v = (jnp.where(mask[:, :, None, None], x, 0) for x in (k, v))
-        down = [extra[names[0]].astype(k.dtype), extra[names[-1]].astype(v.dtype)]
+        down = [down[names[0]].astype(k.dtype), down[names[-1]].astype(v.dtype)]
         k, v = (jnp.einsum("rn,bnhd->bhrd", e, x) for e, x in zip(down, (k, v), strict=True))
         k, v = (x.reshape(-1, rank, head_dim) for x in (k, v))
         rows = jnp.pad(blocks.heads_apart(q), ((0, 0), (0, count * size - length), (0, 0)))
@@ -59,4 +63,4 @@ def make(
         return blocks.heads_together(out.reshape(len(out), -1, head_dim)[:, :length], len(q))
 
     cost = Cost(8.0 * length * rank * head_dim, 4.0 * (2 * length * head_dim + 2 * size * rank))
-    return Variant(attend, cost, init, trained=True)
+    return Variant(attend, cost, init, trained=True, backward_flops=2.0)

@@ -10,11 +10,13 @@ import functools
 import numpy as np
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Cost, Variant, of_pattern, pattern_cost
 from genjax.core.errors import UsageError
 
 
-def make(
+@register(order=6, short=lambda length: {"window": 16})
+def longformer(
     length: int,
     head_dim: int,
     *,
@@ -22,15 +24,18 @@ def make(
     window: int = 512,
     dilation: int = 1,
     global_positions: tuple[int, ...] = (),
-    block: int = 256,
+    tile: int = 256,
 ) -> Variant:
-    """window: w, both sides together. `extra` may hold `q`, `k`, `v` for the rows of the global
-    positions (by default the ordinary ones). Raises UsageError where a position lies outside.
+    """window: w, positions, both sides together. dilation: d.
+
+    tile: queries, and keys, of a tile, at most; changes speed alone. `extra` may hold `q`, `k`, `v`
+    [batch, length, heads, head_dim] for the rows of the global positions (by default the ordinary
+    ones). Raises UsageError where a global position lies outside.
     """
     half = window // 2
     note = "" if half * dilation < length - 1 else "the window holds all: full attention"
     (near,) = blocks.band(
-        length, half, 0 if causal else half, block=min(block, max(8, half)), stride=dilation
+        length, half, 0 if causal else half, block=min(tile, max(8, half)), stride=dilation
     ).parts
     if not global_positions:
         return of_pattern(blocks.Pattern(length, (near,)), head_dim, note)
@@ -38,7 +43,7 @@ def make(
     if bad:
         raise UsageError(f"--global_positions={bad[0]}: must lie between 0 and {length - 1}")
     chosen = np.array(sorted(set(global_positions)))
-    everywhere = near.queries if dilation == 1 else blocks.cut(np.arange(length), block)
+    everywhere = near.queries if dilation == 1 else blocks.cut(np.arange(length), tile)
 
     def among(i):
         return functools.reduce(lambda a, b: a | b, [i == g for g in chosen])
@@ -50,7 +55,7 @@ def make(
     near = near._replace(
         allowed=lambda i, j: inside(i, j) & ~among(i) & ~among(j), whole=near.whole * 0
     )
-    few = blocks.cut(chosen, blocks.block_size(len(chosen), block))
+    few = blocks.cut(chosen, blocks.block_size(len(chosen), tile))
     columns = blocks.from_ranges(
         everywhere, few, 0, len(few), lambda i, j: reach(i, j) & ~among(i) & (j >= 0)
     )

@@ -11,14 +11,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention import blocks, kernelized
-from genjax.attention.variant import Variant
+from genjax.attention.registry import register
+from genjax.attention.variant import Variant, needed
 
 
-def make(length: int, head_dim: int, *, causal: bool = False, features: int = 256) -> Variant:
+@register(order=9, short=lambda length: {"features": 64})
+def performer(length: int, head_dim: int, *, causal: bool = False, features: int = 256) -> Variant:
     """features: m. `extra` holds the rows w [m, d]; draw them again from another key at will."""
 
     def attend(q, k, v, *, mask=None, extra=None):
-        w = extra["features"]
+        w = needed(extra)["features"]
 
         def phi(x, seen):
             x = x.astype(jnp.float32) * head_dim**-0.25

@@ -11,18 +11,38 @@ the hash is two smaller ones side by side, since one rotation costs n per positi
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention import blocks
-from genjax.attention.variant import Cost, Variant
+from genjax.attention.registry import register
+from genjax.attention.variant import Cost, Variant, needed
 
 ONLY_ITSELF = -1e5
 
 
-def make(
+class Shape(NamedTuple):
+    """chunk: positions. group: chunks at once."""
+
+    chunk: int
+    group: int
+    causal: bool
+
+
+class Where(NamedTuple):
+    """Of all rounds, [rounds, n]: buckets, positions sorted by them, where each went, its chunk."""
+
+    buckets: jax.Array
+    order: jax.Array
+    place: jax.Array
+    chunks: jax.Array
+
+
+@register(order=11, short=lambda length: {"chunk": 8})
+def reformer(
     length: int,
     head_dim: int,
     *,
@@ -31,9 +51,14 @@ def make(
     chunk: int = 64,
     group: int = 8,
 ) -> Variant:
-    """`extra` holds the rotations; draw them again from another key at will."""
+    """rounds: of hashing. chunk: positions. group: chunks at once; changes speed and memory alone.
+
+    `extra` holds the rotations R [rounds, d, half the buckets]; draw them again from another key at
+    will.
+    """
     chunk = min(chunk, length)
     count = -(-length // chunk)
+    shape = Shape(chunk, group, causal)
     sizes = bucket_sizes(count)
 
     def init(key):
@@ -41,24 +66,22 @@ def make(
 
     def attend(q, k, v, *, mask=None, extra=None):
         del k
+        rotations = needed(extra)["rotations"]
         batch, _, heads, _ = q.shape
         valid = jnp.ones((batch, length), bool) if mask is None else mask
         valid = jnp.repeat(valid, heads, 0)
 
         def row(q, v, valid):
-            buckets = hash_buckets(lax.stop_gradient(q), extra["rotations"], sizes)
+            buckets = hash_buckets(lax.stop_gradient(q), rotations, sizes)
             return merge_rounds(q, v, valid, buckets, *sort_buckets(buckets))
 
         @jax.checkpoint
         def merge_rounds(q, v, valid, buckets, order, place):
             keys = q * lax.rsqrt((q.astype(jnp.float32) ** 2).sum(-1, keepdims=True) + 1e-12)
-            where = {"bucket": buckets, "chunk": place // chunk}
+            where = Where(buckets, order, place, place // chunk)
 
             def one(r):
-                return _round(
-                    q, keys.astype(q.dtype), v, valid, where, order[r], place[r], r,
-                    chunk=chunk, group=group, causal=causal,
-                )  # fmt: skip
+                return _round((q, keys.astype(q.dtype), v, valid), where, r, shape)
 
             out, lse = lax.map(one, jnp.arange(rounds))
             top = lax.stop_gradient(lse.max(0))
@@ -116,11 +139,13 @@ def _permute(x, order, place):
 _permute.defvjp(lambda x, order, place: (x[order], place), lambda place, g: (g[place], None, None))
 
 
-def _round(q, keys, v, valid, where, order, place, r, *, chunk, group, causal):
-    """One round of one row: output [n, dim] and log-sum-exp [n]."""
-    length, dim = q.shape
+def _round(row, where, r, shape):
+    """Round r of one row (q, keys, v [n, dim], valid [n]): output [n, dim], log-sum-exp [n]."""
+    q, keys, v, valid = row
+    order, place = where.order[r], where.place[r]
+    chunk, (length, dim) = shape.chunk, q.shape
     count = -(-length // chunk)
-    group = math.gcd(group, count)
+    group = math.gcd(shape.group, count)
     position = _chunks(order[:, None], chunk, -1)[..., 0]
     q, keys, v = (_chunks(_permute(x, order, place), chunk, 0) for x in (q, keys, v))
     seen = _chunks(valid[order][:, None], chunk, False)[..., 0]
@@ -142,12 +167,12 @@ def _round(q, keys, v, valid, where, order, place, r, *, chunk, group, causal):
             return (bucket[i_] == bucket[j_]) & (apart <= 1)
 
         times = sum(
-            met(where["bucket"][other], where["chunk"][other]).astype(jnp.int32)
-            for other in range(len(where["bucket"]))
+            met(where.buckets[other], where.chunks[other]).astype(jnp.int32)
+            for other in range(len(where.buckets))
         )
         inside = visible[:, :, None] & (i_ >= 0) & (j_ >= 0)
-        inside = inside & (where["bucket"][r][i_] == where["bucket"][r][j_])
-        if causal:
+        inside = inside & (where.buckets[r][i_] == where.buckets[r][j_])
+        if shape.causal:
             inside = inside & (j_ <= i_)
         scores = jnp.einsum("gkd,gqd->gkq", k_two, q[own], preferred_element_type=jnp.float32)
         scores = jnp.where(i_ == j_, ONLY_ITSELF, scores * dim**-0.5)

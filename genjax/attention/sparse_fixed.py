@@ -7,22 +7,25 @@ and the last c positions of every earlier one. 2 n^2 d c/l FLOPs a head: quadrat
 import numpy as np
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 from genjax.core.errors import UsageError
 
 
-def make(
+@register(order=5, causal=(True,), short=lambda length: {"stride": 8, "summary": 2})
+def sparse_fixed(
     length: int,
     head_dim: int,
     *,
     causal: bool = True,
     stride: int = 128,
     summary: int = 32,
-    block: int = 256,
+    tile: int = 256,
 ) -> Variant:
-    """stride: l, summary: c. Raises UsageError unless causal, or where c > l."""
-    if not causal:
-        raise UsageError("--variants=sparse_fixed: is causal by definition; give --causal")
+    """stride: l, summary: c, positions. tile: summaries of a tile, at most; changes speed alone.
+
+    Raises UsageError unless causal, or where c > l.
+    """
     if not 0 < summary <= stride:
         raise UsageError(f"--summary={summary}: must lie between 1 and the stride, {stride}")
     positions = np.arange(length)
@@ -32,7 +35,7 @@ def make(
     keys = positions[positions % stride >= stride - summary]
     if not keys.size:
         return of_pattern(blocks.Pattern(length, (near,)), head_dim)
-    size = blocks.block_size(len(keys), block)
+    size = blocks.block_size(len(keys), tile)
     keys = blocks.cut(keys, size)
     # Block i of queries sees the summaries of the i blocks before it.
     far = blocks.from_ranges(

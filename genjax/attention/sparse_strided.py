@@ -7,23 +7,26 @@ FLOPs a head.
 import math
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
-from genjax.core.errors import UsageError
 
 
-def make(
-    length: int, head_dim: int, *, causal: bool = True, stride: int = 0, block: int = 256
+@register(order=4, causal=(True,), short=lambda length: {"stride": 8})
+def sparse_strided(
+    length: int, head_dim: int, *, causal: bool = True, stride: int = 0, tile: int = 256
 ) -> Variant:
-    """stride: l; 0: the multiple of 8 nearest to sqrt(length). Raises UsageError unless causal."""
-    if not causal:
-        raise UsageError("--variants=sparse_strided: is causal by definition; give --causal")
+    """stride: l, positions; 0: the multiple of 8 nearest to sqrt(length).
+
+    tile: queries, and keys, of a tile, at most; changes speed alone. Raises UsageError unless
+    causal.
+    """
     stride = stride or max(8, 8 * round(math.sqrt(length) / 8))
-    (near,) = blocks.band(length, stride, 0, block=min(block, stride)).parts
-    (far,) = blocks.band(length, None, 0, block=block, stride=stride).parts
-    inside = far.allowed
+    (near,) = blocks.band(length, stride, 0, block=min(tile, stride)).parts
+    (far,) = blocks.band(length, None, 0, block=tile, stride=stride).parts
 
     def beyond(i, j):
-        return inside(i, j) & (i - j > stride)
+        # The classes of a stride hold pairs that are multiples of it apart.
+        return (i >= 0) & (i - j > stride)
 
     far = far._replace(allowed=beyond, whole=far.whole * 0)
     return of_pattern(blocks.Pattern(length, (near, far)), head_dim, f"stride {stride}")

@@ -6,14 +6,17 @@
 import numpy as np
 
 from genjax.attention import blocks
+from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 
 
-def make(
-    length: int, head_dim: int, *, causal: bool = False, keep: int = 512, block: int = 256
+@register(order=3, short=lambda length: {"keep": length // 2})
+def truncated(
+    length: int, head_dim: int, *, causal: bool = False, keep: int = 512, tile: int = 256
 ) -> Variant:
+    """keep: L, positions. tile: queries, and keys, of a tile, at most; changes speed alone."""
     kept = min(keep, length)
-    (part,) = blocks.band(kept, None, 0 if causal else None, block=block).parts
+    (part,) = blocks.band(kept, None, 0 if causal else None, block=tile).parts
     shift = length - kept
     part = part._replace(
         queries=np.where(part.queries < 0, -1, part.queries + shift),

@@ -1,9 +1,12 @@
 """What all variants of attention share: how they are called, and what they cost."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
 
 from genjax.attention import blocks
+from genjax.core.errors import UsageError
 
 
 class Cost(NamedTuple):
@@ -23,23 +26,35 @@ class Variant(NamedTuple):
     attend: (q, k, v, *, mask=None, extra=None) -> [batch, length, heads, head_dim], like q, k, v;
         mask [batch, length] is False where a key is not to be seen. A query that sees no key gets
         zeros, and gradients of zero.
-    cost: forward; the backward pass of the exact variants costs 2.5 times its products.
+    cost: of the forward pass.
     init: key -> extra, the arrays that the variant needs beside q, k and v.
     trained: whether those are parameters, or random numbers to be drawn again at will.
     shared_qk: whether the keys are the normalised queries, and k is not read.
     pattern: the pairs attended to, where blocks describe them.
-    causal: whether no query sees a later key; `attention.build` says so.
+    causal: whether no query sees a later key; `register` sets it.
     note: what ran, and what a user might not expect.
+    backward_flops: the products of the backward pass, in multiples of `cost.flops`; 2.5 where it
+        computes the scores again.
+    both_bytes: temporary memory of forward and backward, in multiples of `cost.bytes`.
     """
 
-    attend: Callable
+    attend: Callable[..., jax.Array]
     cost: Cost
-    init: Callable = lambda key: {}
+    init: Callable[[jax.Array], dict[str, jax.Array]] = lambda key: {}
     trained: bool = False
     shared_qk: bool = False
     pattern: blocks.Pattern | None = None
     causal: bool = False
     note: str = ""
+    backward_flops: float = 2.5
+    both_bytes: float = 2.0
+
+
+def needed(extra: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """`extra`, by a variant that cannot do without. Raises UsageError where it was left out."""
+    if extra is None:
+        raise UsageError("extra=None: this variant needs arrays of its own; give variant.init(key)")
+    return extra
 
 
 def of_pattern(pattern: blocks.Pattern, head_dim: int, note: str = "") -> Variant:

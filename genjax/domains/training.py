@@ -397,15 +397,10 @@ class Study:
 
 def variant(recipe: dict, length: int, dtype: str) -> attention.Variant:
     """The attention of a recipe."""
-    return attention.build(
-        recipe["attention"],
-        length,
-        recipe["width"] // recipe["heads"],
-        causal=True,
-        window=recipe["window"],
-        keep=recipe["window"],
-        dtype=dtype,
-    )
+    name, window = recipe["attention"], recipe["window"]
+    options = attention.select(name, window=window, keep=window, dtype=dtype)
+    head_dim = recipe["width"] // recipe["heads"]
+    return attention.build(name, length, head_dim, causal=True, **options)
 
 
 def build(recipe: dict, vocabulary: int, length: int, dtype: str) -> transformer.Model:
@@ -414,7 +409,7 @@ def build(recipe: dict, vocabulary: int, length: int, dtype: str) -> transformer
     shape["dtype"] = jnp.dtype(dtype)
     if recipe["model"] != "transformer":
         return recurrent.build(recipe["model"], **shape)
-    if recipe["attention"] in attention.NOT_CAUSAL:
+    if not attention.find(recipe["attention"]).can_be_causal:
         raise UsageError(
             f"--attention={recipe['attention']}: not causal; a language model needs it"
         )

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.attention import Variant, blocks, full
+from genjax.attention import Variant, blocks
+from genjax.attention.full import full
 
 BASE = 10_000.0
 
@@ -91,7 +92,7 @@ class SelfAttention(nn.Module):
         place.value = at + 1
         seen = jnp.asarray(blocks.dense_mask(self.variant.pattern) > 0)[at]
         mask = jnp.broadcast_to(seen, shape[:2])
-        return full.make(self.kept, q.shape[-1]).attend(q, keys.value, values.value, mask=mask)
+        return full(self.kept, q.shape[-1]).attend(q, keys.value, values.value, mask=mask)
 
 
 class Network(nn.Module):

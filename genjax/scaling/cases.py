@@ -22,7 +22,7 @@ def copy(size: int) -> Program:
 
 
 def of_variant(
-    name: str, variant: attention.Variant, mode: str, shape: tuple[int, ...], dtype: str
+    variant: attention.Variant, mode: str, shape: tuple[int, ...], dtype: str
 ) -> Program:
     """A variant on standard normal q, k, v of a shape [batch, length, heads, head_dim].
 
@@ -45,10 +45,8 @@ def of_variant(
 
     if mode == "forward":
         return Program(forward, arguments, flops, bytes_, variant.note)
-    # Twice the products, and once more where the tiles are computed anew.
-    again = 2.0 if name in ("full", "linformer") else 2.5
-    held = 3.0 if name == "full" else 2.0
-    return Program(both, arguments, (1 + again) * flops, held * bytes_, variant.note)
+    flops, bytes_ = (1 + variant.backward_flops) * flops, variant.both_bytes * bytes_
+    return Program(both, arguments, flops, bytes_, variant.note)
 
 
 # Not by `functools.cache` over traced calls: shapes are asked for before the arrays are made.

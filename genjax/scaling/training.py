@@ -18,38 +18,17 @@ from genjax.scaling import lookups
 TRAINED, MEASURED, BANDS = 20_000, 1000, 4
 
 
-def scaled(
-    name: str,
-    length: int,
-    head_dim: int,
-    *,
-    window: int,
-    keep: int,
-    rank: int,
-    features: int,
-    chunk: int,
-    rounds: int,
-) -> Variant:
+def scaled(name: str, length: int, head_dim: int, **most: int) -> Variant:
     """A variant for a short task: what it sees, or remembers, stays well below the length.
 
-    Causal where the variant can be: looking up is learnt far sooner so.
+    most: what the variant's options for a length (`Entry.short`) may not exceed; those of other
+    variants are left out. Causal where the variant can be: looking up is learnt far sooner so.
     """
-    return attention.build(
-        name,
-        length,
-        head_dim,
-        causal=name not in attention.NOT_CAUSAL,
-        window=min(window, 16),
-        keep=min(keep, length // 2),
-        stride=8,
-        summary=2,
-        rank=min(rank, length // 4),
-        features=min(features, 64),
-        chunk=min(chunk, 8),
-        rounds=rounds,
-        # Of four blocks of eight BigBird would see all.
-        **({"block": 8 if length > 64 else 2, "random_blocks": 1} if name == "bigbird" else {}),
-    )
+    entry = attention.find(name)
+    short = dict(entry.short(length))
+    for option, value in attention.select(name, **most).items():
+        short[option] = min(value, short.get(option, value))
+    return attention.build(name, length, head_dim, causal=entry.can_be_causal, **short)
 
 
 def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, how, **settings):

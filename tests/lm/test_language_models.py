@@ -15,8 +15,9 @@ def models():
     """Every causal model, with a vocabulary of as many tokens as positions."""
     shape = {"vocabulary": LENGTH, "width": 8, "depth": 2}
     small = {"window": 3, "keep": 8, "stride": 4, "summary": 1, "chunk": 4, "rounds": 2}
-    for name in (n for n in attention.VARIANTS if n not in attention.NOT_CAUSAL):
-        variant = attention.build(name, LENGTH, 4, causal=True, **small)
+    for name in (n for n, entry in attention.VARIANTS.items() if entry.can_be_causal):
+        options = attention.select(name, **small)
+        variant = attention.build(name, LENGTH, 4, causal=True, **options)
         yield name, transformer.build(variant, length=LENGTH, heads=2, **shape)
     for name in recurrent.LAYERS:
         yield name, recurrent.build(name, **shape)

@@ -1,0 +1,127 @@
+"""The variants by name; each file enters its own, with what others need to know about it."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, ParamSpec
+
+from genjax.attention.variant import Variant
+from genjax.core.errors import UsageError
+
+P = ParamSpec("P")
+LAST = 1000
+
+
+class Entry(NamedTuple):
+    """What is known of a variant before it is built for a length.
+
+    make: (length, head_dim, *, causal, **options) -> Variant.
+    options: the names that it takes besides `causal`.
+    causal: the values of `causal` that it can have.
+    short: length -> options with which it sees, or remembers, a part of a short sequence only.
+    order: its place in tables and pictures, ascending; equal ones by name.
+    """
+
+    make: Callable[..., Variant]
+    options: tuple[str, ...]
+    causal: tuple[bool, ...]
+    short: Callable[[int], Mapping[str, int]]
+    order: int
+
+    @property
+    def can_be_causal(self) -> bool:
+        return True in self.causal
+
+    @property
+    def must_be_causal(self) -> bool:
+        return False not in self.causal
+
+
+VARIANTS: dict[str, Entry] = {}
+
+
+def register(
+    *,
+    causal: tuple[bool, ...] = (False, True),
+    short: Callable[[int], Mapping[str, int]] = lambda length: {},
+    order: int = LAST,
+) -> Callable[[Callable[P, Variant]], Callable[P, Variant]]:
+    """Enters a function (length, head_dim, *, causal=..., options) under its own name.
+
+    causal, short, order: as in Entry. The function need not look at what `causal` it cannot have,
+    nor set `Variant.causal`. Raises ValueError where another file has entered the name.
+    """
+
+    def enter(function: Callable[P, Variant]) -> Callable[P, Variant]:
+        name = function.__name__
+        parameters = inspect.signature(function).parameters
+        default = parameters["causal"].default
+
+        @functools.wraps(function)
+        def make(*args: P.args, **options: P.kwargs) -> Variant:
+            wanted = bool(options.get("causal", default))
+            if wanted not in causal:
+                raise UsageError(
+                    f"--variants={name}: "
+                    + (
+                        "is not causal; leave it out or give --nocausal"
+                        if wanted
+                        else "is causal by definition; give --causal"
+                    )
+                )
+            return function(*args, **options)._replace(causal=wanted)
+
+        other = VARIANTS.get(name)
+        if other and other.make.__module__ != function.__module__:
+            raise ValueError(f"{name}: {other.make.__module__} has a variant of this name")
+        options = tuple(key for key in parameters if key not in ("length", "head_dim", "causal"))
+        VARIANTS[name] = Entry(make, options, causal, short, order)
+        for key in sorted(VARIANTS, key=lambda key: (VARIANTS[key].order, key)):
+            VARIANTS[key] = VARIANTS.pop(key)
+        return make
+
+    return enter
+
+
+def find(name: str) -> Entry:
+    """The variant's entry. Raises UsageError for an unknown name."""
+    if name not in VARIANTS:
+        raise UsageError(f"--variants={name}: unknown; choose from {', '.join(VARIANTS)}")
+    return VARIANTS[name]
+
+
+def options(name: str) -> tuple[str, ...]:
+    """The options that a variant takes besides `causal`. Raises UsageError for an unknown name."""
+    return find(name).options
+
+
+def select(name: str, **offered: Any) -> dict[str, Any]:
+    """Of options that are offered to every variant, those that `name` takes.
+
+    Raises UsageError for an unknown name, or an option that no variant takes.
+    """
+    own = options(name)
+    _refuse("attention", offered, {key for entry in VARIANTS.values() for key in entry.options})
+    return {key: value for key, value in offered.items() if key in own}
+
+
+def build(name: str, length: int, head_dim: int, *, causal: bool, **options: Any) -> Variant:
+    """The variant `name` for sequences of `length` positions and heads of `head_dim` numbers.
+
+    Raises UsageError for an unknown name or option, or what the variant cannot do.
+    """
+    entry = find(name)
+    _refuse(name, options, entry.options)
+    return entry.make(length, head_dim, causal=causal, **options)
+
+
+def _refuse(who: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises UsageError for the first name that is not known, with the nearest that is."""
+    known = sorted(known)
+    for option in given:
+        if option not in known:
+            close = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            choices = f"choose from {', '.join(known)}" if known else "it takes none"
+            raise UsageError(f"{who}: {option}: unknown option; {hint}{choices}")
