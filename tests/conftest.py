@@ -15,7 +15,6 @@ install_import_hook(
         "genjax.vae.latents",
         "genjax.vae.likelihood",
         "genjax.vae.samplers",
-        "genjax.gan.losses",
         "genjax.gan.modes",
         "genjax.images.distances",
         "genjax.lm.transfer",

@@ -9,15 +9,14 @@ import numpy as np
 
 from genjax.core import parallel
 from genjax.core.errors import UsageError
+from genjax.gan.config import PROPOSALS
 from genjax.gan.data import PAIRS, Task
+from genjax.gan.method import Method
 from genjax.gan.mixtures import Mixture
 from genjax.gan.modes import bin_count
 from genjax.gan.networks import Networks, pack
-from genjax.gan.objectives import latents, propose, sample
 from genjax.gan.players import Recipe
 
-# Samples made, or judged, at once.
-PROPOSALS = 8192
 FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
 # Packs of a batch where a logit depends on all of them.
 BATCH = 64
@@ -27,6 +26,8 @@ UNITS = {
     "coverage": "share", "full": "share of seeds", "ndb": "share of bins", "vendi": "samples",
     "birthday_support": "samples", "log_jacobian": "log", "contrast": "of truth",
 }  # fmt: skip
+# Of two arms, the better.
+BETTER = {"precision": "more", "recall": "more", "coverage": "more"}
 
 
 def floor(task: Task, count: int, seed: int) -> dict[str, list[float]]:
@@ -54,33 +55,28 @@ def contrast(task: Task, found: np.ndarray, pairs: int = 2000) -> float:
     return float(mean_distance(found) / mean_distance(task.perfect(PAIRS, rng)))
 
 
-def sampler(networks: Networks, recipe: Recipe, count: int) -> Callable:
-    """params -> samples [count, *shape], NumPy; the same latents and choices for all.
-
-    Where a sample is one of k proposals, it costs k passes of the generator.
-    """
-    key = jax.random.key(2**31)
-    some = jax.jit(lambda params, index: sample(networks, recipe, params, key, index))
-    size = PROPOSALS // recipe.resample
+def sampler(method: Method, count: int, key: jax.Array | None = None) -> Callable:
+    """params -> samples [count, *shape], NumPy; by default the same latents and choices for all."""
+    key = jax.random.key(2**31) if key is None else key
+    some = jax.jit(lambda params, index: method.sample(params, key, index))
+    size = max(1, PROPOSALS // method.passes)
     return lambda params: parallel.batched(partial(some, params), np.arange(count), size=size)
 
 
-def sensitivity(
-    networks: Networks, recipe: Recipe, task: Task, measure: Callable, count: int = 300
-) -> Callable:
+def sensitivity(method: Method, task: Task, measure: Callable, count: int = 300) -> Callable:
     """params -> measure(Jacobians [b, values, latent]) [count, ...] of the generator, NumPy.
 
     In units of the data's spread a unit of the latent; the same latents for all. Low singular
     values are the symptom "different inputs, same output".
     """
-    z = latents(jax.random.key(2**31 + 1), networks, recipe, jnp.arange(count), 1)[:, 0]
+    z = method.latents(jax.random.key(2**31 + 1), jnp.arange(count))
 
     @jax.jit
     def some(params, rows):
         def generate(noise, code):
-            return propose(networks, params, jnp.concatenate([noise, code])[None]).ravel()
+            return method.generate(params, jnp.concatenate([noise, code])[None]).ravel()
 
-        noise, code = rows[:, : networks.latent], rows[:, networks.latent :]
+        noise, code = rows[:, : method.latent], rows[:, method.latent :]
         return measure(jax.vmap(jax.jacfwd(generate))(noise, code) / task.spread)
 
     return lambda params: parallel.batched(partial(some, params), np.asarray(z), size=50)
@@ -89,6 +85,16 @@ def sensitivity(
 def log_norm(jacobians: jax.Array) -> jax.Array:
     """The logarithm of each Frobenius norm, at least that of 1e-12."""
     return jnp.log(jnp.maximum(jnp.sqrt((jacobians**2).sum((1, 2))), 1e-12))
+
+
+def judge(networks: Networks, recipe: Recipe, params, x: jax.Array) -> jax.Array:
+    """The discriminator's logits [groups, b] of packs of samples [groups, b, pack, *shape]."""
+    if recipe.reconstruction:
+        x = jnp.concatenate([x, networks.reconstruct(params["reconstructor"], x)], -1)
+    outputs = networks.discriminate(
+        params["discriminator"], pack(x), parallel.identity, parallel.identity
+    )
+    return outputs[..., 0]
 
 
 def landscape(
@@ -112,12 +118,7 @@ def landscape(
     @jax.jit
     def logits(real, points):
         batches = jnp.broadcast_to(real, (len(points), *real.shape)).at[:, 0, 0].set(points)
-        if recipe.reconstruction:
-            codes = networks.reconstruct(params["reconstructor"], batches)
-            batches = jnp.concatenate([batches, codes], -1)
-        return networks.discriminate(
-            params["discriminator"], pack(batches), parallel.identity, parallel.identity
-        )[:, 0, 0]
+        return judge(networks, recipe, params, batches)[:, 0]
 
     made = [
         parallel.batched(partial(logits, some), points, size=PROPOSALS // batch)

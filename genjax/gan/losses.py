@@ -1,10 +1,14 @@
-"""Adversarial losses of paired logits, elementwise; in nats where they are logistic."""
+"""Adversarial losses of paired logits, elementwise; in nats where they are logistic.
+
+The configuration takes their names from here, and needs no jax: it is imported when a loss is
+computed.
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
-from jax import Array
+if TYPE_CHECKING:
+    from jax import Array
 
 
 class Loss(NamedTuple):
@@ -17,8 +21,8 @@ class Loss(NamedTuple):
     lipschitz: without a bound on the discriminator's slopes the loss has none either.
     """
 
-    discriminator: Callable[[Array, Array], Array]
-    generator: Callable[[Array, Array], Array]
+    discriminator: "Callable[[Array, Array], Array]"
+    generator: "Callable[[Array, Array], Array]"
     relativistic: bool = False
     monotone: bool = False
     lipschitz: bool = False
@@ -29,16 +33,28 @@ class Loss(NamedTuple):
         return self.relativistic or self.lipschitz
 
 
-def _bce(real: Array, fake: Array) -> Array:
+def _softplus(x: "Array") -> "Array":
+    import jax
+
+    return jax.nn.softplus(x)
+
+
+def _relu(x: "Array") -> "Array":
+    import jax
+
+    return jax.nn.relu(x)
+
+
+def _bce(real: "Array", fake: "Array") -> "Array":
     """-log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1), of logits."""
-    return jax.nn.softplus(-real) + jax.nn.softplus(fake)
+    return _softplus(-real) + _softplus(fake)
 
 
 # A new loss is an entry here, and its formula in tests/gan/test_losses.py.
 ADVERSARIAL: dict[str, Loss] = {
     # Goodfellow et al. 2014, section 3: -log D(G(z)) in place of log(1 - D(G(z))).
-    "ns": Loss(_bce, lambda real, fake: jax.nn.softplus(-fake), monotone=True),
-    "minimax": Loss(_bce, lambda real, fake: -jax.nn.softplus(fake), monotone=True),
+    "ns": Loss(_bce, lambda real, fake: _softplus(-fake), monotone=True),
+    "minimax": Loss(_bce, lambda real, fake: -_softplus(fake), monotone=True),
     # Mao et al. 2017, eq. 9.
     "lsgan": Loss(
         lambda real, fake: 0.5 * (real - 1) ** 2 + 0.5 * fake**2,
@@ -46,15 +62,15 @@ ADVERSARIAL: dict[str, Loss] = {
     ),
     # Lim & Ye 2017; Miyato et al. 2018, eq. 16 and 17.
     "hinge": Loss(
-        lambda real, fake: jax.nn.relu(1 - real) + jax.nn.relu(1 + fake),
+        lambda real, fake: _relu(1 - real) + _relu(1 + fake),
         lambda real, fake: -fake,
     ),
     # Arjovsky et al. 2017, eq. 2.
     "wgan": Loss(lambda real, fake: fake - real, lambda real, fake: -fake, lipschitz=True),
     # Jolicoeur-Martineau 2019; pairs of logits, the generator's non-saturating (R3GAN's code).
     "rpgan": Loss(
-        lambda real, fake: jax.nn.softplus(fake - real),
-        lambda real, fake: jax.nn.softplus(real - fake),
+        lambda real, fake: _softplus(fake - real),
+        lambda real, fake: _softplus(real - fake),
         relativistic=True,
         monotone=True,
     ),

@@ -1,29 +1,15 @@
 """What a generator covers, by generators whose answers are known."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.gan import data, evaluate, mixtures
+from genjax.gan import data, evaluate, game, mixtures
 from genjax.gan import figures as plots
-from genjax.gan import networks as nets
-from genjax.gan.architecture import Architecture
-from genjax.gan.objectives import Recipe
+from genjax.gan.config import Config
 
 RNG = np.random.default_rng(0)
-
-
-def build(**options):
-    return nets.build(Architecture(**options))
-
-
-def linear(matrix):
-    """(networks, params) of the generator z -> z @ matrix."""
-    latent, size = matrix.shape
-    networks = build(shape=(size,), latent=latent)._replace(
-        generate=lambda params, statistics, z, total: (z @ params, statistics)
-    )
-    return networks, {"generator": jnp.asarray(matrix, jnp.float32), "statistics": {}}
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +19,37 @@ def task():
 
 def test_slopes_of_a_linear_generator_are_its_singular_values(task):
     matrix = np.array([[3.0, 1.0], [0.5, -2.0], [1.0, 1.0]])
-    networks, params = linear(matrix)
+    config = Config(latent=3)
+    linear = game.method(config, config.arms()["gan"], (2,))._replace(
+        generate=lambda matrix, z: z @ matrix
+    )
 
     def slopes(measure, params):
-        return evaluate.sensitivity(networks, Recipe(), task, measure, count=60)(params)
+        return evaluate.sensitivity(linear, task, measure, count=60)(params)
+
+    params = jnp.asarray(matrix, jnp.float32)
 
     expected = np.linalg.svd(matrix, compute_uv=False) / task.spread
     found = slopes(lambda jacobians: jnp.linalg.svd(jacobians, compute_uv=False), params)
     np.testing.assert_allclose(found, np.tile(expected, (60, 1)), rtol=1e-5)
     found = slopes(evaluate.log_norm, params)
     np.testing.assert_allclose(found, np.full(60, np.log((expected**2).sum()) / 2), rtol=1e-5)
-    found = slopes(evaluate.log_norm, params | {"generator": jnp.zeros((3, 2))})
+    found = slopes(evaluate.log_norm, jnp.zeros((3, 2)))
     np.testing.assert_allclose(found, np.full(60, np.log(1e-12)), rtol=1e-6)
+
+
+def test_each_sample_is_judged_with_those_that_follow_it():
+    config = Config(pack=3, d_width=4, g_width=4)
+    method = game.method(config, config.arms()["gan"], (2,))
+    params = method.init(jax.random.key(0))
+    samples = RNG.standard_normal((5, 2)).astype(np.float32)
+    networks = game.players(config, config.arms()["gan"], (2,))
+    for i, logit in enumerate(method.discriminate(params, samples)):
+        members = np.concatenate([samples[i], samples[(i + 1) % 5], samples[(i + 2) % 5]])
+        alone = networks.discriminate(
+            params["discriminator"], members[None, None], *[lambda x: x] * 2
+        )
+        assert float(logit) == pytest.approx(float(alone[0, 0, 0]), rel=1e-5)
 
 
 def test_contrast_is_distance_over_that_of_perfect_samples(task):

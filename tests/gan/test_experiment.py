@@ -176,12 +176,16 @@ def test_stacked_digits_name_their_modes(cache, tmp_path):
 
 
 BAD = {
-    "pack": (["--pack=0"], ["--pack=0", "positive"]),
-    "arm's pack": (["--arm=pac:pack=0"], ["--arm=pac:pack=0", "positive"]),
-    "arm's flag": (["--arm=pac:packs=2"], ["--arm=pac:packs=2", "packs=2", "pack,"]),
+    "pack": (["--pack=0"], ["--pack=0", "from 1 to 1,024"]),
+    "arm's pack": (["--arm=pac:pack=0"], ["--arm=pac: --pack=0", "from 1"]),
+    "arm's flag": (["--arm=pac:packs=2"], ["--arm=pac:packs=2", "packs=2", "did you mean pack?"]),
     "arm's name": (["--arm=a", "--arm=a"], ["--arm=a", "taken"]),
     "the classifier's name": (["--arm=classifier"], ["--arm=classifier", "taken"]),
     "fewer points than bins": (["--points=20", "--batch_size=8"], ["--points=20", "32 bins"]),
+    "loss's name": (["--loss=wgn"], ["--loss=wgn", "did you mean wgan?"]),
+    "arm's game": (["--arm=w:loss=wgan"], ["--arm=w: --loss=wgan", "--gp"]),
+    "no learning": (["--learning_rate=0"], ["--learning_rate=0", "above 0"]),
+    "beta": (["--beta2=1"], ["--beta2=1", "below 1"]),
     "loss": (["--loss=wgan"], ["--loss=wgan", "--gp"]),
     "penalties": (["--gp=10", "--r1=1"], ["--gp", "--r1"]),
     "penalty and batch": (["--r1=1", "--minibatch=stddev"], ["penalty", "--minibatch"]),
