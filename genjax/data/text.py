@@ -31,12 +31,32 @@ class Tokens(NamedTuple):
     """A vocabulary: `encode` takes uint8 [n] to integers [m], `decode` takes ids to a str.
 
     `bos`, the last id, stands before a text; no text encodes to it, and `decode` drops it.
+    bpe: the merges as JSON, of which `kept_bpe` makes the same again; None for bytes.
     """
 
     vocabulary: int
     bos: int
     encode: Callable[[np.ndarray], np.ndarray]
     decode: Callable[[np.ndarray], str]
+    bpe: str | None = None
+
+
+class Measured(NamedTuple):
+    """Windows [n, length + 1], which of their positions count [n, length], and the units in them.
+
+    units: tokens of a chain, bytes of text; losses are bits a unit.
+    document: the document each window belongs to [n], what a bootstrap draws.
+    """
+
+    windows: np.ndarray
+    scored: np.ndarray
+    units: float
+    document: np.ndarray
+
+    @property
+    def tokens_per_unit(self) -> float:
+        """What bits a token are multiplied by: below 1 for byte pairs."""
+        return self.scored.sum() / self.units
 
 
 # Reading
@@ -191,11 +211,9 @@ def bpe_tokens(size: int, texts: list[np.ndarray]) -> Tokens:
     Raises:
       UsageError: fewer tokens than bytes and BOS, or `tokenizers` is not installed.
     """
-    flag = f"--bpe={size}"
     if size <= _BYTES:
-        raise UsageError(f"{flag}: choose {_BYTES + 1} or more, for every byte and BOS")
-    if importlib.util.find_spec("tokenizers") is None:
-        raise UsageError(f"{flag} needs the package tokenizers: pip install tokenizers")
+        raise UsageError(f"--bpe={size}: choose {_BYTES + 1} or more, for every byte and BOS")
+    _require_tokenizers(f"--bpe={size}")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
@@ -207,6 +225,23 @@ def bpe_tokens(size: int, texts: list[np.ndarray]) -> Tokens:
         show_progress=False,
     )
     bpe.train_from_iterator((piece for text in texts for piece in _pieces(text)), trainer)
+    return _tokens(bpe)
+
+
+def kept_bpe(content: str) -> Tokens:
+    """The tokens whose `bpe` was kept. Raises UsageError where `tokenizers` is not installed."""
+    _require_tokenizers("a byte-pair encoding")
+    from tokenizers import Tokenizer
+
+    return _tokens(Tokenizer.from_str(content))
+
+
+def _require_tokenizers(what: str):
+    if importlib.util.find_spec("tokenizers") is None:
+        raise UsageError(f"{what} needs the package tokenizers: pip install tokenizers")
+
+
+def _tokens(bpe) -> Tokens:
     bos = bpe.get_vocab_size()
 
     def encode(text: np.ndarray) -> np.ndarray:
@@ -217,7 +252,7 @@ def bpe_tokens(size: int, texts: list[np.ndarray]) -> Tokens:
         ids = np.asarray(ids)
         return bpe.decode(ids[ids != bos].tolist())
 
-    return Tokens(bos + 1, bos, encode, decode)
+    return Tokens(bos + 1, bos, encode, decode, bpe.to_str())
 
 
 def _pieces(text: np.ndarray) -> Iterator[str]:

@@ -14,25 +14,8 @@ import numpy as np
 
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
+from genjax.data.text import Measured
 from genjax.domains import chains, hmm
-
-
-class Measured(NamedTuple):
-    """Windows [n, length + 1], which of their positions count [n, length], and the units in them.
-
-    units: tokens of the grid, bytes of text; losses are bits a unit.
-    document: the document each window belongs to [n], what a bootstrap draws.
-    """
-
-    windows: np.ndarray
-    scored: np.ndarray
-    units: float
-    document: np.ndarray
-
-    @property
-    def tokens_per_unit(self) -> float:
-        """What bits a token are multiplied by: below 1 for byte pairs."""
-        return self.scored.sum() / self.units
 
 
 class Source(NamedTuple):
@@ -51,6 +34,7 @@ class Source(NamedTuple):
     sequences: name -> token sequences of the training split, whole.
     overlap: (name, others) -> share of its test text's 5-grams that the others' training texts
         have; None where there is no text.
+    bpe: the byte-pair encoding as JSON; None where tokens are bytes or numbers.
     """
 
     names: list[str]
@@ -68,6 +52,7 @@ class Source(NamedTuple):
     sequences: Callable
     decode: Callable
     overlap: Callable | None = None
+    bpe: str | None = None
 
 
 def from_grid(
@@ -207,6 +192,7 @@ def from_text(
         ],
         decode=tokens.decode,
         overlap=overlap,
+        bpe=tokens.bpe,
     )
 
 
@@ -248,7 +234,7 @@ def weights(
 
     rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau &
         Lample 2019), or numbers joined by `+`, one a domain. (`doremi:<arm>` becomes numbers
-        in genjax.study.)
+        by genjax.domains.training.)
     replay: the share that the domains `old` take together, evenly; the rest is by the rule.
     Raises UsageError for weights that are negative, do not sum to one, or are too few.
     """

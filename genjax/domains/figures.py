@@ -6,17 +6,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genjax import claims
-from genjax.core import variants
+from genjax.core import config as configs
+from genjax.domains.arms import alike, preferred
+from genjax.domains.config import Arm
 from genjax.report.plots import COLOURS, colours, legend, seeds
 
 LINES = {"known": ("#444444", ":"), "family": ("#009E73", "--"), "seen": ("#D55E00", "-.")}
 
 
+def _arms(run) -> dict[str, Arm]:
+    recipes = run["summary"]["recipes"]
+    return {name: configs.from_json(Arm, recipe) for name, recipe in recipes.items()}
+
+
 def _bases(run):
     """Arms that start from no other of this run."""
-    summary = run["summary"]
-    arms = summary["arms"]
-    return [arm for arm in arms if summary["recipes"][arm]["from"] not in arms]
+    arms = _arms(run)
+    return [name for name, arm in arms.items() if arm.from_ not in arms]
 
 
 def _band(axes, x, values, **style):
@@ -38,7 +44,7 @@ def _heat(run):
     figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.4 + 0.42 * len(arms)), layout="constrained")
     axes = figure.subplots()
     # Arms that overfit on purpose would take the whole scale.
-    usual = [i for i, arm in enumerate(arms) if not summary["recipes"][arm]["limit"]]
+    usual = [i for i, arm in enumerate(_arms(run).values()) if not arm.limit]
     most = losses[usual].max() if usual else losses.max()
     picture = axes.imshow(losses, cmap="viridis", aspect="auto", vmax=most)
     middle = (losses.min() + most) / 2
@@ -65,11 +71,9 @@ def _heat(run):
 
 
 def _diversity(run):
-    summary = run["summary"]
-    arms = {
-        arm: summary["recipes"][arm] for arm in _bases(run) if f"{arm}/unseen" in summary["metrics"]
-    }
-    groups = [group for group in variants.alike(arms, "domains") if len(group) > 1]
+    summary, every = run["summary"], _arms(run)
+    arms = {arm: every[arm] for arm in _bases(run) if f"{arm}/unseen" in summary["metrics"]}
+    groups = [group for group in alike(arms, "domains") if len(group) > 1]
     if not groups:
         return None
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
@@ -79,7 +83,7 @@ def _diversity(run):
         x = [len(summary["trained_on"][arm]) for arm in group]
         for name, style in (("unseen", "o-"), ("seen", "s:")):
             values = np.stack([seeds(summary, f"{arm}/{name}") for arm in group], 1)
-            model = summary["recipes"][group[0]]["model"]
+            model = arms[group[0]].model
             _band(axes, x, values, color=colour, ls=style[1:], marker=style[0],
                   label=f"{model}, {name} domains")  # fmt: skip
         lines = [run["arrays"][arm].get("position_unseen_lines") for arm in group]
@@ -101,20 +105,20 @@ def _diversity(run):
 
 def _tuned(run):
     """Finetuned arms; those that overfit on purpose would set the scale."""
-    summary = run["summary"]
-    return [
-        arm
-        for arm in summary["arms"]
-        if f"{arm}/forgetting" in summary["metrics"] and not summary["recipes"][arm]["limit"]
-    ]
+    metrics = run["summary"]["metrics"]
+    return {
+        name: arm
+        for name, arm in _arms(run).items()
+        if f"{name}/forgetting" in metrics and not arm.limit
+    }
 
 
 def _front(run):
     """A panel for each start and new domain: losses on other domains do not compare."""
     summary, groups = run["summary"], {}
-    for arm in _tuned(run):
-        title = f"{summary['recipes'][arm]['from']} to {'+'.join(summary['trained_on'][arm])}"
-        groups.setdefault(title, []).append(arm)
+    for name, arm in _tuned(run).items():
+        title = f"{arm.from_} to {'+'.join(summary['trained_on'][name])}"
+        groups.setdefault(title, []).append(name)
     groups = {title: arms for title, arms in groups.items() if len(arms) > 1}
     if not groups:
         return None
@@ -148,11 +152,11 @@ def _overlap(run):
     found = {}
     for kind in kinds:
         arms = {
-            arm: recipe
-            for arm, recipe in summary["recipes"].items()
-            if {f"{arm}/{kind}", f"{arm}/overlap"} <= metrics.keys() and not recipe["limit"]
+            name: arm
+            for name, arm in _arms(run).items()
+            if {f"{name}/{kind}", f"{name}/overlap"} <= metrics.keys() and not arm.limit
         }
-        groups = [group for group in variants.alike(arms, "domains") if len(group) > 3]
+        groups = [group for group in alike(arms, "domains") if len(group) > 3]
         if groups:
             found[kind] = sum(groups, [])
     if not found:
@@ -160,7 +164,7 @@ def _overlap(run):
     figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(found)))
     for axes, (kind, arms) in zip(panels, found.items(), strict=True):
-        models = {arm: summary["recipes"][arm]["model"] for arm in arms}
+        models = {name: _arms(run)[name].model for name in arms}
         shade, places = colours(dict.fromkeys(models.values())), {}
         for arm in arms:
             x, y = metrics[f"{arm}/overlap"]["mean"], seeds(summary, f"{arm}/{kind}")
@@ -191,7 +195,7 @@ def _few_shot(run):
     arms = [arm for arm in _bases(run) if "few_shot" in run["arrays"][arm]]
     if not arms:
         return None
-    shots = [int(k) for k in run["summary"]["flags"]["shots"]]
+    shots = run["summary"]["flags"]["shots"]
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     shade = colours(arms)
@@ -212,22 +216,21 @@ def _adaptation(run):
     Of several lengths or rates of training the valid text of those domains takes one.
     """
     summary = run["summary"]
-    recipe_of = summary["recipes"]
-    arms = {arm: recipe for arm, recipe in recipe_of.items() if recipe["limit"]}
+    arms = {name: arm for name, arm in _arms(run).items() if arm.limit}
     valid = {arm: summary["metrics"][f"{arm}/valid"]["mean"] for arm in arms}
-    groups = variants.preferred(arms, valid, "limit", "steps", "learning_rate")
+    groups = preferred(arms, valid, "limit", "steps", "learning_rate")
     groups = [group for group in groups if len(group) > 2]
     if not groups:
         return None
     figure, drawn, sizes = Figure(figsize=(7.2, 4.4), layout="constrained"), None, set()
     axes = figure.subplots()
     for group, colour in zip(groups, COLOURS, strict=False):
-        x = [recipe_of[arm]["limit"] for arm in group]
+        x = [arms[arm].limit for arm in group]
         sizes |= set(x)
         names = summary["trained_on"][group[0]]
         where = [summary["domains"].index(name) for name in names]
         values = [run["arrays"][arm]["losses"][:, where].mean(1) for arm in group]
-        parent = recipe_of[group[0]]["from"]
+        parent = arms[group[0]].from_
         label = f"{'+'.join(names)}, from {parent or 'scratch'}"
         _band(axes, x, np.stack(values, 1), color=colour, marker="o", ms=4, label=label)
         if parent in summary["arms"]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel
-from genjax.domains.data import Measured
+from genjax.data.text import Measured
 from genjax.lm import transfer
 from genjax.lm.ngram import NGram
 from genjax.lm.transformer import Model

@@ -1,0 +1,324 @@
+"""How far does a language model carry to a domain it never saw, and what moves the gap?
+
+Trains language models on some domains and measures them on all. Arms may start from each other, so
+that a study is a graph of runs; all seeds of an arm are one program.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from genjax import claims
+from genjax.core import config as configs
+from genjax.core import parallel
+from genjax.core.errors import UsageError
+from genjax.data import leaks, text
+from genjax.domains import chains, data, evaluate, hmm, load, networks, training
+from genjax.domains.arms import (
+    Facts,
+    Figures,
+    alike,
+    compared,
+    facts_of,
+    gaps,
+    parent,
+    selections,
+    trained_before,
+)
+from genjax.domains.claims import FEWEST, judge, rivals, with_overlap
+from genjax.domains.config import Config
+from genjax.domains.figures import FIGURES
+from genjax.domains.job import Job, Once
+from genjax.lm import transfer
+from genjax.report import page
+from genjax.run import Experiment, Run, execute
+
+
+def run(config: Config, folder: str | Path, **how) -> Run:
+    """Trains and measures what `config` asks for in a folder, or continues there.
+
+    how: `resume`, `tensorboard` and `compile_cache` of `genjax.run.execute`, which says what is
+    raised.
+    """
+    return execute(EXPERIMENT, config, folder, **how)
+
+
+# --- What is trained -----------------------------------------------------------------------------
+
+
+def prepare(config: Config) -> Job:
+    """Reads the domains and builds the networks. Raises UsageError where they do not fit."""
+    parallel.tune_cpu()
+    parallel.keep_buffers()
+    parallel.split_cpu(config.seeds, config.batch_size)
+    parallel.check_batch(config.parallel, config.batch_size)
+    arms = config.arms()
+    for name, arm in arms.items():
+        if arm.from_ and arm.from_ not in arms and not Path(arm.from_).is_dir():
+            before = ", ".join(list(arms)[: list(arms).index(name)]) or "there is none"
+            raise UsageError(
+                f"--arm={name}: --from={arm.from_}: neither an arm before it ({before}) nor a "
+                "folder <run>/models/<arm>"
+            )
+        if arm.model == "transformer":
+            networks.variant(arm, config.context, config.precision)
+    source = read_source(config)
+    trained_on = {name: data.select(source, arm.domains) for name, arm in arms.items()}
+    before = {name: trained_before(arms, trained_on, name) for name in arms}
+    job = Job(config, source, arms, trained_on, before, Once())
+    for name in arms:
+        check_domains(job, name)
+    return job
+
+
+def read_source(config: Config) -> data.Source:
+    """The domains. Raises UsageError for what cannot be trained on."""
+    if not config.corpus:
+        grid = hmm.grid(
+            config.grid,
+            states=config.states,
+            base=config.base,
+            vocabulary=config.vocabulary,
+            shared=config.shared,
+            seed=config.grid_seed,
+        )
+        return data.from_grid(
+            grid,
+            length=config.context,
+            pool=config.pool,
+            documents=config.documents,
+            far=chains.draw(config.chains, config.vocabulary, config.grid_seed),
+        )
+    corpus = text.read(config.corpus, tfds_dir=config.tfds_dir)
+    for name in config.held_out:
+        if name not in corpus:
+            raise UsageError(f"--held_out={name}: no such domain; choose from {', '.join(corpus)}")
+    seen = [name for name in corpus if name not in config.held_out]
+    if not seen:
+        raise UsageError(f"--held_out={','.join(config.held_out)}: no domain is left to train on")
+    leaks.refuse(corpus, config.leak_window)
+    tokens = text.byte_tokens()
+    if config.bpe:
+        tokens = text.bpe_tokens(config.bpe, [corpus[name].train for name in seen])
+    return data.from_text(
+        corpus,
+        tokens,
+        list(config.held_out),
+        length=config.context,
+        stride=config.stride,
+        most=config.measured_bytes,
+    )
+
+
+def check_domains(job: Job, name: str) -> None:
+    """Raises UsageError where an arm's options contradict the domains that it names."""
+    arm, trained_on = job.arms[name], job.trained_on
+    where = f"--arm={name}"
+    for option in ("replay", "ewc"):
+        if getattr(arm, option) and not job.trained_before[name]:
+            raise UsageError(
+                f"{where}: --{option}={getattr(arm, option)}: --from has no domains in this run "
+                "besides those that train now"
+            )
+    if arm.dro and trained_on[arm.dro] != trained_on[name]:
+        raise UsageError(f"{where}: --dro={arm.dro}: was trained on other domains")
+    if arm.proxy and trained_on[arm.proxy] != trained_on[name]:
+        raise UsageError(
+            f"{where}: --mixture={arm.mixture}: trains on other domains than {arm.proxy}"
+        )
+    job.mixture(name)
+    if arm.model != "ngram":
+        job.network(name)
+
+
+def disk_needed(job: Job) -> float:
+    """Bytes for two checkpoints of params and moments, and the final model, and 50 MB."""
+    total = sum(job.size(name)["parameters"] for name in job.arms)
+    return 5e7 + 4.0 * 9 * job.config.seeds * total
+
+
+def work(job: Job, folder, clock) -> None:
+    """Trains and measures what the folder does not hold yet."""
+    if job.source.bpe:
+        folder.write_json("tokens.json", json.loads(job.source.bpe))
+    if folder.read_json("data.json") is None:
+        folder.write_json("data.json", facts(job)._asdict())
+    for name in job.arms:
+        if folder.read_json(f"evaluation/{name}.json") is not None:
+            continue
+        with clock.part("train"):
+            params = training.train(job, folder, name)
+        with clock.part("evaluate"):
+            found, arrays = evaluate.measure(job, folder, name, params)
+            folder.write_arrays(f"arrays/{name}.npz", arrays)
+            folder.write_json(f"evaluation/{name}.json", found)
+
+
+def facts(job: Job) -> Facts:
+    """What claims, notes and a loaded model need of the domains and the networks."""
+    source, overlaps = job.source, {}
+    for name, pairs in compared(job.arms, job.trained_on).items():
+        if source.overlap and len(pairs["gap"]) == 1:
+            ((domain, _),) = pairs["gap"]
+            overlaps[name] = float(source.overlap(domain, tuple(sorted(job.trained_on[name]))))
+    return Facts(
+        names=source.names,
+        held_out=source.held_out,
+        far=source.far,
+        unit=source.unit,
+        exact=source.lines is not None,
+        vocabulary=source.vocabulary,
+        length=source.length,
+        tokens="bpe" if source.bpe else "numbers" if source.lines else "bytes",
+        trained_on=job.trained_on,
+        trained_before=job.trained_before,
+        sizes={name: job.size(name) for name in job.arms},
+        overlaps=overlaps,
+    )
+
+
+# --- What is reported ----------------------------------------------------------------------------
+
+TABLE = (
+    "seen", "valid", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen",
+    "score", "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap",
+    "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
+    "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate", "sequence_final",
+    "sequence_backward", "sequence_forward",
+)  # fmt: skip
+# Measures that are no bits.
+PLAIN = ("score", "ood_id_ratio", "overlap", "ece_seen", "ece_unseen", "dynamic_rate")
+
+
+def summarize(files: dict, config: Config) -> dict:
+    """The room's parts of summary.json, from a run's files."""
+    arms = config.arms()
+    known = facts_of(page.read_json(files["folder"] / "data.json"))
+    found = {name: dict(files["evaluation"][name]) for name in arms}
+    figures = Figures(found, files["rows"], known)
+    for name, row in gaps(arms, figures).items():
+        found[name] |= row
+    return {
+        "data": data_name(config),
+        "seeds": config.all_seeds,
+        "arms": list(arms),
+        "domains": known.names,
+        "held_out": known.held_out,
+        "unit": known.unit,
+        "recipes": {name: configs.to_json(arm) for name, arm in arms.items()},
+        "sizes": known.sizes,
+        "trained_on": known.trained_on,
+        "trained_before": known.trained_before,
+        "metrics": {
+            f"{name}/{measure}": claims.summarize(values, "" if measure in PLAIN else known.unit)
+            for name, row in found.items()
+            for measure, values in row.items()
+            if measure in TABLE
+        },
+        "claims": claims.family(judge(figures, config)),
+        "notes": notes(figures, config),
+    }
+
+
+def data_name(config: Config) -> str:
+    """The domains, in words."""
+    if config.corpus:
+        return f"text of {config.corpus}"
+    beside = f" and {config.chains} order-1 chains" if config.chains else ""
+    return f"grid of {config.grid} x {config.grid} hidden Markov domains{beside}"
+
+
+def notes(figures: Figures, config: Config) -> list[str]:
+    """What a reader could take for a claim."""
+    arms, found, known = config.arms(), figures.found, figures.facts
+    lines = [
+        "Measured at the last step, whose number was fixed before. No test text chose anything, "
+        "and no text of a domain that an arm had not trained on; arms that adapt are compared by "
+        "the valid text of what they adapt to. What is called an oracle is no choice.",
+        "Verdicts hold for the family: p values are adjusted by Holm's method over all claims that "
+        "have one (D4 and D9 have an interval alone).",
+    ]
+    if known.exact:
+        lines.append(
+            "The lines are exact: known (the domain is given), family (any pair of the grid; of a "
+            "chain: the prior of chains and the context), seen (the domains trained on). Excess is "
+            "over `known`, on the same documents."
+        )
+    else:
+        lines.append(
+            f"Bits a byte over windows of {config.context} tokens, stride {config.stride}; every "
+            "byte is scored once."
+        )
+    for name, row in found.items():
+        if None not in row.get("bootstrap_unseen", [None]) and not parent(arms, name):
+            mean, low, high = row["bootstrap_unseen"]
+            lines.append(
+                f"{name} on unseen domains, over documents (95% bootstrap, seeds averaged): "
+                f"{mean:.3f} ({low:.3f} to {high:.3f}) {known.unit}"
+            )
+    lines += notes_on_choices(figures, config)
+    for name, row in found.items():
+        weights = {k.removeprefix("weight/"): np.mean(v) for k, v in row.items() if "weight/" in k}
+        if weights:
+            shown = ", ".join(f"{domain} {share:.3f}" for domain, share in weights.items())
+            lines.append(f"{name}, mean weights under group DRO, seeds averaged: {shown}")
+    lines += [
+        f"{name}: {size['parameters']:,} parameters, {size['flops'] / 1e6:.2f} MFLOP a trained "
+        "token"
+        for name, size in known.sizes.items()
+        if arms[name].model != "ngram" and not arms[name].from_
+    ]
+    if config.seeds < 2:
+        lines.append("One seed: no intervals, and every claim is inconclusive.")
+    return lines
+
+
+def notes_on_choices(figures: Figures, config: Config) -> list[str]:
+    """What valid text chooses, how the gap goes with distance, and what all ways of adapting do."""
+    arms, found, known = config.arms(), figures.found, figures.facts
+    lines = []
+    for candidates, chosen, oracle in selections(arms, figures):
+        unseen = [np.asarray(found[name]["unseen"], float) for name in (chosen, oracle)]
+        mean, low, high = claims.interval(unseen[0] - unseen[1])
+        lines.append(
+            f"Of {', '.join(candidates)} the training domains' valid text takes {chosen}, "
+            f"{unseen[0].mean():.3f} on unseen domains; an oracle that reads those takes {oracle}: "
+            f"{mean:.3f} ({low:.3f} to {high:.3f}) bits less. Each chose once, by means over seeds"
+        )
+    left_out = {name: arms[name] for name, row in found.items() if {"gap", "overlap"} <= {*row}}
+    for group in alike(left_out, "domains"):
+        if len(group) >= FEWEST:
+            rho, low, high = with_overlap(found, group, "gap")
+            lines.append(
+                "Rank correlation of the gap with the overlap of 5-grams, over "
+                f"{', '.join(group)}: {rho:.2f} ({low:.2f} to {high:.2f}, 95% Fisher z, as if the "
+                "arms were independent)"
+            )
+    methods = rivals(arms, found, known)
+    if len(methods) > 1:
+        start, domains = parent(arms, methods[0]), known.trained_on[methods[0]]
+        volumes = []
+        for i in range(config.seeds):
+            worst = np.mean([found[start][f"loss/{domain}"][i] for domain in domains])
+            points = np.array([[found[a]["new"][i], found[a]["forgetting"][i]] for a in methods])
+            volumes.append(transfer.hypervolume(points, np.array([worst, 1.0])))
+        mean, low, high = claims.interval(volumes)
+        lines.append(
+            "Hypervolume of the front, against the loss before adaptation and one bit of "
+            f"forgetting: {mean:.3f} ({low:.3f} to {high:.3f}) square bits"
+        )
+    return lines
+
+
+EXPERIMENT = Experiment(
+    name="domains",
+    title="Domain generalization of language models: architecture, data, finetuning",
+    config=Config,
+    prepare=prepare,
+    disk_needed=disk_needed,
+    work=work,
+    summarize=summarize,
+    figures=FIGURES,
+    load=load.model,
+)

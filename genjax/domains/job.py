@@ -1,0 +1,67 @@
+"""What a study trains: arms on domains, and what they share once it was made."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.domains import data, networks
+from genjax.domains.config import Arm, Config
+from genjax.lm.transformer import Model
+
+
+class Once:
+    """What is made once and shared: networks, compiled programs, meters."""
+
+    def __init__(self):
+        self._made = {}
+
+    def __call__(self, key, make: Callable) -> Any:
+        """What `make` makes, at the first call of this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+class Job(NamedTuple):
+    """trained_on, trained_before: {arm: domains}, now and along the chain that it starts from."""
+
+    config: Config
+    source: data.Source
+    arms: dict[str, Arm]
+    trained_on: dict[str, list[str]]
+    trained_before: dict[str, list[str]]
+    once: Once
+
+    def network(self, name: str) -> Model:
+        """The network of an arm; arms of one shape share it."""
+        arm, source = self.arms[name], self.source
+        return self.once(
+            ("network", *arm.network),
+            lambda: networks.build(arm, source.vocabulary, source.length, self.config.precision),
+        )
+
+    def meter(self, name: str, kind: Callable) -> Callable:
+        """A meter of genjax.lm.per_domain for an arm's network."""
+        apply = self.network(name).apply
+        return self.once((kind, apply), lambda: kind(apply))
+
+    def size(self, name: str) -> dict[str, float]:
+        """Parameters and FLOPs of an arm; an n-gram has neither."""
+        arm = self.arms[name]
+        if arm.model == "ngram":
+            return {"parameters": 0, "flops": 0.0}
+        return networks.size(arm, self.network(name), self.source.length, self.config.precision)
+
+    def mixture(self, name: str, found: dict | None = None) -> dict[str, float]:
+        """How often each domain is drawn.
+
+        found: what the arm's proxy found, {domain: [seeds]}; without it all count alike.
+        """
+        arm, names = self.arms[name], self.trained_on[name]
+        sizes, rule = [self.source.pool(domain, arm.limit) for domain in names], arm.mixture
+        if arm.proxy is not None:
+            rule = "uniform"
+            if found:
+                rule = "+".join(str(np.mean(found[domain])) for domain in names)
+        return data.weights(names, sizes, rule, arm.replay, tuple(self.trained_before[name]))

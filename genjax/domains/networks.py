@@ -1,0 +1,54 @@
+"""The network of an arm, and what it costs."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from genjax import attention
+from genjax.core import config as configs
+from genjax.core.errors import UsageError
+from genjax.domains.config import Arm
+from genjax.lm import recurrent, transformer
+from genjax.lm.transformer import Model
+
+
+def variant(arm: Arm, length: int, dtype: str) -> attention.Variant:
+    """The attention of an arm. Raises UsageError where there is none, or none that is causal."""
+    name = arm.attention
+    if name not in attention.VARIANTS:
+        near = configs.nearest(name, attention.VARIANTS)
+        raise UsageError(f"--attention={name}: no such variant{near}")
+    if name in attention.NOT_CAUSAL:
+        raise UsageError(f"--attention={name}: not causal; a language model needs it")
+    return attention.build(
+        name,
+        length,
+        arm.width // arm.heads,
+        causal=True,
+        window=arm.window,
+        keep=arm.window,
+        dtype=dtype,
+    )
+
+
+def build(arm: Arm, vocabulary: int, length: int, dtype: str) -> Model:
+    """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`."""
+    shape = {"vocabulary": vocabulary, "width": arm.width, "depth": arm.depth}
+    shape["dtype"] = jnp.dtype(dtype)
+    if arm.model != "transformer":
+        return recurrent.build(arm.model, **shape)
+    own = variant(arm, length, dtype)
+    return transformer.build(own, length=length, heads=arm.heads, **shape)
+
+
+def size(arm: Arm, network: Model, length: int, dtype: str) -> dict[str, float]:
+    """Parameters, and FLOPs of a token's training step: six a weight, attention's pairs."""
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    # A reference reads every window once more.
+    flops = (8.0 if arm.dro else 6.0) * parameters
+    if arm.model == "transformer":
+        cost = variant(arm, length, dtype).cost.flops * arm.heads * arm.depth
+        flops += 3.5 * cost / length
+    return {"parameters": parameters, "flops": flops}
