@@ -132,8 +132,11 @@ def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str
     """runs/<experiment>/<name of the last flagfile, or default>[-<hash>]."""
     files = [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
     name = Path(files[-1].split("=", 1)[1]).stem if files else "default"
-    plain = _made(kind, _given(kind, files[-1:]))
-    if configs.lines(plain) != configs.lines(config):
+    try:
+        plain = configs.lines(_made(kind, _given(kind, files[-1:])))
+    except UsageError:
+        plain = None  # The file asks for flags beside it.
+    if plain != configs.lines(config):
         name = f"{name}-{configs.digest(config)}"
     return str(Path("runs") / experiment / name)
 

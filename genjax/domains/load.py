@@ -120,7 +120,10 @@ def tokens_of(run, facts) -> text.Tokens:
             raise UsageError(f"the grid's text is numbers from 0 to {bos} between blanks")
         return np.array(words, np.int32)
 
-    return text.Tokens(facts.vocabulary, bos, encode, lambda ids: " ".join(map(str, ids)))
+    def decode(ids) -> str:
+        return " ".join(str(i) for i in ids if i != bos)
+
+    return text.Tokens(facts.vocabulary, bos, encode, decode)
 
 
 def _require_room(what: str, size: int, length: int):

@@ -266,6 +266,15 @@ def test_bpe_round_trip_and_vocabulary():
     assert tokens.decode(tokens.encode(array("é"))[:0]) == ""
 
 
+def test_bpe_that_was_kept_is_the_same():
+    pytest.importorskip("tokenizers")
+    tokens = text.bpe_tokens(300, [array(SAMPLE)])
+    again = text.kept_bpe(tokens.bpe)
+    assert (again.vocabulary, again.bos) == (tokens.vocabulary, tokens.bos)
+    np.testing.assert_array_equal(again.encode(array(SAMPLE)), tokens.encode(array(SAMPLE)))
+    assert again.decode(tokens.encode(array(SAMPLE))) == SAMPLE
+
+
 def test_bpe_is_learned_from_the_training_text_alone_and_again_the_same():
     pytest.importorskip("tokenizers")
     first, again = (text.bpe_tokens(280, [array(SAMPLE)]).encode for _ in range(2))

@@ -1,53 +1,51 @@
 """The claims of the domains experiment: a verdict must turn where the figures do."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
 import scripts
 
-from genjax.domains import evaluate
-from genjax.domains import training as studies
-from genjax.domains.claims import judge, part, turning
+from genjax.domains import arms, claims
+from genjax.domains.claims import part, turning
+from genjax.domains.config import Config
 
 SEEDS = [0, 1, 2, 3]
 NEWS, OLDS = ["new"], ["a", "b", "c"]
-COMMON = {
-    "from": "", "domains": "all", "model": "transformer", "attention": "flash", "window": 32,
-    "width": 64, "depth": 2, "heads": 2, "learning_rate": 0.02, "optimizer": "muon", "train": "all",
-    "lora_rank": 8, "replay": 0.0, "ewc": 0.0, "anchor": 0.0, "limit": 0, "average": 1.0,
-    "steps": 100, "mixture": "uniform", "dro": "",
-}  # fmt: skip
 NOISE = np.array([-0.01, 0.0, 0.01, 0.0])
 
 
+@dataclasses.dataclass
 class Study:
-    """Recipes and sizes as judge() asks for them; `domains` of a recipe names its domains."""
+    """Arms {name: {option: value}} and what is known of them; `domains` of one names its own."""
 
-    def __init__(self, arms, sizes=None):
-        self.arms = {name: COMMON | recipe for name, recipe in arms.items()}
-        self.seeds, self.sizes = SEEDS, sizes or {}
-        self.source = SimpleNamespace(
-            unit="bits",
-            lines=None,
-            overlap=None,
-            far=["far"],
-            held_out=["held"],
-            pool=lambda name, limit: 100,
-        )
+    arms: dict
+    sizes: dict = dataclasses.field(default_factory=dict)
+    overlaps: dict = dataclasses.field(default_factory=dict)
+    seeds: list = dataclasses.field(default_factory=lambda: SEEDS)
+
+    def config(self):
+        made = {name: {"domains": "all"} | changes for name, changes in self.arms.items()}
+        return Config(seeds=len(self.seeds), steps=100, variants=made)
 
     def trained_on(self, arm):
-        domains = self.arms[arm]["domains"]
+        domains = self.arms[arm].get("domains", "all")
         return [*OLDS, *NEWS] if domains == "all" else domains.split("+")
-
-    def parent(self, arm):
-        return self.arms[arm]["from"] or None
 
     def old(self, arm):
         return [name for name in OLDS if name not in self.trained_on(arm)]
 
-    def size(self, arm):
-        return self.sizes.get(arm, {"parameters": 1000, "flops": 1000.0})
+    def figures(self, found, rows=()):
+        size = {"parameters": 1000, "flops": 1000.0}
+        facts = arms.Facts(
+            names=[*OLDS, *NEWS], held_out=["held"], far=["far"], unit="bits", exact=False,
+            vocabulary=8, length=16, tokens="bytes",
+            trained_on={arm: self.trained_on(arm) for arm in self.arms},
+            trained_before={arm: self.old(arm) for arm in self.arms},
+            sizes={arm: self.sizes.get(arm, size) for arm in self.arms},
+            overlaps=self.overlaps,
+        )  # fmt: skip
+        return arms.Figures(found, list(rows), facts)
 
 
 def around(value):
@@ -55,8 +53,7 @@ def around(value):
 
 
 def verdicts(study, found, rows=()):
-    made = judge(study, found, list(rows))
-    return scripts.verdicts(made)
+    return scripts.verdicts(claims.judge(study.figures(found, rows), study.config()))
 
 
 def test_more_domains_carry_further():
@@ -99,7 +96,7 @@ def test_attention_is_held_against_models_of_its_size(id, measure):
     found["lstm"]["unseen"] = around(1.5)
     assert verdicts(study, found)[id] == "refuted"
     # Nor is one that was taught otherwise.
-    study.arms["lstm"]["mixture"] = "doremi:proxy"
+    study.arms["lstm"]["mixture"] = "proportional"
     assert id not in verdicts(study, found)
 
 
@@ -273,7 +270,7 @@ def test_a_front_of_one_method_is_no_balance():
 def test_far_domains_gain_most():
     names = [f"d{i}" for i in range(8)]
     study = Study({"base": {"domains": "+".join(names)}})
-    study.arms |= {f"to_{name}": COMMON | tuned(domains=name) for name in names}
+    study.arms |= {f"to_{name}": tuned(domains=name) for name in names}
     study.old = lambda arm: [name for name in names if name != study.arms[arm]["domains"]]
 
     def judged(sign):
@@ -311,17 +308,16 @@ def test_gaps_are_taken_between_arms_that_differ_in_domains_alone():
     found["one_more"] |= {"loss/c": around(2.5), "loss/new": around(4.0)}
     found["alone"] |= {"loss/c": around(2.0)}
     found["both"] |= {"loss/new": around(1.5)}
-    shared = {("c", ("a", "b")): 0.25, ("new", ("a", "b", "c")): 0.5}
-    study.source.overlap = lambda name, known: shared.get((name, known), 0.0)
-    gaps = evaluate.gaps(study, found)
+    study.overlaps = {"left_out": 0.25, "one_more": 0.5}
+    gaps = arms.gaps(study.config().arms(), study.figures(found))
     np.testing.assert_allclose(gaps["left_out"]["gap"], [0.5] * 4)
-    assert [gaps[arm]["overlap"][0] for arm in ("left_out", "one_more")] == [0.25, 0.5]
+    assert [gaps[arm]["overlap"] for arm in ("left_out", "one_more")] == [[0.25] * 4, [0.5] * 4]
     np.testing.assert_allclose(gaps["left_out"]["specialist_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["one_more"]["gap"], [2.5] * 4)
     assert "specialist_gap" not in gaps["one_more"] and "tuned" not in gaps
     # Alone and then with three more: a mean of 0, and the worst of them.
     found["alone"] |= {"loss/a": around(2.0), "loss/b": around(0.0)}
-    gaps = evaluate.gaps(study, found)
+    gaps = arms.gaps(study.config().arms(), study.figures(found))
     np.testing.assert_allclose(gaps["alone"]["worst_gap"], [1.0] * 4)
     np.testing.assert_allclose(gaps["alone"]["gap"], [0.0] * 4, atol=1e-12)
     assert gaps["both"] == gaps["other"] == {}
@@ -346,12 +342,4 @@ def test_valid_text_selects_and_the_oracle_stands_beside_it():
         found[arm] = {"valid": around(valid), "unseen": around(unseen)}
     found["damaged"]["valid"] = [None] * 4
     expected = (["fast", "slow", "third"], "fast", "slow")
-    assert evaluate.selections(study, found) == [expected]
-
-
-def test_a_mixture_of_doremi_is_what_the_proxy_found():
-    study = Study({"proxy": {"domains": "a+b"}, "mixed": {"domains": "a+b"}})
-    study.arms["mixed"]["mixture"] = "doremi:proxy"
-    run = SimpleNamespace(read_json={"mixtures/proxy.json": {"a": [0.1, 0.3], "b": [0.9, 0.7]}}.get)
-    assert studies.Study.mixture(study, "mixed", run) == pytest.approx({"a": 0.2, "b": 0.8})
-    assert studies.Study.mixture(study, "mixed") == {"a": 0.5, "b": 0.5}
+    assert arms.selections(study.config().arms(), study.figures(found)) == [expected]

@@ -3,10 +3,15 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import scripts
 from scripts import assert_identical, checkpoint
+
+import genjax
+from genjax.core.errors import UsageError
+from genjax.domains import experiment
 
 SMOKE = scripts.smoke("domains")
 ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora", "proxy", "mixed"]
@@ -103,6 +108,70 @@ def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_pat
         assert left == right
 
 
+def test_claims_are_judged_from_the_files(finished):
+    run = genjax.open(finished)
+    kept = [claim for claim in run.claims if claim["id"] != "D1"]
+    assert [claim for claim in run.judge() if claim["id"] != "D1"] == kept and kept
+    assert run.config.arms()["tuned"].from_ == "many"
+
+
+def test_a_loaded_model_scores_what_the_run_measured(finished):
+    run = genjax.open(finished)
+    source = experiment.read_source(run.config)
+    test = source.measured("s0l1", "test").windows
+    for arm in ("many", "gru", "lora"):
+        model = run.model(arm, 1)
+        found = np.asarray(model.log_probs(test[:, :-1]))
+        np.testing.assert_allclose(np.exp(found).sum(-1), 1, rtol=1e-4)
+        bits = -np.take_along_axis(found, test[:, 1:, None], -1).mean() / np.log(2)
+        evaluated = json.loads((finished / "evaluation" / f"{arm}.json").read_text())
+        np.testing.assert_allclose(bits, evaluated["loss/s0l1"][1], rtol=1e-5)
+        scores = [model.score(model.decode(document[1:])) for document in test]
+        np.testing.assert_allclose(np.mean(scores), bits, rtol=1e-5)
+        # A token reaches none before it, and a short text is no other.
+        np.testing.assert_allclose(model.log_probs(test[:, :9]), found[:, :9], atol=1e-5)
+    assert abs(bits - evaluated["loss/s0l1"][0]) > 1e-3, "the seeds differ"
+    with pytest.raises(UsageError, match="window of 32"):
+        model.log_probs(np.zeros((1, 33), int))
+
+
+def test_a_loaded_model_generates(finished):
+    model = genjax.open(finished).model("many")
+    prompts = np.array([[model.bos, 3, 5], [model.bos, 7, 1]])
+    made = model.generate(prompts, 6, jax.random.key(0))
+    assert made.shape == (2, 9)
+    np.testing.assert_array_equal(made[:, :3], prompts)
+    assert made.min() >= 0 and made.max() <= model.bos
+    # The text of the first prompt alone, and its continuation.
+    assert model.generate("3 5", 6, jax.random.key(0)).split()[:2] == ["3", "5"]
+    np.testing.assert_array_equal(model.encode("3 5"), [3, 5])
+    with pytest.raises(UsageError, match="numbers"):
+        model.encode("three five")
+    with pytest.raises(UsageError, match="window of 32"):
+        model.generate(prompts, 30, jax.random.key(0))
+
+
+def test_a_half_finished_arm_is_loaded_from_its_checkpoint(finished, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(finished, folder)
+    whole = {arm: genjax.open(finished).model(arm) for arm in ("many", "lora")}
+    for arm in whole:
+        shutil.rmtree(folder / "models" / arm)
+    run = genjax.open(folder)
+    for arm, model in whole.items():
+        left, right = jax.tree.leaves(model.params), jax.tree.leaves(run.model(arm).params)
+        for a, b in zip(left, right, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    shutil.rmtree(folder / "checkpoints" / "many" / "6")
+    assert run.model("many").step == 3
+    with pytest.raises(UsageError, match="ngram is an n-gram"):
+        run.model("ngram")
+    shutil.rmtree(folder / "checkpoints" / "gru")
+    shutil.rmtree(folder / "models" / "gru")
+    with pytest.raises(UsageError, match="no checkpoint of arm gru"):
+        run.model("gru")
+
+
 SIZES = [
     "--grid=3", "--seeds=2", "--batch_size=4", "--context=32", "--pool=32", "--documents=8",
     "--evaluations=1", "--shots=", "--depth=1", "--optimizer=adamw",
@@ -160,6 +229,14 @@ def test_a_folder_of_texts_is_adapted_to_and_left_out_domain_by_domain(cache, tm
     assert metrics["no_six/gap"]["mean"] > 0
     assert "Rank correlation of the gap" in str(summary["notes"])
     assert {"overlap.png", "samples.png"} <= {path.name for path in (folder / "plots").iterdir()}
+    # Read again without the corpus, a model scores a text as the run did.
+    content = (tmp_path / "corpus" / "two" / "test.txt").read_text()
+    shutil.rmtree(tmp_path / "corpus")
+    model = genjax.open(folder).model("base")
+    measured = json.loads((folder / "evaluation" / "base.json").read_text())["loss/two"]
+    np.testing.assert_allclose(model.score(content), measured[0], rtol=1e-5)
+    assert model.decode(model.encode(content)) == content
+    assert model.generate("abc", 5, jax.random.key(0)).startswith("abc")
 
 
 CORPUS = "--corpus={folder}"
@@ -203,12 +280,13 @@ BAD = {
     "dots": (["--arm=.."], ["--arm=..", "a name"]),
     "measured": ([CORPUS + "/good", "--measured_bytes=9"], ["--measured_bytes=9"]),
     "stride": ([CORPUS + "/good", "--context=64"], ["--stride=128", "64"]),
-    "a shot too few": (["--shots=0,1,"], ["--shots=0,1,", "whole numbers"]),
+    "a shot too few": (["--shots=0,1,"], ["--shots=0,1,", "whole number"]),
     "replay of nothing": (["--arm=a:replay=0.5"], ["--replay=0.5", "--from"]),
     "lora of nothing": (["--arm=a:train=lora"], ["--train=lora", "--from"]),
     "other shape": (["--arm=a", "--arm=b:from=a,width=32"], ["--width=32", "--from=a has 64"]),
-    "no recipe": (["--arm=a:rank=3"], ["rank=3", "choices"]),
+    "no option": (["--arm=a:rank=3"], ["--arm=a:rank=3", "no option", "of an arm"]),
     "not causal": (["--arm=a:attention=linformer"], ["--attention=linformer", "not causal"]),
+    "no attention": (["--arm=a:attention=flsh"], ["--attention=flsh", "flash"]),
     "heads": (["--arm=a:heads=3"], ["--heads=3"]),
     "shots": (["--shots=0,99"], ["--shots=99", "at most 15"]),
     "shots in words": (["--shots=few"], ["--shots=few"]),
