@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genjax.domains import data, evaluate
+from genjax.data.text import Measured
+from genjax.domains import arms as arms_of
+from genjax.domains import data, evaluate, experiment, training
+from genjax.domains.config import Arm
+from genjax.domains.job import Job, Once
 from genjax.lm import ngram, transformer
 
 NAMES, HELD_OUT, VOCABULARY, LENGTH, SEEDS = ["a", "b", "c", "d"], ["c", "d"], 5, 8, [3, 4]
@@ -31,7 +35,7 @@ def measured(name, split):
     scored = np.ones((9, LENGTH), bool)
     scored[5:, : NAMES.index(name) + 1] = False
     document = np.array([0, 0, 1, 1, 1, 4, 4, 7, 7])
-    return data.Measured(windows, scored, scored.sum() / 1.6, document)
+    return Measured(windows, scored, scored.sum() / 1.6, document)
 
 
 def lines(name, training):
@@ -62,40 +66,45 @@ SOURCE = data.Source(
     decode=lambda ids: " ".join(map(str, ids)),
     overlap=lambda name, known: 0.1 * (NAMES.index(name) + 1) / len(known),
 )
-PLAIN = {"domains": "a+b", "from": "", "dro": "", "limit": 0, "steps": 3, "width": 8}
+PLAIN = {"domains": "a+b", "steps": 3, "width": 8}
 
 
-def study_of(arms, source=SOURCE, logits=LOGITS, **settings):
-    """What evaluate.py asks of a study: the one place that knows."""
-    arms = {name: PLAIN | recipe for name, recipe in arms.items()}
-    plain = {"watched": 4, "example": 2, "dynamic": [], "samples": 0, "batch_size": 2}
-    settings = SimpleNamespace(**(plain | {"shots": []} | settings))
+class FakeJob(Job):
+    """A job whose network is `apply`; a NamedTuple's methods may be replaced, its fields not."""
 
-    def parent(arm):
-        return arms[arm]["from"] if arms[arm]["from"] in arms else None
+    def meter(self, name, kind):
+        return kind(apply)
 
-    def trained_on(arm):
-        return arms[arm]["domains"].split("+")
+    def network(self, name):
+        return transformer.Model(None, apply)
 
-    def old(arm):
-        found, now = [], trained_on(arm)
-        while (arm := parent(arm)) is not None:
-            found += [name for name in trained_on(arm) if name not in [*now, *found]]
-        return found
+    def size(self, name):
+        return {}
 
-    return SimpleNamespace(
-        source=source,
-        arms=arms,
-        settings=settings,
-        seeds=SEEDS,
-        shots=settings.shots,
-        parent=parent,
-        trained_on=trained_on,
-        old=old,
-        meter=lambda arm, kind: kind(apply),
-        model=lambda arm: transformer.Model(None, apply),
-        base=lambda run, arm: {"logits": jnp.asarray(logits[::-1], jnp.float32)},
-    )
+
+def study_of(arms, source=SOURCE, kind=FakeJob, **settings):
+    """What evaluate.py asks of a job: the one place that knows."""
+    plain = {"watched": 4, "example": 2, "dynamic": (), "samples": 0, "batch_size": 2, "shots": ()}
+    config = SimpleNamespace(**(plain | {"seeds": len(SEEDS)} | settings))
+    options = Arm.options()
+    made = {
+        name: Arm(**{options[key].name: value for key, value in (PLAIN | recipe).items()})
+        for name, recipe in arms.items()
+    }
+    trained_on = {name: arm.domains.split("+") for name, arm in made.items()}
+    before = {name: arms_of.trained_before(made, trained_on, name) for name in made}
+    return kind(config, source, made, trained_on, before, Once())
+
+
+@pytest.fixture(autouse=True)
+def base(monkeypatch):
+    """What every adapted arm started from: the seeds' logits the other way round."""
+    params = {"logits": jnp.asarray(LOGITS[::-1], jnp.float32)}
+    monkeypatch.setattr(training, "started_from", lambda *_: params)
+
+
+def figures_of(study, found):
+    return study.arms, arms_of.Figures(found, [], experiment.facts(study))
 
 
 def run_of(**files):
@@ -273,12 +282,15 @@ def test_forgetting_gain_and_drift_of_an_adapted_arm():
 
 def test_drift_is_of_the_watched_windows():
     """A tuned model that depends on its context: only the first windows are compared."""
-    study = study_of(CHAIN, watched=2)
 
     def apply(params, tokens):
         return params["logits"] * (1 + tokens[..., None])
 
-    study.meter = lambda arm, kind: kind(apply)
+    class Contextual(FakeJob):
+        def meter(self, name, kind):
+            return kind(apply)
+
+    study = study_of(CHAIN, kind=Contextual, watched=2)
     row, _ = evaluate.measure(study, run_of(**BEFORE), "second", PARAMS)
     drift, both = [], (LOGITS[::-1], LOGITS)
     for name in "ab":
@@ -455,7 +467,7 @@ def test_gaps_by_hand():
         apart = {"overlap": np.full(2, 0.3 / 2), "specialist_gap": cost(arm, "only_c", "c")}
         return {"gap": gap, "worst_gap": gap} | apart
 
-    made = evaluate.gaps(study_of(GAPS), found)
+    made = arms_of.gaps(*figures_of(study_of(GAPS), found))
     # Arms that started from another are held against none, nor those of another width.
     wanted = {
         "all": {},
@@ -489,14 +501,14 @@ def test_gaps_by_hand():
             np.testing.assert_allclose(made[arm][name], values, atol=1e-12, err_msg=name)
     # A table that is wrong in one place moves the gap that reads it.
     found["no_c"]["loss/c"] = [9.0, 9.0]
-    assert evaluate.gaps(study_of(GAPS), found)["no_c"]["gap"] != made["no_c"]["gap"]
+    assert arms_of.gaps(*figures_of(study_of(GAPS), found))["no_c"]["gap"] != made["no_c"]["gap"]
 
 
 def test_specialists_are_averaged():
     arms = {name: {"domains": name} for name in "abc"}
     found = table_of(arms, 1)
     lost = [np.subtract(found["a"][f"loss/{n}"], found[n][f"loss/{n}"]) for n in "bc"]
-    made = evaluate.gaps(study_of(arms), found)["a"]
+    made = arms_of.gaps(*figures_of(study_of(arms), found))["a"]
     np.testing.assert_allclose(made["specialist_gap"], np.mean(lost, 0))
     assert set(made) == {"specialist_gap"}
 
@@ -513,13 +525,13 @@ def test_selections_by_hand():
         "tuned": ({"from": "best"}, [0.1, 0.1], [0.1, 0.1]),
         "limited": ({"limit": 5}, [0.1, 0.1], [0.1, 0.1]),
         "proxy": ({"dro": "best"}, [0.1, 0.1], [0.1, 0.1]),
-        "diverged": ({"width": 3}, [np.nan, 0.1], [0.1, 0.1]),
+        "diverged": ({"width": 12}, [np.nan, 0.1], [0.1, 0.1]),
         "nothing_unseen": ({"width": 4}, [0.1, 0.1], None),
     }
     study = study_of({arm: recipe for arm, (recipe, *_) in table.items()})
     found = {arm: {"valid": valid} | ({"unseen": unseen} if unseen else {})
              for arm, (_, valid, unseen) in table.items()}  # fmt: skip
-    assert evaluate.selections(study, found) == [
+    assert arms_of.selections(*figures_of(study, found)) == [
         (["best", "oracle", "seed_luck"], "best", "oracle"),
         (["long", "long_too"], "long", "long_too"),
     ]
