@@ -19,17 +19,10 @@ def variant(arm: Arm, length: int, dtype: str) -> attention.Variant:
     if name not in attention.VARIANTS:
         near = configs.nearest(name, attention.VARIANTS)
         raise UsageError(f"--attention={name}: no such variant{near}")
-    if name in attention.NOT_CAUSAL:
+    if not attention.find(name).can_be_causal:
         raise UsageError(f"--attention={name}: not causal; a language model needs it")
-    return attention.build(
-        name,
-        length,
-        arm.width // arm.heads,
-        causal=True,
-        window=arm.window,
-        keep=arm.window,
-        dtype=dtype,
-    )
+    options = attention.select(name, window=arm.window, keep=arm.window, dtype=dtype)
+    return attention.build(name, length, arm.width // arm.heads, causal=True, **options)
 
 
 def build(arm: Arm, vocabulary: int, length: int, dtype: str) -> Model:
