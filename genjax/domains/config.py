@@ -46,7 +46,9 @@ class Arm(Options):
     )
     model: str = option("transformer", "The architecture.", choices=MODELS)
     attention: str = option(
-        "flash", "transformer: the variant, of genjax.attention.", group="Network"
+        "flash",
+        "transformer: a causal variant of genjax.attention, such as full, flash or longformer.",
+        group="Network",
     )
     window: int = option(
         32,

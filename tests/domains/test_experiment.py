@@ -108,11 +108,16 @@ def test_cut_in_its_graph_it_continues_to_the_same_bits(finished, cache, tmp_pat
         assert left == right
 
 
-def test_claims_are_judged_from_the_files(finished):
+def test_claims_are_judged_from_the_files(finished, tmp_path):
     run = genjax.open(finished)
-    kept = [claim for claim in run.claims if claim["id"] != "D1"]
-    assert [claim for claim in run.judge() if claim["id"] != "D1"] == kept and kept
+    assert run.judge() == run.claims and run.claims
     assert run.config.arms()["tuned"].from_ == "many"
+    folder = tmp_path / "other"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("checkpoints", "models"))
+    path = folder / "evaluation" / "many.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"unseen": [99.0, 98.9]}))
+    (change,) = (c["parts"][0] for c in genjax.open(folder).judge() if c["id"] == "D1")
+    assert (change["id"], change["verdict"]) == ("D1a", "refuted")
 
 
 def test_a_loaded_model_scores_what_the_run_measured(finished):
@@ -145,8 +150,9 @@ def test_a_loaded_model_generates(finished):
     # The text of the first prompt alone, and its continuation.
     assert model.generate("3 5", 6, jax.random.key(0)).split()[:2] == ["3", "5"]
     np.testing.assert_array_equal(model.encode("3 5"), [3, 5])
-    with pytest.raises(UsageError, match="numbers"):
-        model.encode("three five")
+    for words in ("three five", "3 33", "-1"):
+        with pytest.raises(UsageError, match="numbers"):
+            model.encode(words)
     with pytest.raises(UsageError, match="window of 32"):
         model.generate(prompts, 30, jax.random.key(0))
 
@@ -155,6 +161,7 @@ def test_a_half_finished_arm_is_loaded_from_its_checkpoint(finished, tmp_path):
     folder = tmp_path / "half"
     shutil.copytree(finished, folder)
     whole = {arm: genjax.open(finished).model(arm) for arm in ("many", "lora")}
+    assert (whole["many"].step, whole["lora"].step) == (6, 4)
     for arm in whole:
         shutil.rmtree(folder / "models" / arm)
     run = genjax.open(folder)
