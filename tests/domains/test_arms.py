@@ -59,7 +59,7 @@ def test_a_mixture_of_doremi_is_what_the_proxy_found():
 def test_choices_are_what_the_libraries_have():
     assert ("transformer", *recurrent.LAYERS, "ngram") == config.MODELS
     assert config.TRAINED == finetune.TRAINED
-    causal = [name for name in attention.VARIANTS if name not in attention.NOT_CAUSAL]
+    causal = [name for name, entry in attention.VARIANTS.items() if entry.can_be_causal]
     for name in causal:
         arm = Config(attention=name).arms()["model"]
         assert networks.variant(arm, 64, "float32").causal
