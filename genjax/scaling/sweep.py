@@ -63,7 +63,7 @@ def program(config: Config, point: Point) -> microbenchmark.Program:
         return HALVES[part](int(width), point.length, config.head_dim)
     shape = (config.batch, point.length, config.heads, config.head_dim)
     variant = variants.build(config, point.arm, point.length)
-    return cases.of_variant(point.arm, variant, point.mode, shape, config.dtype)
+    return cases.of_variant(variant, point.mode, shape, config.dtype)
 
 
 def prepared(config: Config, folder: Folder) -> microbenchmark.Sweep:
