@@ -135,7 +135,7 @@ class Sweep(Options):
         rare=True,
     )
     probe_length: int = option(
-        1024, "Length of the probes.", group="Measures", low=8, high=2**15, rare=True
+        1024, "Length of the probes.", group="Measures", low=8, high=2**14, rare=True
     )
 
 
@@ -155,8 +155,8 @@ class Config(Training, Sweep):
     task_lengths: tuple[int, ...] = option(
         (32, 64, 128), "Of the sequences.", group="Tasks", low=4, high=LONGEST_TASK, distinct=True
     )
-    recall_pairs: int = option(8, "recall: keys asked for.", group="Tasks", low=1, high=2**16)
-    symbols: int = option(16, "Keys, and values, of the tasks.", group="Tasks", low=2, high=2**16)
+    recall_pairs: int = option(8, "recall: keys asked for.", group="Tasks", low=1, high=2**12)
+    symbols: int = option(16, "Keys, and values, of the tasks.", group="Tasks", low=2, high=2**12)
     width: int = option(64, "Of the transformers.", group="Tasks", low=4, high=2**14)
     depth: int = option(2, "Of the transformers.", group="Tasks", low=1, high=256)
     task_heads: int = option(2, "Of the transformers.", group="Tasks", low=1, high=4096)
