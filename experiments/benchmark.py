@@ -41,7 +41,7 @@ from genjax.gan import networks as nets
 from genjax.gan.architecture import Architecture
 from genjax.lm import transformer
 from genjax.lm.objectives import token_loss
-from genjax.scaling import cases, microbenchmark
+from genjax.scaling import cases, microbenchmark, timings
 from genjax.vae import networks as autoencoder
 from genjax.vae.likelihood import importance_bounds
 from genjax.vae.objectives import elbo_loss
@@ -240,12 +240,12 @@ def attention_part():
     rows = {"square": products([(1024, 1024, 1024)])}
     for length in lengths:
         for name in (*ATTENTION_PEERS, "jax.nn"):
-            for mode in microbenchmark.MODES:
+            for mode in timings.MODES:
                 rows[f"{name} {mode} {length}"] = attention_row(name, mode, length)
 
     def ratios(rates):
         found = {}
-        for mode in microbenchmark.MODES:
+        for mode in timings.MODES:
             for name, peers in ATTENTION_PEERS.items():
                 for peer in peers:
                     for n in lengths:
@@ -261,7 +261,7 @@ def attention_part():
         return found
 
     serve = partial(
-        attention_peers.serve, lengths=lengths, modes=microbenchmark.MODES, core=int(_CORES.value)
+        attention_peers.serve, lengths=lengths, modes=timings.MODES, core=int(_CORES.value)
     )
     return rows, serve, ratios
 

@@ -92,6 +92,8 @@ class Run:
         none.
         """
         names = list(self.config.arms())
+        if not names:
+            raise UsageError(f"{self.folder}: no model, this run trains none")
         arm = names[0] if arm is None else arm
         seed = self.config.seed if seed is None else seed
         if arm not in names:

@@ -2,7 +2,7 @@
 
 No jax and no flags in here: a notebook makes a configuration as a script does, and both are refused
 with the same line. A field is made by `option`; its type is its annotation: int, float, bool, str,
-one of them or None, or a tuple of them.
+one of them or None, or a tuple of them. A field of type dict holds the arms (`arms`).
 """
 
 import dataclasses
@@ -63,7 +63,10 @@ def flag_name(field: dataclasses.Field) -> str:
 
 
 def describe(kind) -> tuple[type, bool, bool]:
-    """(type of a value or entry, whether a tuple, whether None is allowed) of an annotation."""
+    """(type of a value or entry, whether a tuple, whether None is allowed) of an annotation.
+
+    The type of a configuration's arms is dict.
+    """
     optional = isinstance(kind, types.UnionType)
     if optional:
         (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
@@ -84,9 +87,8 @@ class Options:
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            if field.name != "variants":
-                value = _checked(field, kinds[field.name], getattr(self, field.name))
-                object.__setattr__(self, field.name, value)
+            value = _checked(field, kinds[field.name], getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         self.check()
 
     def check(self) -> None:
@@ -152,6 +154,8 @@ def shown(value) -> str:
 def _checked(field: dataclasses.Field, annotation, value):
     kind, several, optional = describe(annotation)
     where, meta = f"--{flag_name(field)}={shown(value)}", field.metadata
+    if kind is dict:
+        return value  # The arms, which `arms` reads and refuses.
     if value is None and optional:
         return None
     if not several:
@@ -366,7 +370,7 @@ def lines(config: Options) -> list[str]:
         value = getattr(config, field.name)
         if field.metadata["place"] or value is None:
             continue
-        if field.name == "variants":
+        if isinstance(value, Mapping):
             arms += [f"--{name}={variant_text(*variant)}" for variant in value.items()]
         elif isinstance(value, bool):
             made.append(f"--{name}" if value else f"--no{name}")

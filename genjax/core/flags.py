@@ -81,13 +81,12 @@ def _given(kind: type[Options], arguments: list[str]) -> dict:
     """{flag: text, bool, or for arms texts} of the flags that were given."""
     values = absl_flags.FlagValues()
     for options in (kind, Place):
-        kinds, fields = typing.get_type_hints(options), options.options()
-        hints = {name: configs.describe(kinds[field.name])[0] for name, field in fields.items()}
-        for name, type_ in hints.items():
+        kinds = typing.get_type_hints(options)
+        for name, field in options.options().items():
             define = {
                 bool: absl_flags.DEFINE_boolean,
                 dict: absl_flags.DEFINE_multi_string,
-            }.get(type_, absl_flags.DEFINE_string)
+            }.get(configs.describe(kinds[field.name])[0], absl_flags.DEFINE_string)
             define(name, None, "", flag_values=values)
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
@@ -110,7 +109,7 @@ def _made(options: type[Options], given: dict):
     fields, values = options.options(), {}
     for name in fields.keys() & given.keys():
         value = given[name]
-        if fields[name].name == "variants":
+        if isinstance(value, list):
             value = _variants(options, value)
         elif not isinstance(value, bool):
             value = options.parse(name, value)
@@ -168,8 +167,8 @@ def help_text(kind: type[Options], script: str, about: str, *, full: bool) -> st
 def _entry(options, name: str, field) -> str:
     meta, value = field.metadata, field.default
     facts = []
-    if field.name != "variants":
-        kind, several, _ = configs.describe(typing.get_type_hints(options)[field.name])
+    kind, several, _ = configs.describe(typing.get_type_hints(options)[field.name])
+    if kind is not dict:
         if meta["choices"]:
             text = ", ".join(map(str, meta["choices"]))
             facts.append(f"of {text}" if several else text)

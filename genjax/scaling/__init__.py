@@ -1,0 +1,14 @@
+"""The cost of self-attention: `Config` says what, `run(config, folder)` measures it."""
+
+from genjax.scaling.config import Config
+
+__all__ = ["Config", "run"]
+
+
+def __getattr__(name: str):
+    # The configuration needs no jax; what runs it does.
+    if name == "run":
+        from genjax.scaling.experiment import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

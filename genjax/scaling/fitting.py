@@ -1,9 +1,12 @@
-"""How time and memory of a sweep grow with the length: curves, and where they cross."""
+"""How time and memory of a sweep grow with the length: curves, and where they cross. No jax."""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from genjax.scaling import exponents
-from genjax.scaling.microbenchmark import Point, Sweep
+from genjax.scaling.timings import Point, Timings
 
 # Lengths of the claimed exponents; sizes of the rows that measure the machine.
 TOP, SQUARE, COPIED = 4, 1024, 2**24
@@ -14,16 +17,16 @@ def figure(mean, low=None, high=None, unit="") -> dict:
     return {"mean": mean, "low": low, "high": high, "per_seed": [], "unit": unit}
 
 
-def rates(measured: Sweep) -> dict:
-    """FLOP/s of a matrix product and bytes/s of a copy in this run."""
+def rates(measured: Timings) -> dict:
+    """FLOP/s of a matrix product and bytes/s of a copy in this run; nan where not timed."""
     found = {}
     for arm, amount in (("matmul", 2.0 * SQUARE**3), ("copy", 2.0 * COPIED)):
         _, times = measured.table(arm, "forward")
-        found[arm] = float(amount / np.median(times))
+        found[arm] = float(amount / np.median(times)) if times.size else math.nan
     return found
 
 
-def curve(measured: Sweep, name: str, mode: str, rate: dict, moved: float):
+def curve(measured: Timings, name: str, mode: str, rate: dict, moved: float):
     """(all figures by length, the exponent's fit, {measure: figure}) of one variant and mode.
 
     moved: bytes of arguments and result a position. None where fewer than two lengths, or rounds,
@@ -77,7 +80,7 @@ def memory_exponent(lengths, temp) -> float:
     return float(exponents.slope(lengths[-TOP:], np.maximum(temp[-TOP:], 1.0)))
 
 
-def below_full(measured: Sweep, name: str, mode: str):
+def below_full(measured: Timings, name: str, mode: str):
     """From which length on a variant is faster than `full`, with its interval; None if unknown."""
     ours, fast = measured.table(name, mode)
     theirs, slow = measured.table("full", mode)
@@ -87,7 +90,7 @@ def below_full(measured: Sweep, name: str, mode: str):
     return exponents.crossover(common, slow[:, at_full], fast[:, at])
 
 
-def layers(measured: Sweep, widths: list[int]) -> dict:
+def layers(measured: Timings, widths: Sequence[int]) -> dict:
     """{width: {"halves", "whole": (length, low, high)}}.
 
     halves: where attention's time overtakes the feed-forward part's. whole: where the quadratic

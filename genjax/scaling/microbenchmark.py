@@ -6,11 +6,8 @@ started again reads its rows and measures what is missing.
 """
 
 import contextlib
-import json
 import os
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,17 +18,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from genjax.core.errors import UsageError
-
-MODES = ("forward", "both")
-
-
-class Point(NamedTuple):
-    """mode: forward, or both (forward and backward)."""
-
-    arm: str
-    mode: str
-    length: int
+from genjax.core.errors import RunError, UsageError
+from genjax.scaling.timings import Point, Timings
 
 
 class Program(NamedTuple):
@@ -86,7 +74,7 @@ def measure(call: Callable, seconds: float) -> dict:
 class Sweep:
     """The points of a run, and what is known of each.
 
-    program: Point -> Program. write: takes (arm, rows). rows: those of an earlier start.
+    program: Point -> Program. write: takes (arm, rows). known: what earlier starts measured.
     memory: bytes that may be used; longest: seconds that one call may take.
     """
 
@@ -94,33 +82,21 @@ class Sweep:
         self,
         program: Callable,
         write: Callable,
-        rows: list[dict],
+        known: Timings,
         *,
         memory: float,
         longest: float,
     ):
         self.program, self.write, self.memory, self.longest = program, write, memory, longest
-        self.facts, self.skipped, self.times, self.peaks = {}, {}, {}, {}
-        for row in rows:
-            self._learn(row)
-        self.calls, self._lock, self._alone = {}, threading.Lock(), threading.Lock()
-
-    def _learn(self, row):
-        point = Point(row["arm"], row["mode"], row["length"])
-        if "skipped" in row:
-            self.skipped[point] = row["skipped"]
-        elif "round" in row:
-            self.times.setdefault(point, {})[row["round"]] = row
-        elif "rss_bytes" in row:
-            self.peaks[point] = row["rss_bytes"]
-        else:
-            self.facts[point] = row
+        self.known = known
+        self.calls: dict[Point, Callable] = {}
+        self._lock, self._alone = threading.Lock(), threading.Lock()
 
     def _record(self, point: Point, row: dict):
         row = {"mode": point.mode, "length": point.length} | row
         with self._lock:
             self.write(point.arm, [row])
-            self._learn({"arm": point.arm} | row)
+            self.known.add({"arm": point.arm} | row)
 
     def prepare(self, points: list[Point], say: Callable) -> None:
         """Compiles what fits and warms it up; lengths ascend within an arm and mode.
@@ -139,13 +115,13 @@ class Sweep:
 
     def _prepare_curve(self, points: list[Point], say: Callable) -> str:
         for point in points:
-            if point in self.skipped:
+            if point in self.known.skipped:
                 continue
             program = self.program(point)
-            reason = "" if point in self.facts else self._too_much(point, program)
+            reason = "" if point in self.known.facts else self._too_much(point, program)
             if reason:
                 self._record(point, {"skipped": reason})
-                say(f"{_name(point)}: skipped, {reason}")
+                say(f"{point}: skipped, {reason}")
                 continue
             compiled, facts = compile_program(program)
             # One at a time: each was judged as if it had the memory, and the time, to itself.
@@ -155,7 +131,7 @@ class Sweep:
                 begun = time.perf_counter()
                 call()
                 first = time.perf_counter() - begun
-            if point not in self.facts:
+            if point not in self.known.facts:
                 self._record(point, facts | {"first_s": first})
         return f"{points[0].arm} {points[0].mode}"
 
@@ -164,13 +140,13 @@ class Sweep:
         needed = program.bytes + sum(x.size * x.dtype.itemsize for x in shapes)
         if needed > self.memory:
             return f"about {needed / 1e9:.1f} GB needed, {self.memory / 1e9:.1f} GB allowed"
-        same = [p for p in list(self.facts) if p[:2] == point[:2] and p.length < point.length]
+        same = [p for p in list(self.known.facts) if p[:2] == point[:2] and p.length < point.length]
         if same:
-            before = self.facts[max(same, key=lambda p: p.length)]
+            before = self.known.facts[max(same, key=lambda p: p.length)]
             predicted = before["first_s"] * program.flops / before["flops"]
             if predicted > self.longest:
                 return f"about {predicted:.0f} s a call predicted, {self.longest:g} s allowed"
-        elif any(p[:2] == point[:2] and p.length < point.length for p in list(self.skipped)):
+        elif any(p[:2] == point[:2] and p.length < point.length for p in list(self.known.skipped)):
             return "a shorter one was skipped"
         return ""
 
@@ -180,45 +156,37 @@ class Sweep:
         for round_ in range(count):
             for i in np.random.default_rng(round_).permutation(len(points)):
                 point = points[i]
-                if round_ not in self.times.get(point, {}):
+                if round_ not in self.known.times.get(point, {}):
                     found = measure(self.calls[point], seconds)
                     self._record(point, {"round": round_} | found)
             say(f"round {round_ + 1} of {count}")
 
-    def peaks_of(self, points: list[Point], command: Callable, say: Callable) -> None:
-        """Peak memory of points, each in a fresh process: command(point) -> argument list."""
+    def peaks_of(self, points: list[Point], fresh: Callable, say: Callable) -> None:
+        """Peak memory of points, each in a process of its own: fresh(point) -> bytes.
+
+        Where `fresh` raises RunError, the point stays without.
+        """
 
         def measure_one(point):
-            done = subprocess.run(command(point), capture_output=True, text=True, check=False)
-            if done.returncode:
-                said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-                say(f"{_name(point)}: no peak memory: {said[-1]}")
+            try:
+                found = fresh(point)
+            except RunError as error:
+                say(f"{point}: no peak memory: {error}")
                 return
-            self._record(point, {"rss_bytes": json.loads(done.stdout.splitlines()[-1])})
-            say(f"peak memory of {_name(point)}: {self.peaks[point] / 1e6:.0f} MB")
+            self._record(point, {"rss_bytes": found})
+            say(f"peak memory of {point}: {found / 1e6:.0f} MB")
 
-        missing = [p for p in points if p in self.facts and p not in self.peaks]
+        facts = self.known.facts
+        missing = [p for p in points if p in facts and p not in self.known.peaks]
         # Two at once where both are sure to fit; an accelerator holds one process.
-        small = all(4 * self.facts[p]["count_bytes"] < self.memory for p in missing)
+        small = all(4 * facts[p]["count_bytes"] < self.memory for p in missing)
         on_cpu = jax.default_backend() == "cpu"
         with ThreadPoolExecutor(2 if small and on_cpu else 1) as pool:
             list(pool.map(measure_one, missing))
 
-    def table(self, arm: str, mode: str, figure: str = "seconds") -> tuple[np.ndarray, np.ndarray]:
-        """(lengths [n], figures [rounds, n]) of the points that were timed."""
-        points = sorted(p for p in self.times if p[:2] == (arm, mode))
-        rounds = sorted(set.intersection(*(set(self.times[p]) for p in points))) if points else []
-        found = [[self.times[p][r][figure] for p in points] for r in rounds]
-        lengths = np.array([float(p.length) for p in points])
-        return lengths, np.array(found, float).reshape(len(rounds), len(points))
-
 
 def _bound(compiled, arguments) -> Callable:
     return lambda: jax.block_until_ready(compiled(*arguments))
-
-
-def _name(point: Point) -> str:
-    return f"{point.arm} {point.mode} {point.length}"
 
 
 def peak_growth(program: Program) -> int:
@@ -273,6 +241,12 @@ def bind(cores: str) -> None:
                 os.sched_setaffinity(int(thread.name), [int(core) for core in cores.split(",")])
 
 
-def this_script(*arguments: str) -> list[str]:
-    """The command line that starts the running script again with more flags."""
-    return [sys.executable, *sys.argv, *arguments]
+@contextlib.contextmanager
+def bound(cores: str):
+    """`bind` for what is inside; who called goes on with the cores of before."""
+    before = os.sched_getaffinity(0) if cores else set()
+    bind(cores)
+    try:
+        yield
+    finally:
+        bind(",".join(map(str, before)))

@@ -2,86 +2,115 @@
 
 import functools
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax import attention
-from genjax.attention import Variant
-from genjax.core import runs, steps
+from genjax.core import order, parallel, steps, training
+from genjax.core.folder import Folder
 from genjax.lm import objectives, transformer
-from genjax.scaling import lookups
+from genjax.scaling import lookups, probes, variants
+from genjax.scaling.config import Config
 
-# Sequences trained on, measured on, and bands of distance in the report.
-TRAINED, MEASURED, BANDS = 20_000, 1000, 4
-
-
-def scaled(name: str, length: int, head_dim: int, **most: int) -> Variant:
-    """A variant for a short task: what it sees, or remembers, stays well below the length.
-
-    most: what the variant's options for a length (`Entry.short`) may not exceed; those of other
-    variants are left out. Causal where the variant can be: looking up is learnt far sooner so.
-    """
-    entry = attention.find(name)
-    short = dict(entry.short(length))
-    for option, value in attention.select(name, **most).items():
-        short[option] = min(value, short.get(option, value))
-    return attention.build(name, length, head_dim, causal=entry.can_be_causal, **short)
+# Sequences trained on, measured on, put through exact attention too, and bands of distance.
+TRAINED, MEASURED, CAPTURED, BANDS = 20_000, 1000, 16, 4
 
 
-def train(run, name: str, variant: Variant, task: dict, *, length: int, seeds, how, **settings):
-    """({measure: [seeds]}, params [seeds, ...], model, fresh sequences) of a trained variant.
+class Trained(NamedTuple):
+    """A transformer with params of all seeds, leaves [seeds, ...], and sequences not trained on."""
 
-    task: name, and options of the generator. settings: width, depth, heads, steps, batch_size,
-        learning_rate, log_every, save_every, mode, dtype.
-    accuracy: share of right answers on fresh sequences; accuracy_<band>: the same by distance;
-    chance: what the commonest answer would reach; seconds: the fastest forward call, a sequence.
-    """
-    options = {key: value for key, value in task.items() if key != "name"}
-    make = functools.partial(lookups.TASKS[task["name"]], **options)
-    model = transformer.build(
-        variant,
-        vocabulary=lookups.vocabulary(task["name"], options.get("symbols")),
-        length=length,
-        width=settings["width"],
-        depth=settings["depth"],
-        heads=settings["heads"],
-        dtype=settings["dtype"],
+    model: transformer.Model
+    params: dict
+    fresh: dict[str, np.ndarray]
+
+
+def network(config: Config, label: str) -> transformer.Model:
+    """The transformer that a label of `config.arms()` names."""
+    learner = config.arms()[label]
+    return transformer.build(
+        variants.scaled(config, learner.variant, learner.length),
+        vocabulary=lookups.vocabulary(learner.task, config.symbols),
+        length=learner.length,
+        width=config.width,
+        depth=config.depth,
+        heads=config.task_heads,
+        dtype=jnp.dtype(config.precision),
     )
+
+
+def train(config: Config, folder: Folder, label: str) -> Trained:
+    """Trains all seeds of one transformer in a run folder, or continues."""
+    learner, model = config.arms()[label], network(config, label)
+    options = config.task_options(learner.task)
+    make = functools.partial(lookups.TASKS[learner.task], **options)
     # Data and weights have seeds of their own: all variants see the same sequences.
-    arrays = make(TRAINED, length, np.random.default_rng(1000))
-    fresh = make(MEASURED, length, np.random.default_rng(2000))
+    arrays = make(TRAINED, learner.length, np.random.default_rng(1000))
+    fresh = make(MEASURED, learner.length, np.random.default_rng(2000))
     rate = optax.warmup_cosine_decay_schedule(
-        0.0, settings["learning_rate"], settings["steps"] // 20 + 1, max(2, settings["steps"])
+        0.0, config.learning_rate, config.steps // 20 + 1, max(2, config.steps)
     )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
-    state = runs.train(
-        run,
-        name,
+    compiled = parallel.compile_step(
         steps.training_step(objectives.token_loss(model.apply), optimizer),
-        lambda key: steps.init_state(model.init(key), optimizer),
         {key: arrays[key] for key in ("tokens", "target")},
-        seeds=seeds,
-        steps=settings["steps"],
-        batch_size=settings["batch_size"],
-        log_every=settings["log_every"],
-        save_every=settings["save_every"],
-        how=how,
-        mode=settings["mode"],
+        config.all_seeds,
+        config.batch_size,
+        mode=config.parallel,
+        how=parallel.plan(convolutions=False, steps_per_call=config.steps_per_call),
     )
-    answer = jax.jit(lambda params, tokens: jnp.argmax(model.apply(params, tokens), -1))
+    state = training.initial(
+        lambda key: steps.init_state(model.init(key), optimizer), config.all_seeds
+    )
+    batches = order.batches(config.all_seeds, TRAINED, config.batch_size)
+    when = training.schedule(config)
+    state = training.train(folder, label, compiled, state, when, batches)
+    return Trained(model, state.params, fresh)
+
+
+def each(params, seeds: int) -> list:
+    """The trees of each seed, of one with leaves [seeds, ...]."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]
+
+
+def answers(model: transformer.Model) -> Callable:
+    """(params, tokens [b, n]) -> the likeliest token at each position, [b, n]."""
+    return jax.jit(lambda params, tokens: jnp.argmax(model.apply(params, tokens), -1))
+
+
+def measure(config: Config, trained: Trained) -> dict[str, list[float]]:
+    """{measure: [seeds]} on fresh sequences.
+
+    accuracy: share of right answers; accuracy_<band>: the same by distance; chance: what the
+    commonest answer would reach; seconds: the fastest forward call, a sequence.
+    """
+    answer, fresh = answers(trained.model), trained.fresh
     found = []
-    for i in range(len(seeds)):
-        params = jax.tree.map(lambda leaf, i=i: leaf[i], state.params)
+    for params in each(trained.params, config.seeds):
         parts, took = [], []
         for part in np.array_split(fresh["tokens"], 10):
             started = time.perf_counter()
             parts.append(np.asarray(answer(params, part)))
             took.append((time.perf_counter() - started) / len(part))
-        found.append(accuracies(np.concatenate(parts), fresh, length) | {"seconds": min(took)})
-    return {key: [row[key] for row in found] for key in found[0]}, state.params, model, fresh
+        shares = accuracies(np.concatenate(parts), fresh, fresh["tokens"].shape[1])
+        found.append(shares | {"seconds": min(took)})
+    return {key: [row[key] for row in found] for key in found[0]}
+
+
+def captured_errors(config: Config, trained: Trained) -> dict[str, list[float]]:
+    """{variant: [seeds]} relative errors of the output on a trained transformer's q, k and v."""
+    tokens = trained.fresh["tokens"][:CAPTURED]
+    found = {}
+    for name in config.variants:
+        variant = variants.scaled(config, name, tokens.shape[1])
+        found[name] = []
+        for params in each(trained.params, config.seeds):
+            qkv = trained.model.heads(params, tokens)
+            found[name].append(probes.error(variant, *qkv, causal=variant.causal))
+    return found
 
 
 def accuracies(answers: np.ndarray, data: dict[str, np.ndarray], length: int) -> dict[str, float]:

@@ -1,10 +1,18 @@
 """The attention script from end to end: a run's files, its continuation, and bad input."""
 
 import json
+import os
 import shutil
 
+import numpy as np
 import pytest
 import scripts
+
+import genjax
+from genjax.core.errors import RunError, UsageError
+from genjax.scaling import lookups, microbenchmark, sweep
+from genjax.scaling.config import Config
+from genjax.scaling.timings import Point
 
 SMOKE = scripts.smoke("attention")
 
@@ -61,6 +69,24 @@ def test_a_run_holds_points_fits_probes_claims_and_pictures(run):
     assert "What is not claimed" in (run / "report.html").read_text()
 
 
+def test_a_trained_transformer_answers_as_it_was_measured(run):
+    found = genjax.open(run)
+    assert found.judge() == found.claims
+    model = found.model("flash-recall-32", seed=1)
+    data = lookups.recall(1000, 32, np.random.default_rng(2000), pairs=4)
+    asked = data["target"] >= 0
+    right = (np.asarray(model.answer(data["tokens"])) == data["target"])[asked]
+    measured = json.loads((run / "evaluation" / "flash-recall-32.json").read_text())
+    assert model.step == 4 and right.mean() == measured["accuracy"][1] != measured["accuracy"][0]
+    # The logarithms of shares that add up to one, largest where the answer is.
+    logs = np.asarray(model.log_probs(data["tokens"][:2]))
+    assert logs.shape == (2, 32, 33)
+    np.testing.assert_allclose(np.exp(logs).sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(logs.argmax(-1), model.answer(data["tokens"][:2]))
+    with pytest.raises(UsageError, match="no arm 'full-recall-32'"):
+        found.model("full-recall-32")
+
+
 def test_every_point_is_timed_once_a_round(run):
     timed = [row for row in rows(run) if "round" in row]
     keys = [(row["arm"], row["mode"], row["length"], row["round"]) for row in timed]
@@ -97,7 +123,7 @@ BAD = {
     "order": (["--lengths=128,64"], ["--lengths=128,64: must ascend"]),
     "variant": (
         ["--variants=full,sparse"],
-        ["--variants=sparse: unknown; choose from full"],
+        ["--variants=full,sparse: no 'sparse'", "did you mean"],
     ),
     "block": (
         ["--variants=bigbird", "--lengths=64,100"],
@@ -115,6 +141,12 @@ BAD = {
     "width": (["--widths=24"], ["--widths=24: --head_dim=16 does not divide it"]),
     "cores": (["--cores=999"], ["--cores=999: this process may run on cores"]),
     "pairs": (["--recall_pairs=30"], ["--recall_pairs=30: at most 10 fit"]),
+    "cores in words": (["--cores=first"], ["--cores=first: numbers of cores"]),
+    "one length": (["--lengths=64"], ["--lengths=64: an exponent takes two lengths"]),
+    "no length": (["--lengths="], ["--lengths=: at least one"]),
+    "odd head": (["--head_dim=15"], ["--head_dim=15: even"]),
+    "task": (["--tasks=sort"], ["--tasks=sort: no 'sort'", "recall, copy, listops"]),
+    "heads": (["--task_heads=3"], ["--task_heads=3: no even parts of a width of 16"]),
     "causal": (["--variants=linformer", "--causal"], ["linformer: is not causal"]),
 }
 
@@ -141,3 +173,18 @@ def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
     assert any("full forward at 4096: about 0.1 GB needed" in note for note in skipped)
     assert summary["points"]["full/forward"]["lengths"] == [64, 128, 2048]
     assert summary["points"]["linear/forward"]["lengths"] == [64, 128, 2048, 4096]
+    with pytest.raises(UsageError, match="no model"):
+        genjax.open(folder).model()
+
+
+def test_a_peak_that_cannot_be_measured_says_why():
+    config = Config(variants=("linear",), lengths=(64, 128))
+    with pytest.raises(RunError, match="--variants=nothing: unknown"):
+        sweep.fresh_peak(config, Point("nothing", "both", 64))
+
+
+def test_cores_are_given_back():
+    before = os.sched_getaffinity(0)
+    with microbenchmark.bound(str(min(before))):
+        assert os.sched_getaffinity(0) == {min(before)}
+    assert os.sched_getaffinity(0) == before

@@ -10,18 +10,19 @@ from genjax.attention import blocks
 from genjax.attention.variant import Cost, Variant
 from genjax.core.errors import UsageError
 from genjax.lm import objectives, transformer
-from genjax.scaling import lookups, probes, training
+from genjax.scaling import lookups, probes, training, variants
+from genjax.scaling.config import Config
 
 
 @pytest.mark.parametrize("length", (32, 64, 128))
 def test_for_a_task_a_variant_sees_or_remembers_a_part(length):
-    large = {"window": 512, "keep": 512, "rank": 256, "features": 256, "chunk": 64, "rounds": 4}
+    config = Config()
     for name in attention.VARIANTS:
-        variant = training.scaled(name, length, 32, **large)
+        variant = variants.scaled(config, name, length)
         if variant.pattern is not None and name not in ("full", "flash"):
             pairs = length * (length + 1) / 2 if variant.causal else length**2
             assert blocks.dense_mask(variant.pattern).sum() < 0.8 * pairs, name
-    rows = training.scaled("linformer", length, 32, **large).init(jax.random.key(0))
+    rows = variants.scaled(config, "linformer", length).init(jax.random.key(0))
     assert all(leaf.shape[-2] <= length // 4 for leaf in jax.tree.leaves(rows))
 
 

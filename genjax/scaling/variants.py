@@ -1,0 +1,73 @@
+"""The variants of attention as a configuration wants them: the only calls to `attention.build`."""
+
+from genjax import attention
+from genjax.core.errors import UsageError
+from genjax.scaling.config import Config
+
+
+def check(config: Config) -> None:
+    """Raises UsageError where a variant cannot have a length of the sweep, probes or tasks."""
+    for name in config.variants:
+        for length in config.lengths:
+            build(config, name, length)
+        try:
+            build(config, name, config.probe_length)
+        except UsageError as error:
+            raise UsageError(f"--probe_length={config.probe_length}: {error}") from error
+        for length in config.task_lengths if config.tasks else ():
+            try:
+                scaled(config, name, length)
+            except UsageError as error:
+                raise UsageError(f"--task_lengths={length}: scaled to it, {error}") from error
+
+
+def build(config: Config, name: str, length: int) -> attention.Variant:
+    """A variant for the sweep and its probes."""
+    options = attention.select(
+        name,
+        implementation=config.implementation,
+        dtype=config.dtype,
+        window=config.window,
+        dilation=config.dilation,
+        global_positions=config.global_positions,
+        block=config.block,
+        random_blocks=config.random_blocks,
+        keep=config.keep,
+        summary=config.summary,
+        rank=config.rank,
+        features=config.features,
+        chunk=config.chunk,
+        rounds=config.hash_rounds,
+        # 0: the variant's own.
+        **({"stride": config.stride} if config.stride else {}),
+    )
+    causal = config.causal or attention.find(name).must_be_causal
+    return attention.build(name, length, config.head_dim, causal=causal, **options)
+
+
+def scaled(config: Config, name: str, length: int) -> attention.Variant:
+    """A variant for a short task: what it sees, or remembers, stays well below the length.
+
+    At most as large as the configuration says. Causal where the variant can be: looking up is
+    learnt far sooner so.
+    """
+    entry = attention.find(name)
+    short = dict(entry.short(length))
+    most = attention.select(
+        name,
+        window=config.window,
+        keep=config.keep,
+        rank=config.rank,
+        features=config.features,
+        chunk=config.chunk,
+        rounds=config.hash_rounds,
+    )
+    for option, value in most.items():
+        short[option] = min(value, short.get(option, value))
+    head_dim = config.width // config.task_heads
+    return attention.build(name, length, head_dim, causal=entry.can_be_causal, **short)
+
+
+def unmasked(config: Config) -> list[str]:
+    """The variants whose transformers see what comes later: they cannot be causal."""
+    return [name for name in config.variants if not attention.find(name).can_be_causal]

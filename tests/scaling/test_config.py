@@ -1,0 +1,83 @@
+"""The attention experiment's configuration, and what its rows are read as."""
+
+import pytest
+
+from genjax import attention
+from genjax.attention.flash import IMPLEMENTATIONS
+from genjax.core.errors import UsageError
+from genjax.scaling import config, variants
+from genjax.scaling.config import Config, Learner
+from genjax.scaling.timings import Point, Timings
+
+
+def test_the_variants_are_those_of_the_library():
+    # Written down twice: the library needs jax, and choices of a flag do not.
+    assert set(config.VARIANTS) == set(attention.VARIANTS)
+    assert config.IMPLEMENTATIONS == IMPLEMENTATIONS
+
+
+def test_a_transformer_is_trained_of_every_variant_but_full():
+    asked = Config(variants=("full", "flash"), tasks=("copy", "recall"), task_lengths=(32, 64))
+    labels = ["flash-copy-32", "flash-copy-64", "flash-recall-32", "flash-recall-64"]
+    assert list(asked.arms()) == labels
+    assert asked.arms()["flash-recall-64"] == Learner("flash", "recall", 64)
+    assert Config().arms() == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"lengths": (128, 128)}, "--lengths=128,128: must ascend"),
+        ({"variants": ()}, "--variants=: at least one"),
+        ({"variants": ("flash", "flash")}, "--variants=flash,flash: a value is named twice"),
+        ({"cores": "0,0"}, "--cores=0,0: numbers of cores"),
+        ({"tasks": ("recall",), "task_lengths": (16,)}, "--recall_pairs=8: at most 5 fit"),
+        ({"tasks": ("copy",), "task_lengths": (2,)}, "--task_lengths=2: a whole number from 4"),
+        ({"tasks": ("copy",), "task_lengths": ()}, "--task_lengths=: at least one"),
+    ],
+)
+def test_a_configuration_that_contradicts_itself_is_refused(asked, said):
+    with pytest.raises(UsageError) as refused:
+        Config(**asked)
+    assert said in str(refused.value)
+
+
+def test_a_variant_has_the_options_that_are_asked_for():
+    asked = Config(window=32, variants=("longformer",), lengths=(128, 256), head_dim=16)
+    narrow, wide = (
+        variants.build(c, "longformer", 256).cost.flops for c in (asked, asked.replace(window=128))
+    )
+    assert narrow < wide
+    # sparse_* are causal whatever is asked; for a task all are that can be.
+    assert not variants.build(asked, "flash", 64).causal
+    assert variants.build(asked.replace(causal=True), "flash", 64).causal
+    assert variants.build(asked, "sparse_fixed", 256).causal
+    assert variants.scaled(asked, "flash", 64).causal
+    assert not variants.scaled(asked, "linformer", 64).causal
+    both = asked.replace(variants=("bigbird", "flash", "linformer"))
+    assert variants.unmasked(both) == ["bigbird", "linformer"]
+
+
+def test_rows_are_read_by_point():
+    point = {"arm": "full", "mode": "both", "length": 64}
+    rounds = [
+        point | {"length": n, "round": r, "seconds": n + r} for n in (128, 64) for r in (1, 0, 2)
+    ]
+    # The last round of the longer one was never reached.
+    rounds = [row for row in rounds if (row["length"], row["round"]) != (128, 2)]
+    rows = [
+        {"arm": "flash-copy-8", "seed": 0, "step": 1, "loss": 2.0},
+        point | {"flops": 3.0},
+        point | {"rss_bytes": 7},
+        point | {"length": 256, "skipped": "too large"},
+        *rounds,
+    ]
+    found = Timings(rows)
+    assert found.facts == {Point("full", "both", 64): rows[1]}
+    assert found.peaks == {Point("full", "both", 64): 7}
+    assert found.skipped == {Point("full", "both", 256): "too large"}
+    lengths, times = found.table("full", "both")
+    assert lengths.tolist() == [64, 128]
+    # Rounds that all points have, lengths ascending.
+    assert times.tolist() == [[64, 128], [65, 129]]
+    assert found.table("full", "forward")[1].shape == (0, 0)
