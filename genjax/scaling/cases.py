@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from genjax import attention
 from genjax.lm import transformer
@@ -35,7 +36,7 @@ def of_variant(
         return variant.attend(q, k, v, extra=extra)
 
     def both(q, k, v, extra, cotangent):
-        out, pull = jax.vjp(lambda *qkv: forward(*qkv, extra), q, k, v)
+        out, pull = jax.vjp(lambda q, k, v: forward(q, k, v, extra), q, k, v)
         return out, pull(cotangent)
 
     def arguments():
@@ -59,7 +60,7 @@ def normal(shape: tuple[int, ...], dtype: str) -> tuple:
         return _NORMAL[shape, dtype]
     keys = jax.random.split(jax.random.key(0), 4)
     made = tuple(jax.random.normal(key, shape, dtype) for key in keys)
-    if not isinstance(made[0], jax.core.Tracer):
+    if not isinstance(made[0], Tracer):
         _NORMAL[shape, dtype] = made
     return made
 
@@ -102,9 +103,8 @@ def half_attention(width: int, length: int, head_dim: int) -> Program:
         heads_apart = x.reshape(1, length, heads, head_dim)
         return variant.attend(heads_apart, heads_apart, heads_apart).reshape(x.shape)
 
-    return Program(
-        attend, lambda: (_input(width, length),), *(heads * figure for figure in variant.cost)
-    )
+    flops, bytes_ = (heads * figure for figure in variant.cost)
+    return Program(attend, lambda: (_input(width, length),), flops, bytes_)
 
 
 def half_feed_forward(width: int, length: int, head_dim: int) -> Program:

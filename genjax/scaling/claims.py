@@ -3,8 +3,6 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from genjax import claims
 from genjax.scaling.config import Config
 from genjax.scaling.timings import MODES
@@ -135,7 +133,7 @@ def _learnt(learnt: dict, unmasked: list[str]) -> list[dict]:
             continue
         exact = found["flash"]["accuracy"]
         text = f"exact attention answers {task} at n = {length}: accuracy"
-        zero = np.zeros(len(exact))
+        zero = [0.0] * len(exact)
         if task != "listops":
             made.append(
                 claims.claim(f"A8 {task}", text, exact, zero, direction="greater", threshold=0.95)

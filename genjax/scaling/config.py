@@ -169,7 +169,9 @@ class Config(Training, Sweep):
             if not getattr(self, name):
                 raise UsageError(f"--{name}=: at least one")
         if len(self.lengths) < 2:
-            raise UsageError(f"--lengths={self.lengths[0]}: an exponent takes two lengths or more")
+            raise UsageError(
+                f"--lengths={configs.shown(self.lengths)}: an exponent takes two lengths or more"
+            )
         if any(b <= a for a, b in zip(self.lengths, self.lengths[1:], strict=False)):
             raise UsageError(f"--lengths={configs.shown(self.lengths)}: must ascend")
         if self.head_dim % 2:

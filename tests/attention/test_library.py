@@ -12,6 +12,7 @@ import pytest
 from genjax import attention
 from genjax.attention import blocks
 from genjax.core.errors import UsageError
+from genjax.scaling.config import Config
 
 # Rows of tables and colours of pictures go by it.
 ORDER = (
@@ -165,11 +166,12 @@ def test_a_new_variant_is_one_file(folder):
     with pytest.raises(UsageError, match="toy: tmes: unknown option; did you mean times?"):
         attention.build("toy", 8, 4, causal=True, tmes=3)
     # What the experiment asks of a variant.
-    from genjax.scaling import cases, probes, training
+    from genjax.scaling import cases, probes, variants
 
     assert probes.all_of(variant, 8, 4, causal=True)["error_s1"] > 0.1
     assert cases.of_variant(variant, "both", (1, 8, 1, 4), "float32").flops == 3.5 * 32
-    short = training.scaled("toy", 8, 4, times=5, window=4)
+    assert variants.build(Config(head_dim=4), "toy", 8).causal is False
+    short = variants.scaled(Config(width=8), "toy", 8)
     np.testing.assert_array_equal(short.attend(v, v, v), 2 * v)
 
 

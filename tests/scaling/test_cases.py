@@ -22,7 +22,7 @@ def run(program):
 
 
 def build(name, length=LENGTH, causal=None, **options):
-    causal = name in attention.CAUSAL_ONLY if causal is None else causal
+    causal = attention.find(name).must_be_causal if causal is None else causal
     return attention.build(name, length, DIM, causal=causal, **options)
 
 
@@ -58,9 +58,9 @@ def test_a_product_and_a_copy_are_what_they_say():
 def test_forward_and_backward_are_the_formulas(name):
     variant = build(name)
     q, k, v, cotangent = cases.normal(SHAPE, "float32")
-    out, _ = run(cases.of_variant(name, variant, "forward", SHAPE, "float32"))
+    out, _ = run(cases.of_variant(variant, "forward", SHAPE, "float32"))
     np.testing.assert_allclose(out, exact(q, k, v), atol=2e-6)
-    (out, grads), _ = run(cases.of_variant(name, variant, "both", SHAPE, "float32"))
+    (out, grads), _ = run(cases.of_variant(variant, "both", SHAPE, "float32"))
     wanted, slopes = exact(q, k, v, cotangent)
     np.testing.assert_allclose(out, wanted, atol=2e-6)
     for ours, theirs in zip(grads, slopes, strict=True):
@@ -76,8 +76,8 @@ def test_a_wrong_variant_is_seen():
     def scaled(q, *rest, **extra):
         return right.attend(q / DIM**0.5, *rest, **extra)
 
-    for variant in (right._replace(attend=scaled), build("longformer", window=16, block=16)):
-        program = cases.of_variant("full", variant, "both", SHAPE, "float32")
+    for variant in (right._replace(attend=scaled), build("longformer", window=16, tile=16)):
+        program = cases.of_variant(variant, "both", SHAPE, "float32")
         (out, grads), _ = run(program)
         assert np.abs(out - wanted).max() > 0.1
         assert all(np.abs(a - b).max() > 0.1 for a, b in zip(grads, slopes, strict=True))
@@ -90,9 +90,9 @@ AGAIN = dict.fromkeys(attention.VARIANTS, 5) | {"full": 4, "linformer": 4}
 
 @pytest.mark.parametrize("name", attention.VARIANTS)
 def test_counts_are_those_of_a_row_and_head_times_six(name):
-    variant = build(name, rank=8, chunk=16, block=32)
-    forward = cases.of_variant(name, variant, "forward", SHAPE, "float32")
-    both = cases.of_variant(name, variant, "both", SHAPE, "float32")
+    variant = build(name, **attention.select(name, rank=8, chunk=16, block=32, tile=32))
+    forward = cases.of_variant(variant, "forward", SHAPE, "float32")
+    both = cases.of_variant(variant, "both", SHAPE, "float32")
     assert forward.flops == 6 * variant.cost.flops and forward.bytes == 6 * variant.cost.bytes
     assert both.flops / forward.flops == (2 + AGAIN[name]) / 2
     # Gradients are as large as what they belong to; `full` keeps its weights, and two cotangents.
@@ -104,7 +104,7 @@ def test_counts_are_those_of_a_row_and_head_times_six(name):
 @pytest.mark.parametrize("name", ("full", "flash"))
 def test_flops_are_xlas(name, mode):
     """One tile, so that no loop hides FLOPs; a softmax is what XLA counts beyond the products."""
-    program = cases.of_variant(name, build(name), mode, SHAPE, "float32")
+    program = cases.of_variant(build(name), mode, SHAPE, "float32")
     _, facts = compile_program(program)
     products = {"forward": 2, "both": 2 + AGAIN[name]}[mode]
     assert facts["flops"] == 2 * 3 * products * 2 * LENGTH**2 * DIM
@@ -114,7 +114,7 @@ def test_flops_are_xlas(name, mode):
 def test_bytes_of_full_are_of_the_order_of_xlas():
     """Matrices of n x n, of which XLA on CPU keeps up to twice as many as are counted."""
     for mode in ("forward", "both"):
-        program = cases.of_variant("full", build("full"), mode, SHAPE, "float32")
+        program = cases.of_variant(build("full"), mode, SHAPE, "float32")
         _, facts = compile_program(program)
         assert facts["count_bytes"] == (3 if mode == "both" else 1) * 6 * 4 * LENGTH**2
         assert 0.9 < facts["temp_bytes"] / facts["count_bytes"] < 2.5
@@ -133,7 +133,7 @@ def test_arguments_are_normal_and_the_same_for_all_variants():
     for i in range(4):
         assert stats.kstest(made[i].ravel(), "norm").pvalue > 0.01
         assert all(abs(np.corrcoef(made[i].ravel(), made[j].ravel())[0, 1]) < 0.1 for j in range(i))
-    program = cases.of_variant("full", build("full", 64), "both", shape, "float32")
+    program = cases.of_variant(build("full", 64), "both", shape, "float32")
     *qkv, extra, cotangent = program.arguments()
     assert extra == {}
     np.testing.assert_array_equal(np.stack([*qkv, cotangent]), made)
@@ -144,7 +144,7 @@ def test_a_layer_is_the_transformers_with_textbook_attention():
     program = cases.layer(width, length, head_dim)
     out, facts = run(program)
     textbook = transformer.build(
-        full.make(length, head_dim), vocabulary=2, length=length, width=width, depth=1, heads=4
+        full(length, head_dim), vocabulary=2, length=length, width=width, depth=1, heads=4
     )
     params, tokens = program.arguments()
     assert tokens.shape == (1, length)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genjax.scaling import fitting
-from genjax.scaling.microbenchmark import Sweep
+from genjax.scaling.timings import Timings
 
 LENGTHS = 2.0 ** np.arange(7, 13)
 RATE = {"matmul": 2e11, "copy": 4e10}
@@ -29,7 +29,7 @@ def rows_of(arm, mode, seconds, least=None, **facts):
 
 
 def sweep(*rows):
-    return Sweep(None, None, sum(rows, []), memory=1e9, longest=1.0)
+    return Timings(sum(rows, []))
 
 
 def law(power, constant=1e-9, rounds=ROUNDS):
