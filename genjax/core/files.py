@@ -100,7 +100,7 @@ class Manifest:
     def save(self) -> None:
         """Writes the manifest with a checksum of its own."""
         found = {"files": self.files, "rows": self.rows}
-        text = json.dumps(found | {"crc32": crc32(found)}, indent=1)
+        text = json.dumps(found | {"crc32": crc32(found)}, indent=1, sort_keys=True)
         replace(self.path, text.encode() + b"\n")
 
     def put(self, name: str, content: bytes) -> None:

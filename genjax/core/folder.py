@@ -195,7 +195,7 @@ class Folder:
         if damaged or again:
             self._aside("metrics.jsonl")
         whole = b"".join(map(log.encode, rows))
-        if content != whole:  # A line cut short is dropped without a word: a kill leaves it.
+        if again or content != whole:  # A kill leaves a line cut short: dropped without a word.
             files.replace(self._metrics, whole)
         return again
 
