@@ -75,13 +75,12 @@ class Folder:
     def _acquire(self):
         lock = filelock.FileLock(self.path / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=1)  # By then one that began at the same time has said who it is.
         except filelock.Timeout as error:
-            owner = self.path / PID
-            pid = owner.read_text() if owner.exists() else "unknown"
+            pid = (self.path / PID).read_text()
             raise UsageError(f"{self._flag}: process {pid} is working in this folder") from error
         # Not in the lock's own file: some versions of filelock empty it before they have it.
-        files.replace(self.path / PID, str(os.getpid()).encode())
+        (self.path / PID).write_text(str(os.getpid()))
         return lock
 
     def _holds(self, asked: dict, resume: bool) -> bool:
@@ -254,14 +253,15 @@ class Folder:
             for name, known in training["files"].items():
                 self._manifest.files[name] = [known]
             for name in done:
-                self.enter(name)
+                self._manifest.files[name] = [files.checksum(self.path / name)]
             self._manifest.rows[training["arm"]] = training["rows"]
             if json.dumps([self._manifest.files, self._manifest.rows]) != before:
                 self._manifest.save()
 
     def enter(self, name: str) -> None:
-        """Enters a file, or a folder such as a checkpoint, that others wrote."""
+        """Enters a file, or a folder such as a checkpoint, that something else wrote."""
         self._manifest.files[name] = [files.checksum(self.path / name)]
+        self._manifest.save()
 
     def seal(self) -> None:
         """Enters the rows of all arms: from now on a row that is missing is noticed."""

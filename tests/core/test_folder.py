@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scripts
 
-from genjax.core import files, folder, interrupt, loop, parallel, rows, training
+from genjax.core import checkpoints, files, folder, interrupt, loop, parallel, rows, training
 from genjax.core.config import Training
 from genjax.core.errors import UsageError
 from genjax.report import page
@@ -256,8 +256,8 @@ def run_steps(state, index, count):
     """A step that is arithmetic: the state's numbers tell which steps it has seen."""
     losses = np.zeros((5, 2), np.float32)
     for i in range(count):
-        w = np.sin(state["w"] + np.float32(1.0) + index[i].sum(-1)[:, None], dtype=np.float32)
-        state = {"w": w, "step": state["step"] + 1}
+        w = np.sin(state["params"] + np.float32(1.0) + index[i].sum(-1)[:, None], dtype=np.float32)
+        state = {"params": w, "step": state["step"] + 1}
         losses[i] = w.sum(-1)
     return state, {"loss": losses}
 
@@ -277,17 +277,17 @@ def train(run, arm="a", stop_at=None, stop=interrupt.Interrupted):
         return batches(first, count)
 
     compiled = parallel.Compiled(run_steps, lambda state: state, parallel.Plan(5, False))
-    state = {"w": np.zeros((2, 3), np.float32), "step": np.zeros(2, np.int32)}
+    state = {"params": np.zeros((2, 3), np.float32), "step": np.zeros(2, np.int32)}
 
     def validate(state):
         name = f"snapshots/{arm}/{state['step'][0]:09d}.npz"
-        run.write_arrays(name, {"w": state["w"]})
-        return {"valid_loss": state["w"].mean(-1)}
+        run.write_arrays(name, {"w": state["params"]})
+        return {"valid_loss": state["params"].mean(-1)}
 
     when = loop.Schedule([0, 1], 40, log_every=10, save_every=10, validate_every=20)
     found = training.train(run, arm, compiled, state, when, reach, validate=validate)
-    run.write_json(f"evaluation/{arm}.json", {"w": found["w"].tolist()})
-    return found["w"]
+    run.write_json(f"evaluation/{arm}.json", {"w": found["params"].tolist()})
+    return found["params"]
 
 
 def result(path):
@@ -351,6 +351,8 @@ SPOILED = {
     "last row": "rows of a are damaged",
     "no rows": "rows of b are damaged",
     "manifest and checkpoint": "is damaged",
+    "manifest and other arm": "is damaged (another arm, or another run, saved it)",
+    "manifest and other step": "is damaged (it was saved at step 30)",
     "manifest and rows": "rows of metrics.jsonl up to it",
     "manifest and snapshot": "snapshots/a/000000020.npz is damaged or missing",
 }
@@ -390,10 +392,10 @@ def spoil(path, how):
         last.write_text("x")
     elif how == "both removed":
         shutil.rmtree(last.parent)
-    elif how == "other arm":
+    elif "other arm" in how:
         shutil.rmtree(last)
         shutil.copytree(path / "checkpoints" / "b" / "40", last)
-    elif how == "other step":
+    elif "other step" in how:
         shutil.rmtree(last)
         shutil.copytree(last.with_name("30"), last)
     elif how in ("first snapshot", "manifest and snapshot"):
@@ -438,6 +440,18 @@ def test_a_step_that_is_restored_trains_no_more_than_it_must(trained, tmp_path, 
     globals()["batches"] = real
     run.close()
     assert asked == [30, 35]
+
+
+@pytest.mark.parametrize("how", ["state cut", "state removed", "record garbage", "other step"])
+def test_a_reader_of_parameters_is_told_in_a_line(trained, tmp_path, how):
+    path = tmp_path / "run"
+    shutil.copytree(trained, path)
+    step, params = checkpoints.last_params(path / "checkpoints" / "a")
+    assert step == 40
+    assert params.tolist() == json.loads((path / "evaluation" / "a.json").read_text())["w"]
+    spoil(path, how)
+    with pytest.raises(UsageError, match=r"checkpoints/a/40: is damaged \("):
+        checkpoints.last_params(path / "checkpoints" / "a")
 
 
 # --- Stopped by a signal -------------------------------------------------------------------------
