@@ -1,8 +1,10 @@
 """What every script does: reads its flags, runs its experiment, and ends with an exit code.
 
-0 done; 2 bad input, 1 a failed run, each with one line; 130 after Ctrl-C.
+0 done; 2 bad input, 1 a failed run, each with one line; 130, 143 or 129 after Ctrl-C, SIGTERM or
+SIGHUP, with one line too.
 """
 
+import contextlib
 import errno
 import importlib
 import os
@@ -12,7 +14,10 @@ from pathlib import Path
 
 def launch(room: str, about: str, arguments: list[str] | None = None) -> None:
     """Runs the experiment of a room of genjax as the command line asks; does not return."""
+    from genjax.core import interrupt  # First of all: importing the rest takes seconds.
+
     script = Path(sys.argv[0])
+    interrupt.install(script.name)
     place = None
     try:
         from genjax.core import flags
@@ -37,8 +42,8 @@ def launch(room: str, about: str, arguments: list[str] | None = None) -> None:
                 raise
             said = str(error).strip().split("\n")[0][:200]
             _die(script, 2, f"--workdir={place.workdir}: cannot be written: {said}")
-    except KeyboardInterrupt:
-        _die(script, 130, "interrupted; the same command continues from the last checkpoint")
+    except interrupt.Interrupted as stopped:
+        _die(script, 128 + stopped.number, str(stopped))
 
 
 def _run(room, asked):
@@ -57,7 +62,8 @@ def _run(room, asked):
 
 
 def _die(script: Path, code: int, message: str):
-    print(f"{script.name}: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # After SIGHUP there may be no terminal.
+        print(f"{script.name}: {message}", file=sys.stderr)
     raise SystemExit(code) from None
 
 

@@ -6,7 +6,6 @@ finished or half-finished one; nothing here knows which experiments there are.
 
 import contextlib
 import importlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +57,7 @@ class Run:
     @property
     def summary(self) -> dict | None:
         """What summary.json holds; None where the run is not finished."""
-        return page.read_json(self.folder / "summary.json")
+        return page.read_json(self.folder, "summary.json")
 
     @property
     def metrics(self) -> list[dict]:
@@ -76,7 +75,7 @@ class Run:
 
     def facts(self) -> dict:
         """What data.json holds: shapes that networks are built from."""
-        found = page.read_json(self.folder / "data.json")
+        found = page.read_json(self.folder, "data.json")
         if found is None:
             raise UsageError(f"{self.folder}: nothing was trained yet")
         return found
@@ -131,31 +130,40 @@ def execute(
     """
     from genjax.core import environment
 
-    clock = environment.Clock()
-    environment.enable_compile_cache(compile_cache)
-    job = experiment.prepare(config)
-    room = type(config).__module__.split(".")[1]
-    kept = Folder(
-        folder,
-        config,
-        experiment=experiment.name,
-        room=room,
-        resume=resume,
-        needed_bytes=experiment.disk_needed(job),
-    )
-    if tensorboard:
-        kept.open_tensorboard()
-    if kept.read_json("summary.json") is None:
-        experiment.work(job, kept, clock)
-        files = page.read_files(kept.path)
-        summary = {"experiment": experiment.name, "title": experiment.title}
-        summary |= experiment.summarize(files, config)
-        summary |= {"flags": configs.to_json(config), "timing": clock.timing()}
-        kept.write_json("summary.json", summary | environment.describe())
-    else:
-        say(f"{kept.path} holds this very run, finished; nothing is computed again")
-    path = page.write(kept.path, experiment.figures)
-    for claim in json.loads((kept.path / "summary.json").read_text())["claims"]:
+    with environment.compile_cache(compile_cache), contextlib.closing(environment.Clock()) as clock:
+        job = experiment.prepare(config)
+        room = type(config).__module__.split(".")[1]
+        kept = Folder(
+            folder,
+            config,
+            experiment=experiment.name,
+            room=room,
+            resume=resume,
+            needed_bytes=experiment.disk_needed(job),
+        )
+        with contextlib.closing(kept):
+            if tensorboard:
+                kept.open_tensorboard()
+            if kept.read_json("summary.json") is None:
+                clock.keep(kept)
+                experiment.work(job, kept, clock)
+                kept.seal()
+                kept.write_json("summary.json", _summary(experiment, config, kept, clock))
+            else:
+                say(f"{kept.path} holds this very run, finished; nothing is computed again")
+            path = page.write(kept.path, experiment.figures)
+    run = Run(kept.path)
+    for claim in run.claims:
         say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
     say(f"report: {path}")
-    return Run(kept.path)
+    return run
+
+
+def _summary(experiment: Experiment, config, kept: Folder, clock) -> dict:
+    from genjax.core import environment
+
+    made = {"experiment": experiment.name, "title": experiment.title}
+    made |= experiment.summarize(page.read_files(kept.path), config)
+    clock.save()
+    made |= {"flags": configs.to_json(config), "timing": clock.timing()}
+    return made | environment.describe()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from genjax.core import rows as log
+
 ROOT = Path(__file__).parent.parent
 FLAGS = ROOT / "experiments" / "flags"
 
@@ -62,7 +64,9 @@ def launch(name, *args, devices=1):
 
 
 def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    found, damaged = log.decode((folder / "metrics.jsonl").read_bytes())
+    assert not damaged
+    return found
 
 
 def verdicts(made):

@@ -1,75 +1,104 @@
 """Orbax checkpoints that notice damage."""
 
+import json
 import os
-import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from genjax.core.errors import RunError, one_line
+from genjax.core import files
+from genjax.core.errors import RunError, UsageError, one_line
+from genjax.core.folder import remove
 
 
 class Checkpoints:
-    """Orbax checkpoints of a state, each with a checksum of its arrays.
+    """Orbax checkpoints of a state, each with a record: checksums of its arrays, whose it is.
 
     Saving is asynchronous and takes a host copy first, since the step donates its buffers.
+    owner: marks what is saved; what another owner saved is damage. '': nobody's, and anybody's is
+    read.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
-        self.folder = folder.absolute()
+    def __init__(self, folder: Path, keep: int = 2, owner: str = ""):
+        self.folder, self.owner = folder.absolute(), owner
+        self.notes: dict = {}
         options = ocp.CheckpointManagerOptions(max_to_keep=keep)
         self._manager = ocp.CheckpointManager(
-            self.folder, options=options, item_names=("state", "checksum")
+            self.folder, options=options, item_names=("state", "record")
         )
 
-    def save(self, step: int, state) -> None:
-        """Saves a state under its step. Raises RunError where a parameter is not finite."""
+    def save(self, step: int, state, notes: dict | None = None) -> None:
+        """Saves a state under its step, with notes that JSON can hold. Raises RunError where a
+        parameter is not finite."""
         state = jax.tree.map(np.array, jax.device_get(state))
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not np.isfinite(leaf).all():
                 name = jax.tree_util.keystr(path)
                 raise RunError(f"{name} is not finite at step {step}; the last checkpoint is kept")
+        record = {"owner": self.owner, "step": step, "arrays": _checksums(state)}
+        record["notes"] = notes or {}
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), checksum=ocp.args.JsonSave(_checksum(state))
+            state=ocp.args.StandardSave(state),
+            record=ocp.args.JsonSave(record | {"crc32": files.crc32(record)}),
         )
         self._manager.save(step, args=items)
 
-    def restore(self, like, say=print, *, set_aside: bool = True):
-        """(step, state) of the last whole checkpoint, or (0, None).
+    def restore(
+        self,
+        like,
+        say=print,
+        *,
+        set_aside: bool = True,
+        distrust: Callable[[int, dict], str] = lambda step, notes: "",
+    ):
+        """(step, state) of the last whole checkpoint, or (0, None); its notes are then in `notes`.
 
-        like: a state of the same structure. A checkpoint that cannot be read, or whose arrays do
-        not have the checksum that was saved with them, is named through `say`, set aside in
-        damaged/ (a checkpoint of another run stays: set_aside=False), and the one before it taken.
+        like: a state of the same structure. distrust: (step, notes) -> why it is of no use, or ''.
+        A checkpoint that cannot be read, or is not what its record says, is named through `say`,
+        set aside in the run's damaged/ (a checkpoint of another run stays: set_aside=False), and
+        the one before it taken.
         """
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        target = jax.tree.map(np.asarray, like)
+        for source in _steps(self.folder):
+            step = int(source.name)
             try:
-                target = jax.tree.map(np.asarray, like)
-                found = self._manager.restore(
-                    step,
-                    args=ocp.args.Composite(
-                        state=ocp.args.StandardRestore(target), checksum=ocp.args.JsonRestore()
-                    ),
-                )
-                if found["checksum"] == _checksum(found["state"]):
-                    return step, found["state"]
-                reason = "its checksum differs"
+                state, notes = self._read(step, target)
+                reason = distrust(step, notes)
+                if not reason:
+                    self.notes = notes
+                    return step, state
             # Orbax, tensorstore and zstd each raise their own types for a damaged file.
             except Exception as error:
                 reason = one_line(error)
-            source = self.folder / str(step)
             if not set_aside:
                 say(f"checkpoint {source} cannot be read ({reason})")
                 continue
-            aside = self.folder.parent / "damaged" / f"{self.folder.name}-{step}"
+            aside = self.folder.parent.parent / "damaged"
+            aside = aside / f"{self.folder.parent.name}-{self.folder.name}-{step}"
             aside.parent.mkdir(exist_ok=True)
-            shutil.rmtree(aside, ignore_errors=True)
+            remove(aside)
             os.replace(source, aside)
             self._manager.reload()
             say(f"checkpoint {source} is damaged ({reason}); falling back to the one before it")
         return 0, None
+
+    def _read(self, step: int, target):
+        found = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(target), record=ocp.args.JsonRestore()
+            ),
+        )
+        record = _checked(found["record"], step)
+        if self.owner not in ("", record["owner"]):
+            raise ValueError("another arm, or another run, saved it")
+        if record["arrays"] != _checksums(found["state"]):
+            raise ValueError("its checksum differs")
+        return found["state"], record["notes"]
 
     def close(self) -> None:
         """Waits for what is still being written."""
@@ -77,18 +106,50 @@ class Checkpoints:
         self._manager.close()
 
 
-def _checksum(state) -> dict[str, int]:
-    """CRC-32 of each array's bytes, by path."""
+def _steps(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the last first."""
+    found = [p for p in folder.glob("*") if p.name.isdecimal() and str(int(p.name)) == p.name]
+    return sorted(found, key=lambda p: -int(p.name))
+
+
+def _checked(record: dict, step: int) -> dict:
+    record = dict(record)
+    if record.pop("crc32", None) != files.crc32(record):
+        raise ValueError("the checksum of its record differs")
+    if record["step"] != step:
+        raise ValueError(f"it was saved at step {record['step']}")
+    return record
+
+
+def _checksums(state) -> dict[str, int]:
+    """CRC-32 of each array's bytes, by path. A path is the same where Orbax restores mappings in
+    the place of named tuples."""
     return {
-        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+        "/".join(str(getattr(k, "name", getattr(k, "key", getattr(k, "idx", k)))) for k in path): (
+            zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+        )
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
 
 
 def last_params(folder: Path) -> tuple[int, dict | None]:
-    """(step, params) of the last whole checkpoint of a training state; (0, None) without one."""
-    steps = sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
-    for step in steps:
-        found = ocp.StandardCheckpointer().restore((folder / str(step) / "state").absolute())
-        return step, found["params"]
+    """(step, params) of the last checkpoint of a training state; (0, None) without one.
+
+    Raises UsageError where that checkpoint is damaged. Nothing is locked, moved or written.
+    """
+    for source in _steps(folder):
+        try:
+            record = json.loads((source / "record" / "metadata").read_bytes())
+            known = _checked(record, int(source.name))["arrays"]
+            params = ocp.StandardCheckpointer().restore((source / "state").absolute())["params"]
+            found = _checksums({"params": params})
+            if any(known.get(name) != value for name, value in found.items()):
+                raise ValueError("its checksum differs")
+        except Exception as error:
+            if not source.exists():
+                continue  # The run goes on, and has dropped it meanwhile.
+            raise UsageError(
+                f"{source}: is damaged ({one_line(error)}); the command that made the run mends it"
+            ) from error
+        return int(source.name), params
     return 0, None

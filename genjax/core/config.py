@@ -391,6 +391,8 @@ def to_json(config: Options) -> dict:
 def from_json(cls: type, values: dict):
     """The configuration that `to_json` wrote. Raises UsageError for what is none."""
     options = cls.options()
+    if not isinstance(values, Mapping):
+        raise UsageError(f"config.json: {shown(values)} is no configuration")
     unknown = sorted(set(values) - set(options))
     if unknown:
         near = nearest(unknown[0], options)

@@ -2,44 +2,93 @@
 
 import contextlib
 import importlib.metadata
+import math
 import os
 import platform
+import re
 import subprocess
 import time
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
 
-from genjax.core.errors import UsageError
+from genjax.core.errors import UsageError, one_line
+from genjax.core.progress import say
+
+# What JAX warns of, for each program anew.
+CACHE_WARNING = "Error (reading|writing) persistent compilation cache entry"
+# Seconds between two notes of the time on the way.
+SAVE_EVERY = 5.0
 
 
-def enable_compile_cache(folder: str) -> None:
-    """Keeps every compiled program in `folder`; empty: the user's cache directory; off: none."""
+@contextlib.contextmanager
+def compile_cache(folder: str):
+    """Keeps every compiled program in `folder`; empty: the user's cache directory; off: none.
+
+    A cache that cannot be written, or holds what cannot be read, is one line each: the run goes on
+    without it. Raises UsageError where a folder that was named cannot be made.
+    """
     if folder == "off":
+        yield
         return
-    if not folder:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = str(Path(base) / "genjax" / "xla")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(folder) if folder else Path(base) / "genjax" / "xla"
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"--compile_cache={folder}: {error.strerror}; name another folder or 'off'"
-        ) from error
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        flag = f"--compile_cache={folder or path}: {error.strerror}"
+        if folder:
+            raise UsageError(f"{flag}; name another folder or 'off'") from error
+        say(f"{flag}; compiled programs are not kept")
+        yield
+        return
+    least = "jax_persistent_cache_min_compile_time_secs"
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update(least, 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    said = set()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=CACHE_WARNING)
+        show = warnings.showwarning
+
+        def once(message, *rest, **more):
+            found = re.match(CACHE_WARNING, str(message))
+            if not found:
+                show(message, *rest, **more)
+            elif found[1] not in said:
+                said.add(found[1])
+                reason = one_line(Exception(str(message).split(": ", 1)[-1]))
+                say(f"--compile_cache={path}: {found[1]} fails ({reason}); going on without")
+            if found and found[1] == "writing":
+                jax.config.update(least, math.inf)  # What is there is read all the same.
+
+        warnings.showwarning = once
+        yield
 
 
 class Clock:
-    """Where a run's time went: by part, in all, and what JAX compiled meanwhile."""
+    """Where a run's time went, over all its attempts: by part, in all, and what JAX compiled.
+
+    An attempt that was killed counts as far as its last checkpoint or finished part.
+    """
 
     def __init__(self):
-        self.begun = time.monotonic()
+        self.begun = self.saved = time.monotonic()
         self.parts: dict[str, float] = {}
         self.compiled = {"compile_s": 0.0, "cache_hits": 0, "cache_misses": 0}
+        self.earlier: dict[str, float] = {}
+        self._open: dict[str, tuple[float, float]] = {}
+        self._save: Callable = lambda timing: None
         jax.monitoring.register_event_duration_secs_listener(self._duration)
         jax.monitoring.register_event_listener(self._event)
+
+    def close(self) -> None:
+        """Stops listening to JAX."""
+        jax.monitoring.unregister_event_duration_listener(self._duration)
+        jax.monitoring.unregister_event_listener(self._event)
 
     def _duration(self, event, seconds, **_):
         if event == "/jax/core/compile/backend_compile_duration":
@@ -49,6 +98,20 @@ class Clock:
         self.compiled["cache_hits"] += event == "/jax/compilation_cache/cache_hits"
         self.compiled["cache_misses"] += event == "/jax/compilation_cache/cache_misses"
 
+    def keep(self, folder) -> None:
+        """Counts this attempt in a run folder's timing.json, from now on at each checkpoint."""
+        self.earlier = folder.read_json("timing.json") or {}
+        self._save = folder.write_timing
+        folder.at_checkpoint = partial(self.save, every=SAVE_EVERY)
+        self.save()
+
+    def save(self, every: float = 0.0) -> None:
+        """Writes timing.json, if `every` seconds have passed since the last time."""
+        now = time.monotonic()
+        if now - self.saved >= every:
+            self.saved = now
+            self._save(self.timing())
+
     def add(self, **seconds: float) -> None:
         """Adds to parts, in seconds."""
         for name, value in seconds.items():
@@ -57,16 +120,25 @@ class Clock:
     @contextlib.contextmanager
     def part(self, name: str):
         """Adds the time, and the processor's, of what is inside to <name>_s and <name>_cpu_s."""
-        started, cpu = time.monotonic(), time.process_time()
+        self._open[name] = time.monotonic(), time.process_time()
         try:
             yield
         finally:
-            more = {f"{name}_s": time.monotonic() - started}
-            self.add(**more, **{f"{name}_cpu_s": time.process_time() - cpu})
+            self.add(**self._since(name))
+            del self._open[name]
+        self.save()
+
+    def _since(self, name):
+        started, cpu = self._open[name]
+        took, used = time.monotonic() - started, time.process_time() - cpu
+        return {f"{name}_s": took, f"{name}_cpu_s": used}
 
     def timing(self) -> dict[str, float]:
-        """All of it, in seconds; compiled programs taken from the cache, and others."""
-        return self.parts | {"total_s": time.monotonic() - self.begun} | self.compiled
+        """All of it, in seconds; compiled programs taken from the cache, and others; attempts."""
+        rest = {"total_s": time.monotonic() - self.begun} | self.compiled | {"attempts": 1}
+        counts = [self.earlier, self.parts, *map(self._since, self._open), rest]
+        names = dict.fromkeys(name for count in counts[1:] + counts[:1] for name in count)
+        return {name: sum(count.get(name, 0) for count in counts) for name in names}
 
 
 def describe() -> dict[str, dict | str]:

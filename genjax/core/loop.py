@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from genjax.core import interrupt
 from genjax.core.errors import RunError
 from genjax.core.parallel import Compiled
 
@@ -24,45 +25,70 @@ class Schedule(NamedTuple):
     validate_every: int = 0
 
 
+class Window(NamedTuple):
+    """Metrics since the last row, of steps first + 1 to first + count: {metric: [count, seeds]}."""
+
+    first: int
+    count: int
+    metrics: dict
+
+    def to_json(self) -> list:
+        """What `from_json` takes; float32 survives."""
+        metrics = {name: [v.dtype.name, v.tolist()] for name, v in self.metrics.items()}
+        return [self.first, self.count, metrics]
+
+    @classmethod
+    def from_json(cls, found: list):
+        """The window that `to_json` wrote."""
+        first, count, metrics = found
+        return cls(first, count, {name: np.array(v, dtype) for name, (dtype, v) in metrics.items()})
+
+
 class Hooks(NamedTuple):
     """What the loop calls.
 
     write: takes rows {"seed", "step", metric: mean since the last row}, one a seed.
     progress: takes the step and {metric: mean since the last row [seeds]}, after `validate`.
-    save: (step, state), every `save_every` steps and at the end, after the losses so far were seen
-        finite.
+    save: (step, state, window), every `save_every` steps and at the end, after the losses so far
+        were seen finite; and where training is interrupted, which may be between two rows: then
+        `window` is what the next row needs, else None.
     validate: state -> {metric: [seeds]}, every `validate_every` steps and at the end.
     """
 
     write: Callable = lambda rows: None
     progress: Callable = lambda step, metrics: None
-    save: Callable = lambda step, state: None
+    save: Callable = lambda step, state, window: None
     validate: Callable | None = None
 
 
 def fit(
-    compiled: Compiled, state, when: Schedule, batches: Callable, hooks: Hooks, *, start: int = 0
+    compiled: Compiled,
+    state,
+    when: Schedule,
+    batches: Callable,
+    hooks: Hooks,
+    *,
+    start: int = 0,
+    window: Window | None = None,
 ):
     """Trains from `start` to the schedule's end and returns the state, leaves [seeds, ...].
 
     batches: (first, count) -> index [count, seeds, batch], a function of its arguments alone.
+    window: what was saved with the state, where training was interrupted between two rows.
 
     Metrics are fetched one call after they are due, and only where they are logged, so that the
     device never waits for the host. Raises RunError at the first loss, or other metric, that is not
-    finite, with step and seed.
+    finite, with step and seed. Where a script was told to stop (`interrupt`), it ends after the
+    call that runs, and a save.
     """
     seeds, steps, log_every, save_every, validate_every = when
     size = compiled.plan.steps_per_call
-    group, late, step = [], [], start
+    group, late, step = [window] if window else [], [], start
 
     def drain(calls, look=None):
         if calls:
-            parts = [jax.tree.map(lambda m, n=n: m[:n], jax.device_get(m)) for _, n, m in calls]
-            metrics = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            for name, values in metrics.items():
-                _require_finite(name, values, calls[0][0], seeds)
+            end, metrics = calls[-1].first + calls[-1].count, _joined(calls, seeds)
             means = {name: values.mean(0) for name, values in metrics.items()}
-            end = calls[-1][0] + calls[-1][1]
             hooks.write(_rows(end, seeds, means))
         if look:
             hooks.write(_rows(step, seeds, look(state)))
@@ -76,16 +102,33 @@ def fit(
         padding = np.full((size - len(index), *index.shape[1:]), -1, np.int32)
         state, metrics = compiled.run(state, np.concatenate([index, padding]), end - step)
         late = drain(late)
-        group.append((step, end - step, metrics))
+        group.append(Window(step, end - step, metrics))
         step = end
         if step % log_every == 0 or step == steps:
             group, late = [], group
         if hooks.validate and (step == steps or (validate_every and step % validate_every == 0)):
             late = drain(late, hooks.validate)
-        if step == steps or (save_every and step % save_every == 0):
+        due = step == steps or (save_every and step % save_every == 0)
+        stop = interrupt.asked()
+        if due or stop:
             late = drain(late)
-            hooks.save(step, state)
+            hooks.save(step, state, _rest(group, step, seeds) if group else None)
+        if stop:
+            break
     return state
+
+
+def _joined(calls: list[Window], seeds) -> dict[str, np.ndarray]:
+    """{metric: [steps, seeds]} of calls, on the host, seen finite."""
+    parts = [jax.tree.map(lambda m, c=c: m[: c.count], jax.device_get(c.metrics)) for c in calls]
+    metrics = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for name, values in metrics.items():
+        _require_finite(name, values, calls[0].first, seeds)
+    return metrics
+
+
+def _rest(calls: list[Window], step: int, seeds) -> Window:
+    return Window(calls[0].first, step - calls[0].first, _joined(calls, seeds))
 
 
 def _rows(step, seeds, metrics):

@@ -1,5 +1,6 @@
 """What a person sees who waits: a bar on a terminal, elsewhere a line every few seconds."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -29,8 +30,9 @@ class Progress:
     def __call__(self, step: int, metrics: dict[str, np.ndarray]) -> None:
         loss = float(np.mean(metrics["loss"]))
         if self.bar is not None:
-            self.bar.set_postfix_str(f"loss={loss:.4g}{self._more()}", refresh=False)
-            self.bar.update(step - self.bar.n)
+            with contextlib.suppress(OSError):  # The terminal is gone: SIGHUP comes next.
+                self.bar.set_postfix_str(f"loss={loss:.4g}{self._more()}", refresh=False)
+                self.bar.update(step - self.bar.n)
             return
         now = time.monotonic()
         if now - self.last >= self.every or step == self.steps:
@@ -49,9 +51,11 @@ class Progress:
     def close(self) -> None:
         """Ends the bar's line."""
         if self.bar is not None:
-            self.bar.close()
+            with contextlib.suppress(OSError):
+                self.bar.close()
 
 
 def say(text: str) -> None:
     """A line for the person who waits, on stderr, out of the way of a progress bar."""
-    tqdm.write(text, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        tqdm.write(text, file=sys.stderr)

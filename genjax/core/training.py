@@ -1,11 +1,12 @@
 """Training in a run folder: begins, continues from a checkpoint, logs, saves."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import numpy as np
 
-from genjax.core import loop, parallel
+from genjax.core import interrupt, loop, parallel
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.config import Training
 from genjax.core.folder import Folder
@@ -54,16 +55,26 @@ def train(
     [count, seeds, batch, ...]. validate: state -> {metric: [seeds]}. status: what the line of
     progress adds.
     """
-    checkpoints = Checkpoints(folder.path / "checkpoints" / name)
-    start, found = checkpoints.restore(state, say)
-    folder.forget_after(name, start)
+    checkpoints = Checkpoints(folder.path / "checkpoints" / name, owner=folder.owner(name))
+    start, found = checkpoints.restore(state, say, distrust=partial(folder.distrust, name))
+    notes = checkpoints.notes
+    folder.begin(name, start, notes, done=start == when.steps)
+    window = loop.Window.from_json(notes["window"]) if notes.get("window") else None
     progress = Progress(name, when.steps, start, status=status)
-    hooks = Hooks(lambda rows: folder.write(name, rows), progress, checkpoints.save, validate)
+
+    def save(step, state, window):
+        checkpoints.save(step, state, folder.notes() | {"window": window and window.to_json()})
+        folder.at_checkpoint()
+
+    hooks = Hooks(lambda rows: folder.write(name, rows), progress, save, validate)
+    done = []
     try:
-        state = loop.fit(
-            compiled, compiled.place(found if start else state), when, batches, hooks, start=start
-        )
+        with interrupt.after_saving():
+            state = compiled.place(found if start else state)
+            state = loop.fit(compiled, state, when, batches, hooks, start=start, window=window)
+        done = [f"checkpoints/{name}/{when.steps}"]
     finally:
         progress.close()
         checkpoints.close()
+        folder.end(*done)
     return jax.device_get(state)

@@ -36,8 +36,6 @@ def _read_part(flag: str, folder: Path, part: str) -> dict[str, np.ndarray]:
     image_path = _find(flag, folder, f"{part}-images", 3)
     label_path = _find(flag, folder, f"{part}-labels", 1)
     image, label = _read_array(flag, image_path, 3), _read_array(flag, label_path, 1)
-    if not image.size:
-        raise UsageError(f"{flag}: {image_path.name} holds no pixels, its shape is {image.shape}")
     if len(image) != len(label):
         raise UsageError(
             f"{flag}: {image_path.name} holds {len(image)} images, "
@@ -58,26 +56,50 @@ def _find(flag: str, folder: Path, stem: str, ndim: int) -> Path:
 
 
 def _read_array(flag: str, path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
-    """One IDX file: two zero bytes, type, number of axes, big-endian lengths, the values."""
+    """One IDX file: two zero bytes, type, number of axes, big-endian lengths, the values.
+
+    No more is read, and unpacked, than the header allows.
+    """
+    packed = path.suffix == ".gz"
+    start = 4 + 4 * ndim
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            head, stored = file.read(start), path.stat().st_size
+            if len(head) < start:
+                raise _wrong_length(flag, path, "cut short", start, len(head))
+            shape = _shape(flag, path, head, ndim)
+            size = math.prod(shape)
+            expected = start + size
+            # Deflate packs no tighter than 1032 to 1: what the file cannot hold gets no memory.
+            if expected > (1032 * stored if packed else stored):
+                raise _wrong_length(flag, path, "cut short", expected, stored)
+            values = np.empty(size, np.uint8)
+            found, left = 0, memoryview(values)
+            while count := file.readinto(left[found : found + 2**20]):
+                found += count
+            if found < size:
+                raise _wrong_length(flag, path, "cut short", expected, start + found)
+            if file.read(1):
+                found = "more" if packed else stored
+                raise _wrong_length(flag, path, "too long", expected, found)
+            return values.reshape(shape)
+    except (OSError, EOFError, zlib.error, MemoryError, OverflowError) as error:
         raise UsageError(f"{flag}: {path.name} is damaged or cannot be read: {error}") from error
 
-    header = 4 + 4 * ndim
-    expected = header
-    if len(content) >= header:
-        magic, *shape = struct.unpack_from(f">{1 + ndim}I", content)
-        right = _UNSIGNED_BYTE << 8 | ndim
-        if magic != right:
-            raise UsageError(
-                f"{flag}: {path.name} does not hold unsigned bytes with {ndim} axes: "
-                f"magic number {right} expected, {magic} found"
-            )
-        expected += math.prod(shape)
-    if len(content) != expected:
-        wrong = "cut short" if len(content) < expected else "too long"
-        found = f"{expected} bytes expected, {len(content)} found"
-        raise UsageError(f"{flag}: {path.name} is {wrong}: {found}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+def _shape(flag: str, path: Path, head: bytes, ndim: int) -> tuple[int, ...]:
+    magic, *shape = struct.unpack(f">{1 + ndim}I", head)
+    right = _UNSIGNED_BYTE << 8 | ndim
+    if magic != right:
+        raise UsageError(
+            f"{flag}: {path.name} does not hold unsigned bytes with {ndim} axes: "
+            f"magic number {right} expected, {magic} found"
+        )
+    if not all(shape):
+        what = "pixels" if ndim == 3 else "labels"
+        raise UsageError(f"{flag}: {path.name} holds no {what}, its shape is {tuple(shape)}")
+    return tuple(shape)
+
+
+def _wrong_length(flag: str, path: Path, wrong: str, expected: int, found) -> UsageError:
+    return UsageError(f"{flag}: {path.name} is {wrong}: {expected} bytes expected, {found} found")

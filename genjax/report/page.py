@@ -3,11 +3,7 @@
 import base64
 import html
 import io
-import json
 import math
-import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,38 +11,29 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from genjax.core import files
+from genjax.core import rows as log
 from genjax.core.errors import UsageError, one_line
+from genjax.core.files import Manifest
 
 
-def read_json(path: Path) -> dict | None:
+def read_json(folder: Path, name: str) -> dict | None:
     """A JSON object of a run, None where the file is absent; UsageError for a broken one."""
-    try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: a file of the run is broken: {one_line(error)}") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{path}: a file of the run is broken: no object")
-    return found
+    content = files.read(folder, name)
+    return None if content is None else files.parse(content, folder / name)
 
 
 def read_rows(folder: Path) -> list[dict]:
     """The rows of metrics.jsonl; a last line cut short is left out."""
     path = folder / "metrics.jsonl"
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: a file of the run is broken: {one_line(error)}") from error
-    rows = []
-    for number, line in enumerate(lines):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            if number < len(lines) - 1:
-                raise UsageError(f"{path}: line {number + 1} is broken") from error
+    rows, damaged = log.decode(files.read(folder, path.name) or b"")
+    manifest = Manifest.read(folder)
+    for arm, known in manifest.rows.items() if manifest else ():
+        damaged += log.digest(row for row in rows if row["arm"] == arm) != known
+    if damaged:
+        raise UsageError(
+            f"{path}: rows are damaged or missing; the command that made the run mends it"
+        )
     return rows
 
 
@@ -56,8 +43,8 @@ def read_files(folder: str | Path) -> dict:
     {"folder", "rows", "evaluation": {name: content}}. Raises UsageError where a file is broken.
     """
     folder = Path(folder)
-    paths = sorted((folder / "evaluation").glob("*.json"))
-    evaluation = {path.stem: read_json(path) for path in paths}
+    names = sorted(path.name for path in (folder / "evaluation").glob("*.json"))
+    evaluation = {name[:-5]: read_json(folder, f"evaluation/{name}") for name in names}
     return {"folder": folder, "rows": read_rows(folder), "evaluation": evaluation}
 
 
@@ -67,21 +54,28 @@ def read(folder: str | Path) -> dict:
     Raises UsageError where a file is missing or broken.
     """
     folder = Path(folder)
-    files = read_files(folder)
-    summary = read_json(folder / "summary.json")
+    files_ = read_files(folder)
+    summary = read_json(folder, "summary.json")
     if summary is None:
         raise UsageError(f"{folder}: no finished run, summary.json is missing")
-    arrays, path = {}, folder
+    with of_this_version(folder):
+        arms = list(summary.get("arrays", summary["arms"]))
+        arrays = {arm: read_arrays(folder, f"arrays/{arm}.npz") for arm in arms}
+    return files_ | {"summary": summary, "arrays": arrays}
+
+
+def read_arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """An .npz file of a run. Raises UsageError where it is missing or broken."""
+    content = files.read(folder, name)
+    if content is None:
+        raise UsageError(f"{folder}: no finished run, {folder / name} is missing")
     try:
-        for arm in summary.get("arrays", summary["arms"]):
-            path = folder / "arrays" / f"{arm}.npz"
-            with np.load(path) as file:
-                arrays[arm] = dict(file)
-    except FileNotFoundError as error:
-        raise UsageError(f"{folder}: no finished run, {path} is missing") from error
-    except (ValueError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: a file of the run is broken: {one_line(error)}") from error
-    return files | {"summary": summary, "arrays": arrays}
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return dict(file)
+    # NumPy, zipfile and zlib each raise their own types for a damaged file.
+    except Exception as error:
+        message = f"{folder / name}: a file of the run is broken: {one_line(error)}"
+        raise UsageError(message) from error
 
 
 @contextmanager
@@ -93,6 +87,13 @@ def of_this_version(folder):
         raise UsageError(
             f"{folder}: no {error} in it, another version of genjax wrote it; "
             f"run it again: --flagfile={folder}/flags.txt --workdir=<new folder>"
+        ) from error
+    except (TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        # Of files that a manifest vouches for, this is a mistake of ours.
+        if isinstance(error, UsageError) or Manifest.read(Path(folder)) is not None:
+            raise
+        raise UsageError(
+            f"{folder}: a file of the run has another form ({one_line(error)}), and no manifest"
         ) from error
 
 
@@ -110,7 +111,6 @@ def draw(folder: str | Path, figures: dict[str, Callable]) -> dict[str, tuple]:
 def _written(run: dict, figures: dict[str, Callable]) -> list[tuple[str, Path]]:
     """Draws plots/* of a run that `read` returned; (caption, path) of each."""
     folder = run["folder"] / "plots"
-    folder.mkdir(exist_ok=True)
     drawn = []
     for name, function in figures.items():
         made = function(run)
@@ -122,15 +122,9 @@ def _written(run: dict, figures: dict[str, Callable]) -> list[tuple[str, Path]]:
                 buffer = io.BytesIO()
                 figure.savefig(buffer, dpi=110, format="png")
                 content, path = buffer.getvalue(), folder / f"{name}.png"
-            _replace(path, content)
+            files.replace(path, content)
             drawn.append((caption, path))
     return drawn
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 # --- Tables --------------------------------------------------------------------------------------
@@ -266,7 +260,7 @@ def _page(run: dict, figures: dict[str, Callable]) -> Path:
         f"<body>{''.join(body)}</body></html>\n"
     )
     path = run["folder"] / "report.html"
-    _replace(path, page.encode())
+    files.replace(path, page.encode())
     return path
 
 

@@ -1,5 +1,6 @@
 """The cache of compiled programs, the clock that counts it, and what a run stands on."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -37,42 +38,45 @@ def counts(clock):
 
 def test_every_program_is_kept_in_the_folder_and_found_again(settings, tmp_path):
     jax.experimental.compilation_cache.compilation_cache.reset_cache()
-    environment.enable_compile_cache(str(tmp_path / "deep" / "cache"))
-    assert settings() == [str(tmp_path / "deep" / "cache"), 0, -1]
-    clock = environment.Clock()
+    with (
+        environment.compile_cache(str(tmp_path / "deep" / "cache")),
+        contextlib.closing(environment.Clock()) as clock,
+    ):
+        assert settings() == [str(tmp_path / "deep" / "cache"), 0, -1]
 
-    def run():
-        # A new function each time: only the folder knows the program.
-        return float(jax.jit(lambda x: jnp.sin(x) * 3)(np.float32(2)))
+        def run():
+            # A new function each time: only the folder knows the program.
+            return float(jax.jit(lambda x: jnp.sin(x) * 3)(np.float32(2)))
 
-    first = run()
-    assert counts(clock) == (0, 1) and clock.compiled["compile_s"] > 0
-    assert list((tmp_path / "deep" / "cache").iterdir())
-    jax.clear_caches()
-    assert run() == first == pytest.approx(3 * np.sin(2))
-    assert counts(clock) == (1, 1)
+        first = run()
+        assert counts(clock) == (0, 1) and clock.compiled["compile_s"] > 0
+        assert list((tmp_path / "deep" / "cache").iterdir())
+        jax.clear_caches()
+        assert run() == first == pytest.approx(3 * np.sin(2))
+        assert counts(clock) == (1, 1)
 
 
 @pytest.mark.parametrize("base", ("XDG_CACHE_HOME", "HOME"))
 def test_without_a_name_it_is_the_users_cache(settings, tmp_path, monkeypatch, base):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv(base, str(tmp_path))
-    environment.enable_compile_cache("")
     wanted = tmp_path / (".cache" if base == "HOME" else "") / "genjax" / "xla"
-    assert settings()[0] == str(wanted) and wanted.is_dir()
+    with environment.compile_cache(""):
+        assert settings()[0] == str(wanted) and wanted.is_dir()
 
 
 def test_off_changes_nothing(settings):
     before = settings()
-    environment.enable_compile_cache("off")
-    assert settings() == before
+    with environment.compile_cache("off"):
+        assert settings() == before
 
 
 def test_a_folder_that_cannot_be_made_is_refused_in_a_line(settings, tmp_path):
     (tmp_path / "file").write_text("")
     before = settings()
-    with pytest.raises(UsageError, match=r"--compile_cache=.*file/x: .*'off'") as refused:
-        environment.enable_compile_cache(str(tmp_path / "file" / "x"))
+    refusal = pytest.raises(UsageError, match=r"--compile_cache=.*file/x: .*'off'")
+    with refusal as refused, environment.compile_cache(str(tmp_path / "file" / "x")):
+        pass
     assert "\n" not in str(refused.value) and settings() == before
 
 

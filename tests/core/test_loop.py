@@ -1,9 +1,13 @@
 """The loop with a step that is arithmetic: what is logged, saved, validated, and when."""
 
+import contextlib
+import json
+import signal
+
 import numpy as np
 import pytest
 
-from genjax.core import loop, parallel, training
+from genjax.core import interrupt, loop, parallel, training
 from genjax.core.config import Training
 from genjax.core.errors import RunError
 
@@ -27,16 +31,24 @@ def batches(first, count):
     return np.tile(np.arange(first, first + count, dtype=np.int32)[:, None, None], (1, 2, 4))
 
 
-def fit(size=3, start=0, nan_at=None, validate_every=8):
+def fit(size=3, start=0, nan_at=None, validate_every=8, stop_at=None, window=None):
+    """Events of a training; stop_at: it is interrupted in the call that reaches this step."""
     events = []
+
+    def reach(first, count):
+        if stop_at is not None and first < stop_at <= first + count:
+            interrupt.ask(signal.SIGTERM)
+        return batches(first, count)
+
     hooks = loop.Hooks(
         write=lambda rows: events.append(("rows", rows)),
         progress=lambda step, metrics: events.append(("progress", step)),
-        save=lambda step, state: events.append(("save", step, state)),
+        save=lambda step, state, window: events.append(("save", step, state, window)),
         validate=lambda state: {"valid_loss": [state, -state]},
     )
     when = loop.Schedule([5, 6], 22, log_every=4, save_every=8, validate_every=validate_every)
-    loop.fit(fake(size, nan_at), start, when, batches, hooks, start=start)
+    with contextlib.suppress(interrupt.Interrupted), interrupt.after_saving():
+        loop.fit(fake(size, nan_at), start, when, reach, hooks, start=start, window=window)
     return events
 
 
@@ -69,13 +81,32 @@ def test_the_size_of_a_call_changes_nothing(size):
 
 
 def test_saved_states_are_those_of_their_steps():
-    assert [event[1:] for event in fit() if event[0] == "save"] == [(8, 8), (16, 16), (22, 22)]
+    assert [event[1:3] for event in fit() if event[0] == "save"] == [(8, 8), (16, 16), (22, 22)]
 
 
 def test_a_continued_run_ends_with_the_same_events():
     whole = fit()
-    after = whole.index(("save", 8, 8)) + 1
+    after = whole.index(("save", 8, 8, None)) + 1
     assert fit(start=8) == whole[after:]
+
+
+@pytest.mark.parametrize("stop_at", [1, 6, 8, 12, 15, 22])
+def test_an_interrupted_run_saves_at_once_and_continues_with_the_same_events(stop_at):
+    """Also between two rows: what the next one needs is saved too, and survives JSON."""
+    before = fit(stop_at=stop_at)
+    kind, step, state, window = before.pop()
+    assert kind == "save" and stop_at <= step == state < stop_at + 3
+    if window is not None:
+        window = loop.Window.from_json(json.loads(json.dumps(window.to_json())))
+    after = fit(start=step, window=window)
+    due = [("save", step, state, None)] if step in (8, 16, 22) else []
+    assert before + due + after == fit()
+
+
+def test_an_interrupted_training_says_so_at_its_end():
+    with pytest.raises(interrupt.Interrupted, match="SIGTERM"), interrupt.after_saving():
+        interrupt.ask(signal.SIGTERM)
+    assert not interrupt.asked()
 
 
 def test_looks_fall_on_logged_steps():
@@ -99,6 +130,6 @@ def test_nan_names_step_and_seed_and_is_not_saved():
             0,
             loop.Schedule([5, 6], 22, log_every=4, save_every=8),
             batches,
-            loop.Hooks(save=lambda step, state: events.append(step)),
+            loop.Hooks(save=lambda step, state, window: events.append(step)),
         )
     assert events == [8]

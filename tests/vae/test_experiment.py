@@ -82,10 +82,12 @@ def uninterrupted(tmp_path_factory, cache):
     return folder
 
 
-def kill_after_a_checkpoint(folder, cache, delay):
+def kill_after_a_checkpoint(folder, cache, delay, number=signal.SIGKILL):
+    """(the last checkpoint's step, exit code, what was said)."""
     process = subprocess.Popen(
         scripts.command("vae", *KILLED, cache, f"--workdir={folder}"),
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env=scripts.environment(),
     )
     saved = folder / "checkpoints" / "vae"
@@ -94,15 +96,16 @@ def kill_after_a_checkpoint(folder, cache, delay):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    return max(int(p.name) for p in saved.iterdir() if p.name.isdigit())
+    process.send_signal(number)
+    said = process.communicate()[1]
+    last = max(int(p.name) for p in saved.iterdir() if p.name.isdigit())
+    return last, process.returncode, said
 
 
 def test_killed_run_continues_to_the_same_bits(uninterrupted, cache, tmp_path):
     folder = tmp_path / "killed"
     delay = np.random.default_rng(time.time_ns()).uniform(0, 0.3)
-    reached = kill_after_a_checkpoint(folder, cache, delay)
+    reached, _, _ = kill_after_a_checkpoint(folder, cache, delay)
     assert reached < 4000, "the run ended before it could be killed"
     done = launch(*KILLED, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
@@ -110,9 +113,10 @@ def test_killed_run_continues_to_the_same_bits(uninterrupted, cache, tmp_path):
     assert rows(folder) == rows(uninterrupted)
 
 
-def test_damaged_checkpoint_is_named_and_not_trained_on(uninterrupted, cache, tmp_path):
+def test_interrupted_run_with_a_damaged_checkpoint_ends_the_same(uninterrupted, cache, tmp_path):
     folder = tmp_path / "damaged"
-    reached = kill_after_a_checkpoint(folder, cache, 0.2)
+    reached, code, said = kill_after_a_checkpoint(folder, cache, 0.05, signal.SIGTERM)
+    assert code == 143 and said.count("interrupted by SIGTERM") == 1 and "Traceback" not in said
     saved = folder / "checkpoints" / "vae" / str(reached)
     largest = max((p for p in saved.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = bytearray(largest.read_bytes())
@@ -122,6 +126,8 @@ def test_damaged_checkpoint_is_named_and_not_trained_on(uninterrupted, cache, tm
     assert done.returncode == 0, done.stderr
     assert f"{saved} is damaged" in done.stderr
     assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
+    assert rows(folder) == rows(uninterrupted)
+    assert json.loads((folder / "summary.json").read_text())["timing"]["attempts"] == 2
 
 
 def test_pmap_runs_the_whole_script(compared, cache, tmp_path):

@@ -1,0 +1,478 @@
+"""A run folder: one process, nothing half written, damage that is named and mended."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scripts
+
+from genjax.core import checkpoints, files, folder, interrupt, loop, parallel, rows, training
+from genjax.core.config import Training
+from genjax.core.errors import UsageError
+from genjax.report import page
+
+CONFIG = Training(seeds=2, steps=40, log_every=10, checkpoint_every=10)
+ROOT = Path(__file__).parents[2]
+
+
+def opened(path, config=CONFIG, **how):
+    return folder.Folder(path, config, experiment="vae", room="vae", **how)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """The lines that a person is told."""
+    lines = []
+    monkeypatch.setattr(folder, "say", lines.append)
+    monkeypatch.setattr(training, "say", lines.append)
+    return lines
+
+
+def write_all(run):
+    """What a room writes, without training."""
+    run.write_json("data.json", {"shape": [2]})
+    for arm in ("a", "b"):
+        run.write(arm, [{"seed": s, "step": t, "loss": s + t} for t in (10, 20) for s in (0, 1)])
+        run.write("sweep", [{"mode": f"th {arm}", "length": 8, "round": t} for t in range(3)])
+        run.write_arrays(f"arrays/{arm}.npz", {"x": np.arange(3)})
+        run.write_json(f"evaluation/{arm}.json", {"mse": [0.5, 0.25]})
+    run.seal()
+    run.write_json("summary.json", {"claims": []})
+
+
+@pytest.fixture
+def finished(tmp_path):
+    run = opened(tmp_path / "run")
+    write_all(run)
+    run.close()
+    return run.path
+
+
+def there(path):
+    """The files of a run that hold results."""
+    names = (p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    return {n for n in names if not n.startswith((".", "damaged/"))}
+
+
+def test_what_was_written_is_opened_without_a_word(finished, said):
+    before = {name: (finished / name).read_bytes() for name in there(finished)}
+    opened(finished).close()
+    assert not said
+    assert {name: (finished / name).read_bytes() for name in there(finished)} == before
+
+
+# --- One process ---------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from genjax.core.config import Training
+from genjax.core.folder import Folder
+kept = Folder(sys.argv[1], Training(seeds=2, steps=40, log_every=10, checkpoint_every=10),
+              experiment="vae", room="vae")
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_second_process_is_refused_by_the_pid_of_the_first(finished):
+    command = [sys.executable, "-c", HOLD, str(finished)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=f"--workdir={finished}: process {first.pid} is work"):
+            opened(finished)
+        assert page.read_files(finished)["evaluation"].keys() == {"a", "b"}  # Reading needs none.
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    opened(finished).close()  # The dead one's lock is none.
+
+
+def test_a_second_run_in_this_process_is_refused_too(finished):
+    kept = opened(finished)
+    with pytest.raises(UsageError, match=f"process {os.getpid()} is working in this folder"):
+        opened(finished)
+    kept.close()
+    opened(finished).close()
+
+
+# --- Kills between two renames -------------------------------------------------------------------
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_kill_before_any_rename_is_no_damage(tmp_path, monkeypatch, said):
+    """All renames of a folder's life, one after the other the last that happens."""
+    real, done = os.replace, [0, 0]
+
+    def replace(source, target):
+        if done[0] == done[1]:
+            raise Killed
+        done[0] += 1
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    for limit in range(1000):
+        done[:] = 0, limit
+        path = tmp_path / str(limit)
+        whole = True
+        try:
+            run = opened(path)
+            write_all(run)
+        except Killed:
+            whole = False
+        # A killed process holds no lock.
+        shutil.copytree(path, tmp_path / f"{limit}+")
+        done[1] = -1
+        again = opened(tmp_path / f"{limit}+")
+        assert not said, (limit, said)
+        write_all(again)
+        again.close()
+        if whole:
+            break
+    assert limit > 20
+
+
+# --- Damage --------------------------------------------------------------------------------------
+
+DAMAGED = {
+    "data.json": [],
+    "arrays/a.npz": ["evaluation/a.json"],
+    "evaluation/b.json": [],
+    "summary.json": [],
+}
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "empty", "delete", "garbage"])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_named_and_set_aside_with_what_depends_on_it(finished, said, name, how):
+    before, path = there(finished), finished / name
+    content = path.read_bytes()
+    middle = len(content) // 2
+    if how == "delete":
+        path.unlink()
+    else:
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes(
+            {"flip": flipped, "truncate": content[:-1], "empty": b"", "garbage": b"\xff\0x"}[how]
+        )
+    damaged = path.read_bytes() if path.exists() else None
+    state = "is missing" if how == "delete" else "is damaged"
+    with pytest.raises(UsageError, match=f"{name}: {state}"):
+        files.read(finished, name)
+    opened(finished).close()
+    assert f"{path} {state}; computed again" in said
+    assert there(finished) == before - {name, *DAMAGED[name], "summary.json"}
+    if damaged is not None:
+        assert (finished / "damaged" / name.replace("/", "-")).read_bytes() == damaged
+
+
+def test_flags_and_config_are_written_again(finished, said):
+    before = {n: (finished / n).read_bytes() for n in there(finished)}
+    (finished / "flags.txt").write_text("--steps=50\n")
+    (finished / "config.json").unlink()
+    with pytest.raises(UsageError, match=r"config\.json: is missing"):
+        folder.read_config(finished)
+    opened(finished).close()
+    assert len(said) == 2 and all("; written again" in line for line in said)
+    assert {n: (finished / n).read_bytes() for n in there(finished)} == before
+
+
+def test_a_damaged_config_of_other_flags_is_one_line(finished):
+    path = finished / "config.json"
+    path.write_bytes(path.read_bytes().replace(b'"steps": 40', b'"steps": 50'))
+    with pytest.raises(UsageError, match=r"config\.json: is damaged"):
+        opened(finished, CONFIG.replace(steps=50))
+    path.unlink()
+    with pytest.raises(UsageError, match="no run"):
+        opened(finished, CONFIG.replace(steps=50))
+    assert not (finished / "damaged").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"files": {}, "rows": {}, "crc32": "0"}'])
+def test_without_a_manifest_everything_measured_is_computed_again(finished, said, content):
+    path = finished / files.MANIFEST
+    path.unlink() if content is None else path.write_bytes(content)
+    opened(finished).close()
+    assert f"{path}: is {'damaged' if content is not None else 'missing'}; everything" in said[0]
+    assert not {"evaluation/a.json", "evaluation/b.json", "summary.json"} & there(finished)
+    assert folder.read_config(finished)["config"]["steps"] == 40
+
+
+# --- Rows ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arm", ["a", "sweep"])
+@pytest.mark.parametrize("how", ["lost", "doubled", "changed", "garbage"])
+def test_rows_that_are_not_as_they_were_written_are_noticed(finished, said, how, arm):
+    path = finished / "metrics.jsonl"
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    i = next(i for i, line in enumerate(lines) if json.loads(line)["arm"] == arm)
+    lines[i : i + 1] = {
+        "lost": [],
+        "doubled": [lines[i]] * 2,
+        "changed": [lines[i].replace(b'"step": 10', b'"step": 11').replace(b"th", b"ht")],
+        "garbage": [b"\xff{\n"],
+    }[how]
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(UsageError, match=r"metrics\.jsonl: rows are damaged"):
+        page.read_rows(finished)
+    run = opened(finished)
+    if how == "doubled":
+        assert path.read_bytes() == whole and "summary.json" in there(finished)
+    else:
+        assert f"{path}: rows of {arm} are damaged or missing; computed again" in said
+        assert "summary.json" not in there(finished)
+        assert ("evaluation/a.json" in there(finished)) == (arm == "sweep")
+        # What is left of others can be trusted; training looks at its own again.
+        left = [row for row in run.rows() if arm == "sweep" or row["arm"] != arm]
+        assert left and {rows.encode(row) for row in left} <= set(whole.splitlines(keepends=True))
+    run.close()
+
+
+def test_a_last_line_cut_short_is_what_a_kill_leaves(tmp_path, said):
+    run = opened(tmp_path / "run")
+    run.write("a", [{"seed": 0, "step": 10, "loss": 1.0}])
+    run.close()
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"arm": "a", "se')
+    again = opened(run.path)
+    assert again.rows() == [{"arm": "a", "seed": 0, "step": 10, "loss": 1.0}] and not said
+    again.close()
+
+
+# --- Training ------------------------------------------------------------------------------------
+
+
+def run_steps(state, index, count):
+    """A step that is arithmetic: the state's numbers tell which steps it has seen."""
+    losses = np.zeros((5, 2), np.float32)
+    for i in range(count):
+        w = np.sin(state["params"] + np.float32(1.0) + index[i].sum(-1)[:, None], dtype=np.float32)
+        state = {"params": w, "step": state["step"] + 1}
+        losses[i] = w.sum(-1)
+    return state, {"loss": losses}
+
+
+def batches(first, count):
+    return np.tile(np.arange(first, first + count, dtype=np.int32)[:, None, None], (1, 2, 4))
+
+
+def train(run, arm="a", stop_at=None, stop=interrupt.Interrupted):
+    """Trains an arm; stop_at: told to stop in the call after that step, or killed."""
+
+    def reach(first, count):
+        if stop_at is not None and first >= stop_at:
+            if stop is Killed:
+                raise Killed
+            interrupt.ask(signal.SIGTERM)
+        return batches(first, count)
+
+    compiled = parallel.Compiled(run_steps, lambda state: state, parallel.Plan(5, False))
+    state = {"params": np.zeros((2, 3), np.float32), "step": np.zeros(2, np.int32)}
+
+    def validate(state):
+        name = f"snapshots/{arm}/{state['step'][0]:09d}.npz"
+        run.write_arrays(name, {"w": state["params"]})
+        return {"valid_loss": state["params"].mean(-1)}
+
+    when = loop.Schedule([0, 1], 40, log_every=10, save_every=10, validate_every=20)
+    found = training.train(run, arm, compiled, state, when, reach, validate=validate)
+    run.write_json(f"evaluation/{arm}.json", {"w": found["params"].tolist()})
+    return found["params"]
+
+
+def result(path):
+    """What a finished run holds, but for Orbax' own files."""
+    kept = {n for n in there(path) if n.startswith(("evaluation", "snapshots"))}
+    log = sorted(rows.encode(row) for row in page.read_rows(path))
+    return log, {n: (path / n).read_bytes() for n in kept}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two arms."""
+    run = opened(tmp_path_factory.mktemp("trained") / "run")
+    train(run, "a"), train(run, "b")
+    run.seal()
+    run.close()
+    return run.path
+
+
+def trained_again(path):
+    """Opened and finished, as a room does it."""
+    run = opened(path)
+    for arm in ("a", "b"):
+        if run.read_json(f"evaluation/{arm}.json") is None:
+            train(run, arm)
+    run.seal()
+    run.close()
+    return result(path)
+
+
+@pytest.mark.parametrize("stop", [interrupt.Interrupted, Killed])
+@pytest.mark.parametrize("stop_at", [0, 5, 10, 25, 35])
+def test_training_that_is_stopped_ends_the_same(trained, tmp_path, said, stop, stop_at):
+    run = opened(tmp_path / "run")
+    with pytest.raises(stop):
+        train(run, stop_at=stop_at, stop=stop)
+    run.close()
+    assert trained_again(run.path) == result(trained)
+    assert not said
+
+
+LAST = "checkpoints/a/40"
+# {what is done: part of what is said}
+SPOILED = {
+    "state cut": "is damaged",
+    "state emptied": "is damaged",
+    "state removed": "is damaged",
+    "record garbage": "is damaged",
+    "record nested": "is damaged",
+    "folder removed": "is missing",
+    "folder renamed": "is missing",
+    "folder emptied": "is damaged",
+    "file added": "is damaged",
+    "a file in its place": "is damaged",
+    "both removed": "is missing",
+    "other arm": "is damaged",
+    "other step": "is damaged",
+    "first snapshot": "snapshots/a/000000020.npz is damaged",
+    "last snapshot": "snapshots/a/000000040.npz is damaged",
+    "first row": "rows of a are damaged",
+    "last row": "rows of a are damaged",
+    "no rows": "rows of b are damaged",
+    "manifest and checkpoint": "is damaged",
+    "manifest and other arm": "is damaged (another arm, or another run, saved it)",
+    "manifest and other step": "is damaged (it was saved at step 30)",
+    "manifest and rows": "rows of metrics.jsonl up to it",
+    "manifest and snapshot": "snapshots/a/000000020.npz is damaged or missing",
+}
+
+
+def spoil(path, how):
+    last, log = path / LAST, path / "metrics.jsonl"
+    parts = sorted(
+        (p for p in (last / "state").rglob("*") if p.is_file()), key=lambda p: -p.stat().st_size
+    )  # noqa: E501
+    record, lines = last / "record" / "metadata", log.read_bytes().splitlines(keepends=True)
+    snapshots = [path / "snapshots" / "a" / f"{step:09d}.npz" for step in (20, 40)]
+    if how.startswith("manifest"):
+        (path / files.MANIFEST).unlink()
+    if "state cut" in how or "and checkpoint" in how:
+        parts[0].write_bytes(parts[0].read_bytes()[:-9])
+    elif how == "state emptied":
+        for part in parts:
+            part.write_bytes(b"")
+    elif how == "state removed":
+        shutil.rmtree(last / "state")
+    elif how == "record garbage":
+        record.write_bytes(random.Random(0).randbytes(99))
+    elif how == "record nested":
+        record.write_text("[" * 10**5)
+    elif how == "folder removed":
+        shutil.rmtree(last)
+    elif how == "folder renamed":
+        last.rename(last.with_name("041"))
+    elif how == "folder emptied":
+        shutil.rmtree(last)
+        last.mkdir()
+    elif how == "file added":
+        (last / "thesis.tex").write_text("x")
+    elif how == "a file in its place":
+        shutil.rmtree(last)
+        last.write_text("x")
+    elif how == "both removed":
+        shutil.rmtree(last.parent)
+    elif "other arm" in how:
+        shutil.rmtree(last)
+        shutil.copytree(path / "checkpoints" / "b" / "40", last)
+    elif "other step" in how:
+        shutil.rmtree(last)
+        shutil.copytree(last.with_name("30"), last)
+    elif how in ("first snapshot", "manifest and snapshot"):
+        snapshots[0].write_bytes(b"x")
+    elif how == "last snapshot":
+        snapshots[1].write_bytes(b"x")
+    elif how == "no rows":
+        log.unlink()
+    elif how == "last row":
+        log.write_bytes(
+            b"".join(line for line in lines if b'"a", "seed": 1, "step": 40' not in line)
+        )
+    else:
+        log.write_bytes(b"".join(lines[1:]))
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_what_is_spoiled_in_training_is_trained_again(trained, tmp_path, said, how):
+    path = tmp_path / "run"
+    shutil.copytree(trained, path)
+    spoil(path, how)
+    assert trained_again(path) == result(trained)
+    assert any(SPOILED[how] in line for line in said), said
+    said.clear()
+    assert trained_again(path) == result(trained) and not said
+
+
+def test_a_step_that_is_restored_trains_no_more_than_it_must(trained, tmp_path, said):
+    """The checkpoint before the last is whole: the arm begins there, not anew."""
+    path = tmp_path / "run"
+    shutil.copytree(trained, path)
+    spoil(path, "last snapshot")
+    asked = []
+    run, real = opened(path), batches
+
+    def counted(first, count):
+        asked.append(first)
+        return real(first, count)
+
+    globals()["batches"] = counted
+    train(run)
+    globals()["batches"] = real
+    run.close()
+    assert asked == [30, 35]
+
+
+@pytest.mark.parametrize("how", ["state cut", "state removed", "record garbage", "other step"])
+def test_a_reader_of_parameters_is_told_in_a_line(trained, tmp_path, how):
+    path = tmp_path / "run"
+    shutil.copytree(trained, path)
+    step, params = checkpoints.last_params(path / "checkpoints" / "a")
+    assert step == 40
+    assert params.tolist() == json.loads((path / "evaluation" / "a.json").read_text())["w"]
+    spoil(path, how)
+    with pytest.raises(UsageError, match=r"checkpoints/a/40: is damaged \("):
+        checkpoints.last_params(path / "checkpoints" / "a")
+
+
+# --- Stopped by a signal -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_while_importing_a_signal_is_one_line(tmp_path, name):
+    code = (
+        "import sys, time, signal; sys.path.insert(0, 'experiments'); import launch;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from genjax.core import flags;"  # What launch imports first takes its time.
+        "flags.parse = lambda *a: (print('importing', flush=True), time.sleep(600));"
+        "launch.launch('vae', '')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1, text=True,
+        env=scripts.environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(getattr(signal, name))
+        _, error = process.communicate(timeout=60)
+    number = int(getattr(signal, name))
+    assert process.returncode == 128 + number
+    assert error == f"-c: {interrupt.line(number)}\n"

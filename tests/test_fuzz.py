@@ -1,0 +1,133 @@
+"""Readers and broken input: whatever stands in a file, one line says so."""
+
+import gzip
+import io
+import json
+import resource
+from pathlib import Path
+
+import fuzz
+import numpy as np
+import pytest
+from image_files import idx_bytes, write_folder
+
+from genjax.core import config as configs
+from genjax.core import files, rows
+from genjax.core.errors import UsageError
+from genjax.data import idx
+from genjax.report import page
+from genjax.vae.config import Config
+
+
+def refused_in_a_line(read, *arguments) -> bool:
+    """Whether it was refused; any exception but a UsageError of one line fails the test."""
+    try:
+        read(*arguments)
+    except UsageError as error:
+        assert str(error) and "\n" not in str(error)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx(tmp_path, zipped):
+    images = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+    content, dot = idx_bytes(images), ".gz" if zipped else ""
+    given = [gzip.compress(content), gzip.compress(content, 0)] if zipped else [content]
+    path = tmp_path / f"train-images-idx3-ubyte{dot}"
+    refused = 0
+    for damaged in fuzz.damaged(given):
+        path.write_bytes(damaged)
+        refused += refused_in_a_line(idx._read_array, "--data=idx:x", path, 3)
+    assert refused > 0.5 * fuzz.COUNT
+
+
+def test_idx_unpacks_no_more_than_its_header_allows(tmp_path):
+    """A gigabyte behind a header of three images, and a header of a gigabyte before three."""
+    images = np.zeros((3, 4, 5), np.uint8)
+    write_folder(tmp_path, images, images, zipped=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with gzip.open(path, "wb", 1) as file:
+        file.write(idx_bytes(images))
+        for _ in range(2**6):
+            file.write(bytes(2**24))
+    with pytest.raises(UsageError, match="too long: 76 bytes expected, more found"):
+        idx.read(str(tmp_path))
+    path.write_bytes(gzip.compress(idx_bytes(np.zeros((3, 4, 5), np.uint8))[:4] + b"\x7f" * 80))
+    with pytest.raises(UsageError, match="cut short"):
+        idx.read(str(tmp_path))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000  # Kilobytes; the stream holds a million.
+
+
+def test_json(tmp_path):
+    content = json.dumps({"arms": ["ae"], "metrics": {"a": 1.5}, "n": [1, 2, {"b": None}]}).encode()
+    path = tmp_path / "summary.json"
+    for damaged in [b"[" * 10**5, b'{"a":' * 10**5, b"1" * 10**4, *fuzz.damaged([content])]:
+        path.write_bytes(damaged)
+        refused_in_a_line(page.read_json, tmp_path, "summary.json")
+
+
+def test_rows(tmp_path):
+    given = [{"arm": "ae", "seed": i, "step": 10, "loss": 0.1 * i} for i in range(3)]
+    lines = [rows.encode(row) for row in [*given, {"arm": "flash", "seconds": 1.5, "note": "x"}]]
+    path = tmp_path / "metrics.jsonl"
+    known = {tuple(row.items()) for row in rows.decode(b"".join(lines))[0]}
+    for damaged in fuzz.damaged([b"".join(lines)]):
+        path.write_bytes(damaged)
+        if not refused_in_a_line(page.read_rows, tmp_path):
+            timings = {tuple(r.items()) for r in page.read_rows(tmp_path) if "seed" not in r}
+            assert timings <= known  # Their own checksum lets none pass that was changed.
+    strange = [{"arm": "ae", "seed": 0, "step": 1, "loss": 0.5}, {"arm": "x"}, [], 1]
+    for found in fuzz.mistyped(strange):
+        found = found if isinstance(found, list) else [found]
+        path.write_text("".join(json.dumps(line) + "\n" for line in found))
+        refused_in_a_line(page.read_rows, tmp_path)
+
+
+def test_arrays(tmp_path):
+    buffer, plain = io.BytesIO(), io.BytesIO()
+    arrays = {"codes": np.arange(12.0).reshape(3, 4), "label": np.arange(3)}
+    np.savez_compressed(buffer, **arrays), np.savez(plain, **arrays)
+    (tmp_path / "arrays").mkdir()
+    for damaged in fuzz.damaged([buffer.getvalue(), plain.getvalue()]):
+        (tmp_path / "arrays" / "ae.npz").write_bytes(damaged)
+        refused_in_a_line(page.read_arrays, tmp_path, "arrays/ae.npz")
+
+
+def test_manifest(tmp_path):
+    manifest = files.Manifest(tmp_path)
+    manifest.put("data.json", b'{"a": 1}\n')
+    content = manifest.path.read_bytes()
+    for damaged in fuzz.damaged([content]):
+        manifest.path.write_bytes(damaged)
+        refused_in_a_line(files.read, tmp_path, "data.json")
+
+
+def test_config():
+    config = Config(compare=("ae", "vae"), samplers=("gmm",), hidden=(8, 4))
+    variants = Config(variants={"a": {"latent": 3}, "b": {"model": "rae", "rae": "l2"}})
+    for base in (config, variants):
+        for found in fuzz.mistyped(configs.to_json(base)):
+            refused_in_a_line(configs.from_json, Config, found)
+
+
+def test_page(tmp_path):
+    """A summary that no manifest vouches for."""
+    part = {"id": "V1", "verdict": "supported", "statement": "s", "estimate": 1.0, "low": 0.5}
+    part |= {"high": 2.0, "threshold": 0.0, "direction": "more"}
+    value = {"mean": 1.0, "low": 0.5, "high": 1.5, "unit": "nats", "better": "less"}
+    summary = {
+        "experiment": "vae", "title": "t", "data": "d", "flags": {"latent": 8}, "seeds": [0, 1],
+        "arms": ["ae"], "arrays": [], "samplers": ["gmm"],
+        "claims": [part, part | {"parts": [part]}],
+        "metrics": {"ae/mse": value, "ae/gmm/kfid": value, "floor/kfid": value}, "notes": ["n"],
+        "timing": {"total_s": 1.0}, "device": {"kind": "cpu"}, "versions": {}, "commit": "c",
+    }  # fmt: skip
+    figures = {"none": lambda run: run["summary"]["metrics"]["ae/mse"]["mean"] * 0.0 or None}
+    for found in fuzz.mistyped(summary):
+        (tmp_path / "summary.json").write_text(json.dumps(found))
+        refused_in_a_line(page.write, tmp_path, figures)
+        refused_in_a_line(page.draw, tmp_path, figures)
+    assert Path(tmp_path / "report.html").stat().st_size > 1000
