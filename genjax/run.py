@@ -128,8 +128,9 @@ def execute(
     folder of compiled programs; '': genjax's in the user's cache directory; 'off': none. Raises
     UsageError for what cannot be done, before anything is written, and RunError where a run fails.
     """
-    from genjax.core import environment
+    from genjax.core import environment, parallel
 
+    parallel.tune_cpu()
     with environment.compile_cache(compile_cache), contextlib.closing(environment.Clock()) as clock:
         job = experiment.prepare(config)
         room = type(config).__module__.split(".")[1]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genjax.core import config as configs
+from genjax.core import arms
 from genjax.core.config import Options, Training, default, option
 from genjax.core.errors import UsageError
 from genjax.lm.ngram import SMOOTHINGS
@@ -253,7 +253,7 @@ class Config(Training, Arm):
 
     def arms(self) -> dict[str, Arm]:
         """The models to train, in order; an arm may start from one before it."""
-        return configs.arms(self, Arm, "model")
+        return arms.arms(self, Arm, "model")
 
 
 def _check_start(arms: dict[str, Arm], name: str, before: list[str]):

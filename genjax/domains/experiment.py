@@ -49,7 +49,6 @@ def run(config: Config, folder: str | Path, **how) -> Run:
 
 def prepare(config: Config) -> Job:
     """Reads the domains and builds the networks. Raises UsageError where they do not fit."""
-    parallel.tune_cpu()
     parallel.keep_buffers()
     parallel.split_cpu(config.seeds, config.batch_size)
     parallel.check_batch(config.parallel, config.batch_size)

@@ -18,7 +18,7 @@ import optax.contrib
 
 from genjax.core import parallel, steps, training
 from genjax.core.checkpoints import Checkpoints
-from genjax.core.errors import RunError, UsageError
+from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.domains import data
 from genjax.domains.config import Arm
@@ -47,7 +47,9 @@ def train(job: Job, folder, name: str):
 
     proxy = folder.read_json(f"mixtures/{arm.proxy}.json") if arm.proxy else None
     if arm.proxy and proxy is None:
-        raise RunError(f"{folder.path}/mixtures/{arm.proxy}.json, which {name} takes, is missing")
+        say(f"mixtures/{arm.proxy}.json is missing; made again from the checkpoints of {arm.proxy}")
+        train(job, folder, arm.proxy)
+        proxy = folder.read_json(f"mixtures/{arm.proxy}.json")
     batches = data.batches(
         source,
         job.mixture(name, proxy),
@@ -67,9 +69,10 @@ def train(job: Job, folder, name: str):
     # A run that was killed while measuring has saved it already.
     place = folder.path / "models" / name
     shutil.rmtree(place, ignore_errors=True)
-    kept = Checkpoints(place, keep=1)
+    kept = Checkpoints(place, keep=1, owner=folder.owner(f"models/{name}"))
     kept.save(arm.steps, params)
     kept.close()
+    folder.enter(f"models/{name}/{arm.steps}")
     return params
 
 
@@ -157,11 +160,14 @@ def take_windows(arrays, windows) -> dict:
     }
 
 
-def kept_params(folder: Path, network: Model, seeds: list[int]):
-    """The model [seeds, ...] that an arm left in models/<arm>; None where there is none of it."""
+def kept_params(folder: Path, network: Model, seeds: list[int], owner: str = ""):
+    """The model [seeds, ...] that an arm left in models/<arm>; None where there is none of it.
+
+    owner: as in Checkpoints.
+    """
     like = jax.eval_shape(jax.vmap(network.init), jax.vmap(jax.random.key)(np.asarray(seeds)))
     like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-    kept = Checkpoints(folder, keep=1)
+    kept = Checkpoints(folder, keep=1, owner=owner)
     _, found = kept.restore(like, say, set_aside=False)
     kept.close()
     # Orbax reads an array of any shape.
@@ -171,9 +177,13 @@ def kept_params(folder: Path, network: Model, seeds: list[int]):
 
 def started_from(job: Job, folder, name: str, option: str, other: str):
     """The trained parameters that an arm starts from, or (option `dro`) compares with."""
-    place = folder.path / "models" / other if other in job.arms else Path(other)
-    seeds = job.config.all_seeds
-    found = kept_params(place, job.network(name), seeds)
+    seeds, own = job.config.all_seeds, other in job.arms
+    place = folder.path / "models" / other if own else Path(other)
+    owner = folder.owner(f"models/{other}") if own else ""
+    found = kept_params(place, job.network(name), seeds, owner)
+    if found is None and own:
+        say(f"{place} is damaged or missing; made again from the checkpoints of {other}")
+        return train(job, folder, other)
     if found is None:
         raise UsageError(
             f"--arm={name}: --{option}={other}: no whole checkpoint of {len(seeds)} seeds and of "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from genjax.core import arms
 from genjax.core import config as configs
 from genjax.core.config import Options, Training, default, option
 from genjax.core.errors import UsageError
@@ -283,7 +284,7 @@ class Config(Training, Arm):
 
     def arms(self) -> dict[str, Arm]:
         """The recipes to compare, by name."""
-        return configs.arms(self, Arm, "gan")
+        return arms.arms(self, Arm, "gan")
 
 
 def _refuse(*rules: tuple) -> None:

@@ -53,7 +53,6 @@ def run(config: Config, folder: str | Path, **how) -> Run:
 def prepare(config: Config) -> Job:
     """Reads the data. Raises UsageError where samples, batch or memory do not fit them."""
     # Both before the first computation.
-    parallel.tune_cpu()
     # Seeds alone: a batch norm would wait for the other core at every layer.
     parallel.split_cpu(config.seeds, batch_size=1)
     mixture = config.mixture() if config.is_plane else None

@@ -17,8 +17,8 @@ def growth(asked: dict) -> int:
     """By how many bytes a call of the point that is asked for raises this process's peak."""
     config = configs.from_json(Config, asked["config"])
     sweep.settle(config)
-    environment.enable_compile_cache(asked["compile_cache"])
-    return microbenchmark.peak_growth(sweep.program(config, Point(*asked["point"])))
+    with environment.compile_cache(asked["compile_cache"]):
+        return microbenchmark.peak_growth(sweep.program(config, Point(*asked["point"])))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from genjax.core import arms
 from genjax.core import config as configs
 from genjax.core.config import Options, Training, default, option
 from genjax.core.errors import UsageError
@@ -211,7 +212,7 @@ class Config(Training, Arm):
             asked = dataclasses.replace(
                 self, compare=(), variants={name: {"model": name} for name in self.compare}
             )
-        made = configs.arms(asked, Arm, self.model)
+        made = arms.arms(asked, Arm, self.model)
         if len(self.decoder_std) == 1:
             return made
         return {f"{name}@{std}": arm for name, arm in made.items() for std in self.decoder_std}

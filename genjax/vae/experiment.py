@@ -59,7 +59,6 @@ def prepare(config: Config) -> Job:
     size = len(splits["train"]["label"])
     if config.batch_size > size:
         raise UsageError(f"--batch_size={config.batch_size}: only {size} training images")
-    parallel.tune_cpu()
     parallel.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
     return Job(config, splits, {name: network(config, name, shape) for name in config.arms()})

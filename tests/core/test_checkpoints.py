@@ -81,13 +81,13 @@ def test_what_is_not_finite_is_not_saved(saved, bad):
 
 def alter(saved):
     """Step 30 with the last number of one array changed, beside the checksum that it had."""
-    manager = ocp.CheckpointManager(saved, item_names=("state", "checksum"))
-    checksum = ocp.args.Composite(checksum=ocp.args.JsonRestore())
-    checksum = manager.restore(30, args=checksum)["checksum"]
+    manager = ocp.CheckpointManager(saved, item_names=("state", "record"))
+    record = ocp.args.Composite(record=ocp.args.JsonRestore())
+    record = manager.restore(30, args=record)["record"]
     manager.delete(30)
     wrong = state(30)
     wrong["params"]["kernel"][-1, -1] += 1
-    items = {"state": ocp.args.StandardSave(wrong), "checksum": ocp.args.JsonSave(checksum)}
+    items = {"state": ocp.args.StandardSave(wrong), "record": ocp.args.JsonSave(record)}
     manager.save(30, args=ocp.args.Composite(**items))
     manager.wait_until_finished()
     manager.close()
@@ -101,7 +101,7 @@ def cut(saved):
 
 
 def lose(saved):
-    for path in (saved / "30" / "checksum").iterdir():
+    for path in (saved / "30" / "record").iterdir():
         path.unlink()
 
 
@@ -120,7 +120,9 @@ def test_damage_is_named_and_set_aside_and_the_one_before_taken(saved, damage, r
     assert step == 20 and len(said) == 1 and "\n" not in said[0]
     assert str(saved / "30") in said[0] and "falling back" in said[0] and reason in said[0]
     assert_is(found, 20)
-    assert (saved.parent / "damaged" / "arm-30").is_dir() and not (saved / "30").exists()
+    assert (saved.parent.parent / "damaged" / f"{saved.parent.name}-arm-30").is_dir() and not (
+        saved / "30"
+    ).exists()
     # Training goes on from there, and saves under the same number.
     kept.save(30, state(30))
     kept.close()

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from genjax.core import config, flags
+from genjax.core import arms, config, flags
 from genjax.core.config import Options, Training, default, option
 from genjax.core.errors import UsageError
 
@@ -34,7 +34,7 @@ class Config(Training, Arm):
     variants: dict = option({}, "Arms.", flag="arm")
 
     def arms(self):
-        return config.arms(self, Arm, "one")
+        return arms.arms(self, Arm, "one")
 
     def check(self):
         super().check()
