@@ -11,24 +11,24 @@ training and more steps of the solver.
 params: {"velocity"} and, where asked, "average" (of the velocity).
 """
 
+import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from genjax.core import parallel, steps
+from genjax.core import steps
 from genjax.core.steps import State, example_noise
+from genjax.gan import game, networks_velocity
+from genjax.gan.config import Arm, Config
+from genjax.gan.method import Method
 from genjax.gan.networks_velocity import Velocity
-from genjax.gan.objectives import moving_average
+from genjax.gan.objectives import LATENT, moving_average
 
 # One stream of random numbers a purpose, besides those of objectives.
 NOISE, TIME = 14, 15
-# Samples made at once.
-CHUNK = 8192
 
 
 class Solver(NamedTuple):
@@ -51,7 +51,7 @@ def _heun(field, x, t, dt):
     return x + dt / 2 * (slope + field(x + dt * slope, t + dt))
 
 
-# A new solver is an entry here, and its order in tests/gan/test_flow.py.
+# A new solver is an entry here, its name in config.py, and its order in tests/gan/test_flow.py.
 SOLVERS: dict[str, Solver] = {"euler": Solver(_euler, 1), "heun": Solver(_heun, 2)}
 
 
@@ -62,7 +62,7 @@ class FlowRecipe(NamedTuple):
     """
 
     ema: float = 0.0
-    steps: int = 50
+    steps: int = 64
     solver: Solver = SOLVERS["heun"]
 
     @property
@@ -149,13 +149,37 @@ def generate(velocity: Velocity, recipe: FlowRecipe, params: dict, x0: jax.Array
     return jnp.clip(x, -1, 1) if velocity.bounded else x
 
 
-def sampler(velocity: Velocity, recipe: FlowRecipe, count: int) -> Callable:
-    """params -> samples [count, *shape], NumPy; the same noise for all."""
-    key = jax.random.key(2**31)
+def method(config: Config, arm: Arm, shape: tuple[int, ...], spread: float = 1.0) -> Method:
+    """The flow of an arm, for samples of a shape; with as many parameters as its game would have.
 
-    @jax.jit
-    def some(params, index):
-        x0 = example_noise(jax.random.normal, key, NOISE, index, velocity.shape)
-        return generate(velocity, recipe, params, x0)
+    Its latents are the noise at t = 0, one entry for each value of a sample, drawn as a game's.
+    """
+    velocity = networks_velocity.build(game.architecture(config, arm, shape, spread))
+    rate = steps.schedule(arm.schedule, arm.learning_rate, config.steps)
+    optimizer = optax.adam(rate, arm.beta1, arm.beta2)
+    size, recipe = math.prod(shape), FlowRecipe(ema=arm.ema, solver=SOLVERS[arm.solver])
 
-    return lambda params: parallel.batched(partial(some, params), np.arange(count), size=CHUNK)
+    def latents(key, index):
+        return example_noise(jax.random.normal, key, LATENT, index, (size,))
+
+    def sampled(count):
+        how = recipe._replace(steps=count)
+
+        def from_latents(params, z):
+            return generate(velocity, how, params, z.reshape(-1, *shape))
+
+        return Method(
+            init=lambda key: {"velocity": velocity.init(key)},
+            state=lambda key: init_state(key, velocity, recipe, optimizer),
+            step=flow_step(velocity, recipe, optimizer),
+            latents=latents,
+            latent=size,
+            generate=from_latents,
+            sample=lambda params, key, index: from_latents(params, latents(key, index)),
+            note=f"A flow of {velocity.parameters:,} parameters: a sample is {count} steps of "
+            f"{arm.solver}, {how.evaluations} passes of the net; slopes of G are those of the "
+            "whole way from noise to sample. There is no discriminator to be pictured.",
+        )
+
+    first, *others = arm.flow_steps
+    return sampled(first)._replace(more={f"@{count}": sampled(count) for count in others})

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax.core.errors import UsageError
 from genjax.gan import networks
 from genjax.gan.architecture import Architecture
 from genjax.gan.networks_dense import MLPGenerator
@@ -29,33 +28,12 @@ class Velocity(NamedTuple):
     parameters: int
 
 
-def check_architecture(where: str, architecture: Architecture) -> None:
-    """Raises UsageError where an architecture asks for what a velocity does not have.
-
-    where: what asks, such as "--arm=flow:pack=2 with --data=ring8"; the line begins with it.
-    """
-    a = architecture
-    for flag, wrong in (
-        (f"--arch={a.arch}", a.arch != "mlp"),
-        ("--g_norm", a.g_norm),
-        (f"--pack={a.pack}", a.pack > 1),
-        (f"--generators={a.generators}", a.generators > 1),
-        ("--reconstruction", a.reconstructor),
-        ("--resample", a.ratio),
-    ):
-        if wrong:
-            raise UsageError(
-                f"{where}: {flag} is of a GAN; a flow has one dense net, without batch norm, that "
-                "sees samples one by one (--arch=mlp)"
-            )
-
-
 def build(architecture: Architecture) -> Velocity:
     """The velocity beside the pair of an architecture.
 
     Depth, layers, linear path and kernels are the generator's (g_depth, g_layer, g_skip,
     init_std); the width is chosen so that its parameters are as many as those of generator and
-    discriminator together. Images are flat to it. `check_architecture` says what it cannot be.
+    discriminator together. Images are flat to it.
     """
     a = architecture
     width = width_for(pair_parameters(a), a)

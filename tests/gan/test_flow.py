@@ -7,10 +7,10 @@ import optax
 import pytest
 
 from genjax.core import parallel, steps
-from genjax.core.errors import UsageError
-from genjax.gan import flow, networks, objectives
+from genjax.gan import evaluate, flow, networks, objectives
 from genjax.gan import networks_velocity as nets
 from genjax.gan.architecture import Architecture
+from genjax.gan.config import Config
 from genjax.gan.flow import SOLVERS, FlowRecipe
 from genjax.vae.objectives import POSTERIOR
 
@@ -193,38 +193,22 @@ def test_the_velocity_sees_time_and_each_sample_alone():
     assert np.abs(still[0] - still[1]).max() > 1e-3 and np.abs(still[0] - still[3]).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("options", "flag"),
-    [
-        ({"arch": "dcgan"}, "--arch=dcgan"),
-        ({"g_norm": True}, "--g_norm"),
-        ({"pack": 2}, "--pack=2"),
-        ({"generators": 3}, "--generators=3"),
-        ({"reconstructor": True}, "--reconstruction"),
-        ({"ratio": True}, "--resample"),
-    ],
-)
-def test_what_a_flow_cannot_be_is_refused_in_a_line(options, flag):
-    architecture = Architecture(shape=(8, 8, 3), latent=2, **options)
-    with pytest.raises(UsageError) as refused:
-        nets.check_architecture("--arm=flow with --data=stacked", architecture)
-    assert str(refused.value).startswith(f"--arm=flow with --data=stacked: {flag} ")
-    assert "\n" not in str(refused.value)
-    nets.check_architecture("--arm=flow", Architecture(shape=(8, 8, 3), latent=2))
-
-
 def test_samples_are_the_averages_and_images_stay_in_range():
-    architecture = Architecture(shape=(2, 2, 3), latent=2, g_width=8, d_width=8, squash="tanh")
-    velocity, recipe = nets.build(architecture), FlowRecipe(0.9, 3, SOLVERS["euler"])
-    state = flow.init_state(jax.random.key(0), velocity, recipe, optax.sgd(0.1))
-    average = jax.tree.map(lambda leaf: 3 * leaf, state.params["average"])
-    found = flow.sampler(velocity, recipe, 20)(state.params | {"average": average})
-    key = jax.random.fold_in(jax.random.key(2**31), flow.NOISE)
+    config = Config(method="flow", solver="euler", flow_steps=(3, 1), ema=0.9, g_width=8, d_width=8)
+    method = flow.method(config, config.arms()["flow"], (2, 2, 3))
+    params = method.state(jax.random.key(0)).params
+    params["average"] = average = jax.tree.map(lambda leaf: 3 * leaf, params["average"])
+    key = jax.random.fold_in(jax.random.key(2**31), objectives.LATENT)
     x0 = jnp.stack([jax.random.normal(jax.random.fold_in(key, i), (2, 2, 3)) for i in range(20)])
-    free = np.asarray(flow.sample(velocity.apply, average, x0, 3, SOLVERS["euler"]))
-    assert np.abs(free).max() > 1
-    np.testing.assert_allclose(found, np.clip(free, -1, 1), rtol=1e-4, atol=1e-5)
-    assert isinstance(found, np.ndarray)
+    velocity = nets.build(Architecture((2, 2, 3), 2, g_width=8, d_width=8, squash="tanh"))
+    for sampler, steps_ in ((method, 3), (method.more["@1"], 1)):
+        found = evaluate.sampler(sampler, 20)(params)
+        free = np.asarray(flow.sample(velocity.apply, average, x0, steps_, SOLVERS["euler"]))
+        assert np.abs(free).max() > 1
+        np.testing.assert_allclose(found, np.clip(free, -1, 1), rtol=1e-4, atol=1e-5)
+        assert isinstance(found, np.ndarray)
+        z = sampler.latents(jax.random.key(2**31), jnp.arange(20))
+        np.testing.assert_allclose(sampler.generate(params, z), found, rtol=1e-4, atol=1e-5)
 
 
 # --- The step ------------------------------------------------------------------------------------
@@ -310,7 +294,8 @@ def test_two_modes_are_both_reached():
     )
     assert np.isfinite(metrics["loss"]).all()
     params = jax.tree.map(lambda leaf: leaf[0], state.params)
-    x = flow.sampler(nets.build(architecture), recipe, 2000)(params)
+    x0 = jax.random.normal(jax.random.key(1), (2000, 2))
+    x = np.asarray(flow.generate(nets.build(architecture), recipe, params, x0))
     right = np.hypot(x[:, 0] - 1, x[:, 1]) < 0.4
     left = np.hypot(x[:, 0] + 1, x[:, 1]) < 0.4
     assert left.mean() == pytest.approx(0.3, abs=0.06)
