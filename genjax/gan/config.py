@@ -1,6 +1,8 @@
 """What the experiment of GANs is asked: one dataclass for flags, help, rules and Python."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 
 from genjax.core import arms
@@ -11,10 +13,13 @@ from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
 
 # The names of what modules with jax hold: networks.PAIRS, networks_dense.ACTIVATIONS and maxout,
-# networks_blocks.MINIBATCH. tests/gan/test_config.py holds them equal.
+# networks_blocks.MINIBATCH, flow.SOLVERS. tests/gan/test_config.py holds them equal.
 ARCHITECTURES = ("mlp", "dcgan", "metz")
 LAYERS = ("maxout", "relu", "leaky_relu", "silu")
 MINIBATCH = ("none", "stddev", "discrimination")
+SOLVERS = ("euler", "heun")
+# The ways to train a sampler, and the group of the options that belong to each alone.
+METHODS = {"gan": "Game", "flow": "Flow matching"}
 # Generator samples made, or judged, at once: of so many proposals a sample may be one.
 PROPOSALS = 8192
 STACKED = "stacked"
@@ -22,8 +27,14 @@ STACKED = "stacked"
 
 @dataclass(frozen=True)
 class Arm(Options):
-    """One recipe: both networks, and how they are trained against each other."""
+    """One recipe: the networks, and how they are trained."""
 
+    method: str = option(
+        "gan",
+        "A generator against a discriminator, or flow matching: one dense net with as many "
+        "parameters as both have, trained by regression.",
+        choices=tuple(METHODS),
+    )
     loss: str = option(
         "ns",
         "Of both players; see losses.py.",
@@ -57,7 +68,9 @@ class Arm(Options):
         group="Game",
         choices=("simultaneous", "alternating"),
     )
-    ema: float = option(0.0, "Decay of the generator's average.", group="Game", low=0, below=1)
+    ema: float = option(
+        0.0, "Decay of the generator's, or the flow's, average.", group="Training", low=0, below=1
+    )
     reconstruction: float = option(0.0, "VEEGAN: latent error's weight.", group="Game", low=0)
     generators: int = option(1, "MGAN: generators in the mixture.", group="Game", low=1, high=1024)
     diversity: float = option(1.0, "MGAN: weight of the classifier.", group="Game", low=0)
@@ -68,9 +81,9 @@ class Arm(Options):
         low=1,
         high=PROPOSALS,
     )
-    spectral_norm: bool = option(False, "Discriminator's kernels of norm about 1.", group="Network")
+    spectral_norm: bool = option(False, "Discriminator's kernels of norm about 1.", group="Game")
     minibatch: str = option(
-        "none", "Batch features in the discriminator.", group="Network", choices=MINIBATCH
+        "none", "Batch features in the discriminator.", group="Game", choices=MINIBATCH
     )
     arch: str = option(
         "mlp",
@@ -85,33 +98,50 @@ class Arm(Options):
     g_skip: bool = option(
         False, "A linear path from its latents to its samples.", group="Network", rare=True
     )
-    g_norm: bool = option(False, "Batch norm in the generator.", group="Network", rare=True)
+    g_norm: bool = option(False, "Batch norm in the generator.", group="Game", rare=True)
     d_width: int = option(128, "Discriminator's hidden units.", group="Network", low=1, high=2**16)
     d_depth: int = option(2, "Discriminator's hidden layers.", group="Network", low=1, high=1000)
     d_layer: str = option(
         "leaky_relu", "Discriminator's layers.", group="Network", choices=LAYERS, rare=True
     )
-    d_norm: bool = option(False, "Batch norm in the discriminator.", group="Network", rare=True)
+    d_norm: bool = option(False, "Batch norm in the discriminator.", group="Game", rare=True)
     d_fraction: float = option(
-        1.0, "Channels of a convolutional one.", group="Network", low=0.01, high=64, rare=True
+        1.0, "Channels of a convolutional one.", group="Game", low=0.01, high=64, rare=True
     )
     d_fourier: float = option(
         0.0,
         "Finest wavelength of its input waves, in spreads; 0: none.",
-        group="Network",
+        group="Game",
         low=0,
         rare=True,
     )
     init_std: float = option(
         0.0, "Of all kernels; 0: 1/sqrt(fan_in).", group="Network", low=0, rare=True
     )
-    learning_rate: float = option(1e-3, "Generator's, Adam.", group="Training", above=0)
+    flow_steps: tuple[int, ...] = option(
+        (64,),
+        "Of the solver, from noise to a sample; with several, the first are watched along training "
+        "and the others measured at its end, rows of their own.",
+        group="Flow matching",
+        low=1,
+        high=10**5,
+        distinct=True,
+    )
+    solver: str = option(
+        "heun",
+        "One or two passes of the net a step.",
+        group="Flow matching",
+        choices=SOLVERS,
+    )
+    learning_rate: float = option(
+        1e-3, "Generator's, or the flow's, Adam.", group="Training", above=0
+    )
     d_learning_rate: float = option(
-        0.0, "Discriminator's and density ratio's; 0: the same.", group="Training", low=0
+        0.0, "Discriminator's and density ratio's; 0: the same.", group="Game", low=0
     )
     schedule: str = option(
         "constant",
-        "Of both players' rates over --steps.",
+        "Of the learning rates over --steps.",
         group="Training",
         choices=("constant", "cosine"),
     )
@@ -125,48 +155,20 @@ class Arm(Options):
 
     def check(self) -> None:
         """Raises UsageError where switches contradict each other."""
-        lipschitz, batch = ADVERSARIAL[self.loss].lipschitz, self.minibatch != "none"
-        _refuse(
-            (
-                lipschitz and not (self.gp or self.spectral_norm),
-                f"--loss={self.loss} needs a Lipschitz critic, --gp=10 or --spectral_norm; "
-                "without, its loss has no bound",
-            ),
-            (
-                self.gp and (self.r1 or self.r2),
-                "--gp asks for slopes of norm 1, --r1 and --r2 for slopes of 0; choose one",
-            ),
-            (
-                (self.gp or self.r1 or self.r2) and (self.d_norm or batch),
-                "a gradient penalty needs a logit that depends on its own sample alone; drop "
-                "--d_norm and --minibatch, or the penalty",
-            ),
-            (
-                lipschitz and not self.gp and (self.d_fourier or self.d_norm or batch),
-                f"--loss={self.loss}: --spectral_norm bounds the slopes of kernels alone; drop "
-                "--d_fourier, --d_norm and --minibatch",
-            ),
-            (
-                self.n_critic > 1 and self.updates == "simultaneous",
-                f"--n_critic={self.n_critic} needs --updates=alternating",
-            ),
-            (
-                self.reconstruction and (self.convolutional or self.generators > 1),
-                "--reconstruction is built for one generator of points in the plane",
-            ),
-            (
-                self.g_skip and self.convolutional,
-                f"--g_skip: not built for --arch={self.arch}",
-            ),
-            (
-                self.d_fourier and self.convolutional,
-                f"--d_fourier: not built for --arch={self.arch}",
-            ),
-            (
-                self.d_fraction != 1 and not self.convolutional,
-                f"--d_fraction={self.d_fraction}: of channels; --arch=mlp has --d_width",
-            ),
-        )
+        options = self.options()
+        for method, group in METHODS.items():
+            for name, field in options.items():
+                value = getattr(self, name)
+                if (
+                    method != self.method
+                    and field.metadata["group"] == group
+                    and value != field.default
+                ):
+                    raise UsageError(
+                        f"--{name}={configs.written(value)} belongs to --method={method}, not to "
+                        f"--method={self.method}"
+                    )
+        _refuse(*(_flow_rules(self) if self.method == "flow" else _game_rules(self)))
 
 
 @dataclass(frozen=True)
@@ -283,8 +285,83 @@ class Config(Training, Arm):
         )
 
     def arms(self) -> dict[str, Arm]:
-        """The recipes to compare, by name."""
-        return arms.arms(self, Arm, "gan")
+        """The recipes to compare, by name.
+
+        A common option that belongs to one method does not reach the arms of another.
+        """
+        asked = SimpleNamespace(**vars(self))
+        if isinstance(asked.variants, Mapping) and all(
+            isinstance(changes, Mapping) for changes in asked.variants.values()
+        ):
+            methods = {n: c.get("method", self.method) for n, c in asked.variants.items()}
+            asked.variants = {
+                name: _of_others(methods[name], methods.values()) | dict(changes)
+                for name, changes in asked.variants.items()
+            }
+        return arms.arms(asked, Arm, self.method)
+
+
+def _of_others(method: str, methods) -> dict:
+    """The defaults of the options that belong to the other methods that arms have."""
+    groups = [METHODS.get(str(other)) for other in methods if other != method]
+    options = Arm.options().items()
+    return {name: f.default for name, f in options if f.metadata["group"] in groups}
+
+
+def _game_rules(arm: Arm) -> tuple:
+    """(whether it is broken, what to say) of what a game asks of its options."""
+    lipschitz, batch = ADVERSARIAL[arm.loss].lipschitz, arm.minibatch != "none"
+    return (
+        (
+            lipschitz and not (arm.gp or arm.spectral_norm),
+            f"--loss={arm.loss} needs a Lipschitz critic, --gp=10 or --spectral_norm; "
+            "without, its loss has no bound",
+        ),
+        (
+            arm.gp and (arm.r1 or arm.r2),
+            "--gp asks for slopes of norm 1, --r1 and --r2 for slopes of 0; choose one",
+        ),
+        (
+            (arm.gp or arm.r1 or arm.r2) and (arm.d_norm or batch),
+            "a gradient penalty needs a logit that depends on its own sample alone; drop "
+            "--d_norm and --minibatch, or the penalty",
+        ),
+        (
+            lipschitz and not arm.gp and (arm.d_fourier or arm.d_norm or batch),
+            f"--loss={arm.loss}: --spectral_norm bounds the slopes of kernels alone; drop "
+            "--d_fourier, --d_norm and --minibatch",
+        ),
+        (
+            arm.n_critic > 1 and arm.updates == "simultaneous",
+            f"--n_critic={arm.n_critic} needs --updates=alternating",
+        ),
+        (
+            arm.reconstruction and (arm.convolutional or arm.generators > 1),
+            "--reconstruction is built for one generator of points in the plane",
+        ),
+        (
+            arm.g_skip and arm.convolutional,
+            f"--g_skip: not built for --arch={arm.arch}",
+        ),
+        (
+            arm.d_fourier and arm.convolutional,
+            f"--d_fourier: not built for --arch={arm.arch}",
+        ),
+        (
+            arm.d_fraction != 1 and not arm.convolutional,
+            f"--d_fraction={arm.d_fraction}: of channels; --arch=mlp has --d_width",
+        ),
+    )
+
+
+def _flow_rules(arm: Arm) -> tuple:
+    return (
+        (
+            arm.convolutional,
+            f"--arch={arm.arch}: --method=flow has one dense net, --arch=mlp",
+        ),
+        (not arm.flow_steps, "--flow_steps=: one number of steps or several"),
+    )
 
 
 def _refuse(*rules: tuple) -> None:

@@ -16,7 +16,7 @@ from genjax import claims, data
 from genjax.core import order, parallel, training
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.gan import evaluate, game, load, watch
+from genjax.gan import evaluate, flow, game, load, watch
 from genjax.gan.claims import Figures, judge
 from genjax.gan.config import Arm, Config
 from genjax.gan.data import Task, mixture_task, stacked_task
@@ -26,6 +26,9 @@ from genjax.gan.mixtures import Mixture
 from genjax.images import classifier
 from genjax.report import page
 from genjax.run import Experiment, Run, execute
+
+# A new method is an entry here and in config.METHODS.
+METHODS = {"gan": game.method, "flow": flow.method}
 
 
 class Job(NamedTuple):
@@ -124,7 +127,8 @@ def count(tree) -> int:
 
 def method_of(config: Config, name: str, shape: tuple[int, ...], spread: float = 1.0) -> Method:
     """The method of an arm, for samples of a shape and a spread."""
-    return game.method(config, config.arms()[name], shape, spread)
+    arm = config.arms()[name]
+    return METHODS[arm.method](config, arm, shape, spread)
 
 
 def disk_needed(job: Job) -> float:
@@ -160,6 +164,9 @@ def work(job: Job, folder, clock) -> None:
             each = watch.each(params, config.seeds)
             arrays = watch.pictured(method, each, task, job.mixture, samples=config.eval_samples)
             folder.write_arrays(f"arrays/{name}.npz", arrays | watch.snapshots(folder, name))
+            for suffix, other in method.more.items():
+                more = watch.last_measures(other, each, task, config.all_seeds, config.eval_samples)
+                folder.write_json(f"evaluation/{name}{suffix}.json", more)
             folder.write_json(f"evaluation/{name}.json", found)
 
 
@@ -251,11 +258,13 @@ def with_noise(step, seed: int | None):
 
 def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
-    known, measured, arms = page.read_json(files["folder"] / "data.json"), {}, config.arms()
+    known, measured, arms = page.read_json(files["folder"], "data.json"), {}, config.arms()
     truth = files["evaluation"]["truth"]
-    for name in arms:
-        rows = files["evaluation"][name]
-        measured |= {f"{name}/{path}": values for path, values in rows.items()}
+    methods = {name: method_of(config, name, tuple(known["shape"])) for name in arms}
+    for name, method in methods.items():
+        for row in (name, *(name + suffix for suffix in method.more)):
+            found = files["evaluation"][row]
+            measured |= {f"{row}/{path}": values for path, values in found.items()}
     return {
         "data": config.data,
         "seeds": config.all_seeds,
@@ -271,7 +280,7 @@ def summarize(files: dict, config: Config) -> dict:
         | {f"truth/{path}": figure(f"truth/{path}", values) for path, values in truth.items()},
         "claims": judge(Figures(measured, truth, files["rows"]), config),
         "classifier": files["evaluation"].get("classifier"),
-        "notes": notes(config, known),
+        "notes": notes(config, known, methods),
     }
 
 
@@ -284,7 +293,7 @@ def figure(path: str, values) -> dict:
     return made | {"better": evaluate.BETTER.get(name)}
 
 
-def notes(config: Config, known: dict) -> list[str]:
+def notes(config: Config, known: dict, methods: dict[str, Method]) -> list[str]:
     """What a reader could take for a claim."""
     lines = [
         f"The row 'truth' is {config.eval_samples} perfect samples through the same measures: the "
@@ -295,13 +304,7 @@ def notes(config: Config, known: dict) -> list[str]:
         "spread.",
         f"Penalties are in units of the data's spread, {known['spread']:.4g} a coordinate here.",
     ]
-    for name, arm in config.arms().items():
-        if arm.resample > 1:
-            lines.append(
-                f"A sample of {name} is one of {arm.resample} proposals of its generator, drawn by "
-                "a density ratio learned alongside; its slopes of G are those of the generator "
-                "alone."
-            )
+    lines += [f"{name}: {method.note}" for name, method in methods.items() if method.note]
     if known["mixture"] is None:
         lines.append(
             f"A KL hangs on the number of samples: about {(known['modes'] - 1) / 2:.0f}/N for "

@@ -43,20 +43,29 @@ def method(config: Config, arm: Arm, shape: tuple[int, ...], spread: float = 1.0
         latent=net.latent,
         generate=partial(objectives.propose, net),
         sample=partial(objectives.sample, net, recipe),
+        passes=recipe.resample,
+        note=""
+        if recipe.resample == 1
+        else f"A sample is one of {recipe.resample} proposals of the generator, drawn by a density "
+        "ratio learned alongside; slopes of G are those of the generator alone.",
         discriminate=discriminate,
         landscape=partial(evaluate.landscape, net, recipe),
-        passes=recipe.resample,
     )
 
 
 def players(config: Config, arm: Arm, shape, spread: float = 1.0) -> networks.Networks:
     """The networks of an arm of a game, for samples of a shape and a spread."""
+    return networks.build(architecture(config, arm, shape, spread))
+
+
+def architecture(config: Config, arm: Arm, shape, spread: float = 1.0) -> Architecture:
+    """What the networks of an arm are made of, for samples of a shape and a spread."""
     names = (
         "latent", "pack", "generators", "arch", "g_width", "g_depth", "g_layer", "g_skip",
         "g_norm", "d_width", "d_depth", "d_layer", "d_norm", "d_fraction", "init_std",
         "spectral_norm", "minibatch",
     )  # fmt: skip
-    architecture = Architecture(
+    return Architecture(
         shape=shape,
         reconstructor=arm.reconstruction > 0,
         ratio=arm.resample > 1,
@@ -65,7 +74,6 @@ def players(config: Config, arm: Arm, shape, spread: float = 1.0) -> networks.Ne
         d_fourier=arm.d_fourier * spread,
         **{name: getattr(arm, name) for name in names},
     )
-    return networks.build(architecture)
 
 
 def recipe_of(arm: Arm, spread: float) -> Recipe:

@@ -1,4 +1,4 @@
-"""A trained GAN, used: sample, generate, discriminate."""
+"""A trained GAN or flow, used: sample, generate, discriminate."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,14 +18,15 @@ class Sampler(NamedTuple):
     proposals, it is. generate: latents [n, latent (+ a one-hot component)] -> samples, one each.
     discriminate: samples -> logits [n], each sample in a pack with the `pack` - 1 that follow it,
     around the end; where a logit depends on the batch, the samples are the batch. The zero of a
-    loss of differences alone (rpgan, wgan) says nothing.
+    loss of differences alone (rpgan, wgan) says nothing. None of a flow, whose latents are noise
+    [n, values of a sample].
     """
 
     params: dict
     step: int
     sample: Callable
     generate: Callable
-    discriminate: Callable
+    discriminate: Callable | None
 
 
 def model(run, arm: str, seed: int) -> Sampler:
@@ -38,11 +39,17 @@ def model(run, arm: str, seed: int) -> Sampler:
     if all_params is None:
         raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf[config.all_seeds.index(seed)]), all_params)
-    generate, discriminate = jax.jit(method.generate), jax.jit(method.discriminate)
+    generate, discriminate = jax.jit(method.generate), None
+    if method.discriminate:
+        judge = jax.jit(method.discriminate)
+
+        def discriminate(samples):
+            return judge(params, samples)
+
     return Sampler(
         params,
         step,
         sample=lambda key, n: evaluate.sampler(method, n, key)(params),
         generate=lambda latents: generate(params, latents),
-        discriminate=lambda samples: discriminate(params, samples),
+        discriminate=discriminate,
     )

@@ -12,9 +12,11 @@ class Method(NamedTuple):
         entries; a sample's own, whatever stands beside it.
     generate: (params, latents [b, n]) -> samples [b, *shape].
     sample: (params, key, index [b]) -> samples [b, *shape], as they are measured.
-    discriminate: (params, samples [n, *shape]) -> logits [n]; see `game.method`.
-    landscape: (params, task, mixture) -> arrays of its picture.
-    passes: of the generator a sample.
+    passes: proposals that are made for a sample.
+    note: what a reader must know of its figures; ''.
+    discriminate: (params, samples [n, *shape]) -> logits [n]; see `game.method`. None: no game.
+    landscape: (params, task, mixture) -> arrays of its picture; None: no game.
+    more: other samplers with the same params, by what is added to the arm's name.
     """
 
     init: Callable
@@ -24,6 +26,8 @@ class Method(NamedTuple):
     latent: int
     generate: Callable
     sample: Callable
-    discriminate: Callable
-    landscape: Callable
-    passes: int
+    passes: int = 1
+    note: str = ""
+    discriminate: Callable | None = None
+    landscape: Callable | None = None
+    more: "dict[str, Method]" = {}

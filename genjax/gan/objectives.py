@@ -62,6 +62,13 @@ def init_state(key: jax.Array, networks: Networks, recipe: Recipe, optimizers: d
     return State(jnp.zeros((), jnp.int32), params, opt_state)
 
 
+def moving_average(params: Any, average: Any, step: jax.Array, decay: float) -> Any:
+    """The average after `params`, those of update number `step` (from 0), joined it."""
+    # A short memory at first, so that the average forgets where it started.
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, average, 1 - decay)
+
+
 def _g_params(params: dict) -> dict:
     """What the generator's optimizer trains."""
     return {name: params[name] for name in ("generator", "reconstructor") if name in params}
@@ -149,10 +156,8 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
         params["discriminator"], opt_state["discriminator"] = played.discriminator, played.moments
         params["statistics"] = played.statistics
         if recipe.ema:
-            # A short memory at first, so that the average forgets where it started.
-            decay = jnp.minimum(recipe.ema, (1 + state.step) / (10 + state.step))
-            params["average"] = optax.incremental_update(
-                params["generator"], params["average"], 1 - decay
+            params["average"] = moving_average(
+                params["generator"], params["average"], state.step, recipe.ema
             )
         if recipe.resample > 1:
             grads, more = _ratio_gradients(networks, params, played.drawn, total)

@@ -26,6 +26,23 @@ def each(params, seeds: int) -> list:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]
 
 
+class Look:
+    """What is measured of a sampler: its samples, and how they move with their latents."""
+
+    def __init__(self, method: Method, task: Task, samples: int):
+        self.task, self.sample = task, evaluate.sampler(method, samples)
+        self.log_slopes = evaluate.sensitivity(method, task, evaluate.log_norm)
+
+    def measures(self, params, found, seeds, *, whole: bool) -> dict[str, list[float]]:
+        """{measure: [seeds]} of the samples found; whole: the slow ones too."""
+        rows = [self.task.quick(x) for x in found]
+        if whole:
+            for row, x, one, seed in zip(rows, found, params, seeds, strict=True):
+                row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
+                row["log_jacobian"] = float(self.log_slopes(one).mean())
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 class Watch:
     """Measures every seed along training, keeps snapshots, and sounds the alarm.
 
@@ -46,8 +63,7 @@ class Watch:
         samples: int,
     ):
         self.folder, self.arm, self.task, self.seeds, self.steps = folder, arm, task, seeds, steps
-        self.sample = evaluate.sampler(method, samples)
-        self.log_slopes = evaluate.sensitivity(method, task, evaluate.log_norm)
+        self.look = Look(method, task, samples)
         self.every_snapshot = every * max(1, steps // every // SNAPSHOTS)
         self.every_whole = every * -(-(steps // every) // WHOLE_EVALUATIONS)
         self.text, self.seconds, self.cpu_seconds = "", 0.0, 0.0
@@ -68,23 +84,19 @@ class Watch:
     def measure(self, state) -> dict[str, list[float]]:
         """{measure: [seeds]}, the slow ones now and then; snapshots on the way."""
         params = each(state.params, len(self.seeds))
-        found = [self.sample(one) for one in params]
+        found = [self.look.sample(one) for one in params]
         step = int(state.step[0])
         for x, seed in zip(found, self.seeds, strict=True):
             if not np.isfinite(x).all():
                 raise RunError(f"{self.arm}: samples are not finite after step {step}, seed {seed}")
-        measures = [self.task.quick(x) for x in found]
-        if step % self.every_whole == 0 or step == self.steps:
-            for row, x, one, seed in zip(measures, found, params, self.seeds, strict=True):
-                row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
-                row["log_jacobian"] = float(self.log_slopes(one).mean())
+        whole = step % self.every_whole == 0 or step == self.steps
         if step % self.every_snapshot == 0 or step == self.steps:
             shown = SHOWN if len(self.task.shape) == 1 else SHOWN_IMAGES
             self.folder.write_arrays(
                 f"snapshots/{self.arm}/{step:09d}.npz",
                 {"samples": np.stack([x[:shown] for x in found])},
             )
-        return {name: [row[name] for row in measures] for name in measures[0]}
+        return self.look.measures(params, found, self.seeds, whole=whole)
 
     def status(self) -> str:
         """What the line of progress adds."""
@@ -108,6 +120,15 @@ def last_evaluation(folder, arm: str, step: int) -> dict[str, list[float]]:
             f"--workdir={folder.path}: another version of genjax trained {arm}; choose a new one"
         )
     return {name: [row[name] for row in rows] for name in names}
+
+
+def last_measures(
+    method: Method, params: list, task: Task, seeds: list[int], samples: int
+) -> dict[str, list[float]]:
+    """{measure: [seeds]} of trained params, a tree a seed."""
+    look = Look(method, task, samples)
+    found = [look.sample(one) for one in params]
+    return look.measures(params, found, seeds, whole=True)
 
 
 def snapshots(folder, arm: str) -> dict[str, np.ndarray]:
@@ -137,6 +158,6 @@ def pictured(
         if mixture is None:
             arrays.setdefault("mode", []).append(task.names(found))
     arrays = {name: np.stack(values) for name, values in arrays.items()}
-    if mixture is not None:
+    if mixture is not None and method.landscape:
         arrays |= method.landscape(params[0], task, mixture)
     return arrays

@@ -124,6 +124,22 @@ def test_remedies_of_stacked_images_are_ordered(kl, verdict):
     assert verdicts(arms, figures, [*rows], truth)["G7"] == verdict
 
 
+@pytest.mark.parametrize(
+    ("full", "verdict"), [(40, "supported"), (38, "inconclusive"), (20, "refuted")]
+)
+def test_a_flow_reaches_all_modes_where_most_seeds_do(full, verdict):
+    arms = {"r3": R3, "flow": {"method": "flow"}}
+    reached = np.where(np.arange(40) < full, 25.0, 24.0)
+    names = ("modes", "high_quality", "spread")
+    found = {f"{arm}/{name}": [0.5] * 40 for arm in arms for name in names}
+    found |= {"flow/modes": list(reached)}
+    truth = {name: [value] * 20 for name, value in TRUTH.items()}
+    config = Config(variants=arms, seeds=40)
+    assert scripts.verdicts(judge(Figures(found, truth, []), config))["G8"] == verdict
+    alone = Config(method="flow", seeds=40)
+    assert judge(Figures(found, truth, []), alone) == []
+
+
 REMEDIES = [
     {"loss": "hinge"}, {"pack": 2}, {"n_critic": 2, "updates": "alternating"}, {"generators": 2},
     {"resample": 8},

@@ -3,7 +3,7 @@
 import pytest
 
 from genjax.core.errors import UsageError
-from genjax.gan import config, networks, networks_blocks, networks_dense
+from genjax.gan import config, experiment, flow, networks, networks_blocks, networks_dense
 from genjax.gan.losses import ADVERSARIAL
 
 
@@ -11,6 +11,8 @@ def test_names_are_those_of_the_tables():
     assert set(config.ARCHITECTURES) == set(networks.PAIRS)
     assert set(config.LAYERS) == set(networks_dense.LAYERS)
     assert set(config.MINIBATCH) == set(networks_blocks.MINIBATCH)
+    assert set(config.SOLVERS) == set(flow.SOLVERS)
+    assert set(config.METHODS) == set(experiment.METHODS)
     choices = config.Arm.options()["loss"].metadata["choices"]
     assert set(choices) == set(ADVERSARIAL)
 
@@ -36,3 +38,33 @@ def test_a_task_is_a_plane_or_images(data, plane):
     wrong = {"arch": "dcgan"} if plane else {"sigma": 0.1}
     with pytest.raises(UsageError, match="--data=stacked"):
         config.Config(data=data, **more | wrong)
+
+
+def test_an_option_of_one_method_does_not_reach_the_arms_of_another():
+    made = config.Config(
+        loss="rpgan", pack=2, flow_steps=(8, 4), variants={"gan": {}, "flow": {"method": "flow"}}
+    ).arms()
+    assert (made["gan"].loss, made["gan"].pack, made["gan"].flow_steps) == ("rpgan", 2, (64,))
+    assert (made["flow"].loss, made["flow"].pack, made["flow"].flow_steps) == ("ns", 1, (8, 4))
+    # All else does.
+    assert all(arm.learning_rate == 1e-3 for arm in made.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"variants": {"f": {"method": "flow", "pack": 2}}}, "--arm=f: --pack=2 belongs to"),
+        ({"variants": {"f": {"method": "flow"}}, "r1": 0.1}, "--arm=f: --r1=0.1 belongs to"),
+        ({"method": "flow", "loss": "hinge"}, "--loss=hinge belongs to --method=gan"),
+        ({"method": "flow", "g_norm": True}, "--g_norm=true belongs to --method=gan"),
+        ({"solver": "euler"}, "--solver=euler belongs to --method=flow, not to --method=gan"),
+        ({"method": "flow", "arch": "dcgan", "data": "stacked"}, "--arch=dcgan: .* --arch=mlp"),
+        ({"method": "flow", "flow_steps": ()}, "--flow_steps=: "),
+        ({"method": "flaw"}, "--method=flaw: .* did you mean flow"),
+        ({"variants": {"f": {"method": ["flow"]}}}, "--arm=f: --method="),
+        ({"variants": {"f": 3}}, "--arm=f: {option: value}"),
+    ],
+)
+def test_what_belongs_to_another_method_is_refused_by_name(options, line):
+    with pytest.raises(UsageError, match=line):
+        config.Config(**options)

@@ -17,7 +17,13 @@ TINY = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     config = genjax.gan.Config(
-        variants={"gan": {}, "pac": {"pack": 2, "resample": 2}, "mix": {"generators": 3}}, **TINY
+        variants={
+            "gan": {},
+            "pac": {"pack": 2, "resample": 2},
+            "mix": {"generators": 3},
+            "flow": {"method": "flow", "flow_steps": (4, 1), "ema": 0.9},
+        },
+        **TINY,
     )
     folder = tmp_path_factory.mktemp("library") / "run"
     return genjax.gan.run(config, folder, compile_cache="off")
@@ -26,15 +32,15 @@ def trained(tmp_path_factory):
 def test_a_folder_gives_back_what_was_asked_and_found(trained):
     run = genjax.open(trained.folder)
     assert run.config == trained.config
-    assert {row["arm"] for row in run.metrics} == {"gan", "pac", "mix"}
-    assert {claim["id"] for claim in run.claims} == {"G1", "G2"}
+    assert {row["arm"] for row in run.metrics} == {"gan", "pac", "mix", "flow"}
+    assert {claim["id"] for claim in run.claims} == {"G1", "G2", "G8"}
     assert run.judge() == run.claims
     assert "samples" in run.figures()
     better = {path: value["better"] for path, value in run.summary["metrics"].items()}
     assert better["gan/recall"] == better["truth/recall"] == "more" and better["gan/modes"] is None
 
 
-@pytest.mark.parametrize("arm", ["gan", "pac", "mix"])
+@pytest.mark.parametrize("arm", ["gan", "pac", "mix", "flow"])
 def test_a_trained_model_samples_what_was_measured(trained, arm):
     with np.load(trained.folder / "arrays" / f"{arm}.npz") as arrays:
         measured = arrays["samples"]
@@ -66,6 +72,25 @@ def test_a_trained_model_is_plain_functions(trained):
     loss = ADVERSARIAL["ns"].discriminator(*logits).mean()
     logged = [row for row in trained.metrics if row["arm"] == "gan" and "loss" in row]
     assert float(loss) == pytest.approx(logged[-1]["loss"], abs=0.2)
+
+
+def test_a_flow_is_measured_as_a_gan_is(trained):
+    """One training, a row for each number of steps; what needs a game is left out, and said."""
+    metrics, run = trained.summary["metrics"], genjax.open(trained.folder)
+    names = {path.partition("/")[2] for path in metrics if path.startswith("gan/")}
+    for row in ("flow", "flow@1"):
+        assert {p.partition("/")[2] for p in metrics if p.partition("/")[0] == row} == names
+    assert metrics["flow/contrast"] != metrics["flow@1/contrast"]
+    with np.load(trained.folder / "arrays" / "flow.npz") as arrays:
+        assert "landscape" not in arrays and arrays["snapshots"].shape[1:] == (2, 200, 2)
+        assert arrays["singular_values"].shape == (2, 100, 2)
+    assert any(
+        note.startswith("flow: ") and "4 steps of heun" in note for note in run.summary["notes"]
+    )
+    model = trained.model("flow")
+    assert model.discriminate is None and set(model.params) == {"velocity", "average"}
+    noise = np.zeros((3, 2), np.float32)
+    assert np.ptp(model.generate(noise), axis=0).max() == 0
 
 
 def test_what_is_not_there_is_named(trained, tmp_path):
