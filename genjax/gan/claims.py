@@ -3,7 +3,8 @@
 Thresholds were fixed before any run. Two rules were changed after one, on review: G4 and G5 judge
 packing by the arm that differs from the vanilla one by it alone (they had taken any arm that
 packs), and G5 names the step of the evaluation that it takes (docs/notes/gan.md). G8 came with flow
-matching, before a run of it here; fewer than 35 seeds cannot support it.
+matching, before a run of it here: it counts modes alone, not how near samples lie, and fewer than
+35 seeds cannot support it.
 """
 
 from typing import NamedTuple

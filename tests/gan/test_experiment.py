@@ -157,8 +157,10 @@ def test_unrolling_passes_the_moments_that_maxout_leaves_at_zero(cache, tmp_path
 
 def test_stacked_digits_name_their_modes(cache, tmp_path):
     folder = tmp_path / "stacked"
-    arms = scripts.smoke_of("gan", "gan", "r3:loss=rpgan,r1=0.1,r2=0.1,pack=2,resample=2")
-    tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2"]
+    arms = scripts.smoke_of(
+        "gan", "gan", "r3:loss=rpgan,r1=0.1,r2=0.1,pack=2,resample=2", "flow:method=flow"
+    )
+    tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2", "--flow_steps=2,1"]
     done = gan(*arms, *tiny, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())
@@ -167,7 +169,8 @@ def test_stacked_digits_name_their_modes(cache, tmp_path):
     # 999 / (2 * 200) nats, less what so few samples of 1000 modes can show.
     assert 1.0 < truth["low"] <= truth["mean"] <= truth["high"] < 2.5
     assert {"gan/modes", "gan/kl", "gan/vendi"} <= summary["metrics"].keys()
-    assert "G7" in [c["id"] for c in summary["claims"]]
+    assert {"flow/kl", "flow/log_jacobian", "flow@1/kl"} <= summary["metrics"].keys()
+    assert {"G7", "G8"} <= {c["id"] for c in summary["claims"]}
     names = {path.name for path in (folder / "plots").iterdir()}
     assert names == {
         "samples.png", "over_training.png", "training.gif", "curves.png", "mode_histogram.png",
@@ -184,6 +187,14 @@ BAD = {
     "fewer points than bins": (["--points=20", "--batch_size=8"], ["--points=20", "32 bins"]),
     "loss's name": (["--loss=wgn"], ["--loss=wgn", "did you mean wgan?"]),
     "arm's game": (["--arm=w:loss=wgan"], ["--arm=w: --loss=wgan", "--gp"]),
+    "a game's option of a flow": (
+        ["--arm=gan", "--arm=f:method=flow,pack=2"],
+        ["--arm=f: --pack=2", "--method=gan"],
+    ),
+    "convolutions of a flow": (
+        ["--data=stacked", "--arch=dcgan", "--arm=f:method=flow"],
+        ["--arm=f: --arch=dcgan", "--arch=mlp"],
+    ),
     "no learning": (["--learning_rate=0"], ["--learning_rate=0", "above 0"]),
     "beta": (["--beta2=1"], ["--beta2=1", "below 1"]),
     "loss": (["--loss=wgan"], ["--loss=wgan", "--gp"]),
