@@ -5,15 +5,23 @@ import pytest
 import scripts
 
 from genjax.vae.claims import judge
+from genjax.vae.config import Config
 
 NOISE = np.array([-0.001, 0.0, 0.001, 0.0])
 # Figures that support every claim.
 HELD = {
-    "ae@8/mse": 0.01, "vae/mse": 0.02, "pca/mse": 0.03, "ae@8/mmd": 0.5, "vae/mmd": 0.1,
-    "ae@8/roughness": 0.9, "vae/roughness": 0.5, "ae@8/normal/kfid": 9.0, "vae/normal/kfid": 5.0,
-    "ae@8/probe/all": 0.9, "pca/probe/all": 0.8, "ae@8/gmm/kfid": 3.0, "vae/gmm/kfid": 3.0,
+    "ae@0.1/mse": 0.01, "vae@0.1/mse": 0.02, "pca/mse": 0.03, "ae@0.1/mmd": 0.5, "vae@0.1/mmd": 0.1,
+    "ae@0.1/roughness": 0.9, "vae@0.1/roughness": 0.5, "ae@0.1/normal/kfid": 9.0, "vae@0.1/normal/kfid": 5.0,
+    "ae@0.1/probe/all": 0.9, "pca/probe/all": 0.8, "ae@0.1/gmm/kfid": 3.0, "vae@0.1/gmm/kfid": 3.0,
 }  # fmt: skip
-BOTH, SAMPLERS = ["ae@8", "vae"], ["normal", "gmm"]
+BOTH, SAMPLERS = ["ae", "vae"], ["normal", "gmm"]
+
+
+def asked(arms=BOTH, samplers=SAMPLERS):
+    """A sweep over two decoder scales, of which the first is judged."""
+    variants = {arm: {"model": arm} for arm in arms}
+    scales = ("0.1", "0.2")
+    return Config(variants=variants, seeds=len(NOISE), samplers=samplers, decoder_std=scales)
 
 
 def verdicts(arms=BOTH, samplers=SAMPLERS, **changes):
@@ -22,7 +30,7 @@ def verdicts(arms=BOTH, samplers=SAMPLERS, **changes):
         path: [value] if path.startswith("pca") else list(value + NOISE)
         for path, value in (HELD | changes).items()
     }
-    made = judge(found, arms, len(NOISE), samplers)
+    made = judge(found, asked(arms, samplers))
     return scripts.verdicts(made)
 
 
@@ -30,19 +38,19 @@ def test_figures_that_support_every_claim():
     assert set(verdicts().values()) == {"supported"}
     assert list(verdicts(samplers=["normal"])) == ["V5a", "V5b", "V1", "V2", "V3", "V4", "V5"]
     assert verdicts(arms=["vae"]) == {}
-    assert verdicts(arms=["ae@8"]).keys() == {"V5", "V5a", "V5b"}
+    assert verdicts(arms=["ae"]).keys() == {"V5", "V5a", "V5b"}
 
 
 @pytest.mark.parametrize(
     ("id", "changes"),
     [
-        ("V1", {"ae@8/mse": 0.025}),
-        ("V2", {"vae/normal/kfid": 10.0}),
-        ("V3", {"vae/mmd": 0.6}),
-        ("V4", {"vae/roughness": 1.0}),
+        ("V1", {"ae@0.1/mse": 0.025}),
+        ("V2", {"vae@0.1/normal/kfid": 10.0}),
+        ("V3", {"vae@0.1/mmd": 0.6}),
+        ("V4", {"vae@0.1/roughness": 1.0}),
         ("V5a", {"pca/mse": 0.005}),
         ("V5b", {"pca/probe/all": 0.95}),
-        ("V6", {"ae@8/gmm/kfid": 3.4}),
+        ("V6", {"ae@0.1/gmm/kfid": 3.4}),
     ],
 )
 def test_each_claim_is_refuted_by_its_own_figure(id, changes):
@@ -54,12 +62,12 @@ def test_each_claim_is_refuted_by_its_own_figure(id, changes):
 
 def test_what_is_no_number_decides_nothing():
     found = {path: list(value + NOISE) for path, value in HELD.items()}
-    found["vae/roughness"][0] = None
-    made = {claim["id"]: claim for claim in judge(found, BOTH, len(NOISE), SAMPLERS)}
+    found["vae@0.1/roughness"][0] = None
+    made = {claim["id"]: claim for claim in judge(found, asked())}
     assert made["V4"]["verdict"] == "inconclusive" and made["V1"]["verdict"] == "supported"
     # Of a sweep one arm is judged, and named.
-    assert made["V1"]["statement"].endswith("(ae@8/mse, vae/mse)")
+    assert made["V1"]["statement"].endswith("(ae@0.1/mse, vae@0.1/mse)")
 
 
 def test_as_good_with_the_same_mixture_is_within_a_tenth():
-    assert verdicts(**{"ae@8/gmm/kfid": 3.2})["V6"] == "supported"
+    assert verdicts(**{"ae@0.1/gmm/kfid": 3.2})["V6"] == "supported"
