@@ -11,13 +11,15 @@ import os
 import sys
 from pathlib import Path
 
+import signals
+
+from genjax.core import interrupt
+
 
 def launch(room: str, about: str, arguments: list[str] | None = None) -> None:
     """Runs the experiment of a room of genjax as the command line asks; does not return."""
-    from genjax.core import interrupt  # First of all: importing the rest takes seconds.
-
     script = Path(sys.argv[0])
-    interrupt.install(script.name)
+    signals.install(script.name)  # First of all: importing the rest takes seconds.
     place = None
     try:
         from genjax.core import flags
