@@ -1,86 +1,65 @@
-"""The PyTorch peers of benchmark.py: plain loops of the same nets, and pythae's likelihood.
+"""The PyTorch peers of training: plain loops of the same nets, and pythae's likelihood.
 
-They run in a process of their own. pip install -r requirements-peers.txt
+They run in a process of their own, which alone imports torch (requirements-peers.txt). Each
+function raises ImportError where a package is missing.
 """
 
 import os
-import time
-from types import SimpleNamespace
 
 import numpy as np
 
-PIXELS, HIDDEN, LATENT, BATCH, IMAGES = 784, 400, 20, 128, 60_000
-NLL_SAMPLES = 5000
-# PacGAN's 2-D protocol: width of G's four layers, D's three of maxout units in five pieces, packs.
-G_WIDTH, G_DEPTH, D_WIDTH, D_DEPTH, PIECES, PACKS = 400, 4, 200, 3, 5, 100
-LM = SimpleNamespace(width=128, depth=4, heads=4, context=256, batch=16, vocabulary=257, steps=2)
+from genjax.benchmark.harness import Row
+from genjax.benchmark.sizes import Autoencoders, Decoder, Game
 
 
-def timed(run, per_call: float):
-    """seconds -> rate: calls `run` for that long, `per_call` units each."""
+def _torch():
+    """PyTorch on all cores."""
+    import torch
 
-    def measure(seconds: float) -> float:
-        calls, begun = 0, time.perf_counter()
-        while calls == 0 or time.perf_counter() - begun < seconds:
-            run()
-            calls += 1
-        return calls * per_call / (time.perf_counter() - begun)
-
-    return measure
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    return torch
 
 
-def serve(connection, part: str):
-    """Sends the names of a part's rows, then answers each (name, seconds) with its rate.
-
-    Where a package is missing it sends the error in their place, and ends.
-    """
-    try:
-        import torch
-
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-        torch.manual_seed(0)
-        measures = {"vae": vae_rows, "gan": gan_rows, "lm": lm_rows}[part](torch)
-    except ImportError as error:
-        connection.send(str(error))
-        return
-    connection.send(list(measures))
-    while request := connection.recv():
-        name, seconds = request
-        connection.send(measures[name](seconds))
-
-
-def gan_rows(torch):
+def gan_rows(size: Game) -> dict[str, Row]:
     """A plain loop of PacGAN's protocol, fused Adam: steps a second."""
+    torch = _torch()
     nn, soft = torch.nn, torch.nn.functional.softplus
 
     class Maxout(nn.Module):
         def __init__(self, inputs):
             super().__init__()
-            self.linear = nn.Linear(inputs, D_WIDTH * PIECES)
+            self.linear = nn.Linear(inputs, size.d_width * size.pieces)
 
         def forward(self, x):
-            return self.linear(x).view(len(x), PIECES, D_WIDTH).amax(1)
+            return self.linear(x).view(len(x), size.pieces, size.d_width).amax(1)
 
     layers, width = [], 2
-    for _ in range(G_DEPTH):
-        layers += [nn.Linear(width, G_WIDTH, bias=False), nn.BatchNorm1d(G_WIDTH), nn.ReLU()]
-        width = G_WIDTH
+    for _ in range(size.g_depth):
+        layers += [
+            nn.Linear(width, size.g_width, bias=False),
+            nn.BatchNorm1d(size.g_width),
+            nn.ReLU(),
+        ]
+        width = size.g_width
     maker = nn.Sequential(*layers, nn.Linear(width, 2))
     judge = nn.Sequential(
-        Maxout(2), *[Maxout(D_WIDTH) for _ in range(D_DEPTH - 1)], nn.Linear(D_WIDTH, 1)
+        Maxout(2),
+        *[Maxout(size.d_width) for _ in range(size.d_depth - 1)],
+        nn.Linear(size.d_width, 1),
     )
     adam = [
         torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.8, 0.999), fused=True)
         for net in (maker, judge)
     ]
-    points = torch.randn(100_000, 2)
-    index = torch.randint(len(points), (20, PACKS))
+    points = torch.randn(size.points, 2)
+    index = torch.randint(len(points), (size.steps, size.packs))
 
     def train():
         for rows in index:
-            fake = maker(torch.randn(PACKS, 2))
+            fake = maker(torch.randn(size.packs, 2))
             logits = judge(torch.cat([points[rows], fake.detach()]))
-            d_loss = (soft(-logits[:PACKS]) + soft(logits[PACKS:])).mean()
+            d_loss = (soft(-logits[: size.packs]) + soft(logits[size.packs :])).mean()
             # Both gradients from the same point; the discriminator's own stays clean of G's.
             d_grads = torch.autograd.grad(d_loss, list(judge.parameters()))
             g_grads = torch.autograd.grad(soft(-judge(fake)).mean(), list(maker.parameters()))
@@ -90,23 +69,25 @@ def gan_rows(torch):
             for optimizer in adam:
                 optimizer.step()
 
-    return {"PyTorch loop": timed(train, len(index))}
+    return {"PyTorch loop": Row(train, len(index), "steps/s")}
 
 
-def vae_rows(torch):
+def vae_rows(size: Autoencoders) -> dict[str, Row]:
     """A plain loop, and pythae's get_nll, of the same net: images a second."""
+    torch, net = _torch(), size.net
+    (hidden,), latent, side = net.hidden, net.latent, net.side
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
 
-    data = torch.from_numpy(np.random.default_rng(0).random((IMAGES, PIXELS), np.float32))
+    data = torch.from_numpy(np.random.default_rng(0).random((net.images, net.pixels), np.float32))
 
     class Encoder(BaseEncoder):
         def __init__(self):
             super().__init__()
-            self.hidden = torch.nn.Linear(PIXELS, HIDDEN)
-            self.mean = torch.nn.Linear(HIDDEN, LATENT)
-            self.log_var = torch.nn.Linear(HIDDEN, LATENT)
+            self.hidden = torch.nn.Linear(net.pixels, hidden)
+            self.mean = torch.nn.Linear(hidden, latent)
+            self.log_var = torch.nn.Linear(hidden, latent)
 
         def forward(self, x):
             h = torch.relu(self.hidden(x.reshape(len(x), -1)))
@@ -115,21 +96,21 @@ def vae_rows(torch):
     class Decoder(BaseDecoder):
         def __init__(self):
             super().__init__()
-            self.hidden = torch.nn.Linear(LATENT, HIDDEN)
-            self.pixels = torch.nn.Linear(HIDDEN, PIXELS)
+            self.hidden = torch.nn.Linear(latent, hidden)
+            self.pixels = torch.nn.Linear(hidden, net.pixels)
 
         def logits(self, z):
             return self.pixels(torch.relu(self.hidden(z)))
 
         def forward(self, z):
-            pixels = torch.sigmoid(self.logits(z)).reshape(len(z), 1, 28, 28)
+            pixels = torch.sigmoid(self.logits(z)).reshape(len(z), 1, side, side)
             return ModelOutput(reconstruction=pixels)
 
     encoder, decoder = Encoder(), Decoder()
     optimizer = torch.optim.Adam(
         [*encoder.parameters(), *decoder.parameters()], lr=1e-3, fused=True
     )
-    index = torch.from_numpy(np.random.default_rng(1).integers(0, len(data), (100, BATCH)))
+    index = torch.from_numpy(np.random.default_rng(1).integers(0, len(data), (100, net.batch)))
 
     def train():
         for rows in index:
@@ -142,32 +123,33 @@ def vae_rows(torch):
             )
             kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
             optimizer.zero_grad(set_to_none=True)
-            ((bce + kl) / BATCH).backward()
+            ((bce + kl) / net.batch).backward()
             optimizer.step()
 
-    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce")
+    config = VAEConfig(input_dim=(1, side, side), latent_dim=latent, reconstruction_loss="bce")
     vae = VAE(config, encoder=Encoder(), decoder=Decoder())
-    shown = data[:2].reshape(-1, 1, 28, 28)
+    shown = data[:2].reshape(-1, 1, side, side)
 
     def nll():
         with torch.no_grad():
-            vae.get_nll(shown, n_samples=NLL_SAMPLES, batch_size=100)
+            vae.get_nll(shown, n_samples=size.nll_samples, batch_size=100)
 
     return {
-        "PyTorch loop": timed(train, index.numel()),
-        "pythae get_nll": timed(nll, len(shown)),
+        "PyTorch loop": Row(train, index.numel(), "images/s"),
+        "pythae get_nll": Row(nll, len(shown), "images/s"),
     }
 
 
-def lm_rows(torch):
+def lm_rows(size: Decoder) -> dict[str, Row]:
     """An eager decoder: pre-norm, rotary positions, SDPA, tied embeddings, clipping, AdamW.
 
     Tokens a second.
     """
+    torch = _torch()
     nn, functional = torch.nn, torch.nn.functional
-    size = LM.width // LM.heads
-    rates = 10_000.0 ** (-torch.arange(size // 2) / (size // 2))
-    angles = torch.arange(LM.context)[:, None] * rates
+    dim = size.width // size.heads
+    rates = 10_000.0 ** (-torch.arange(dim // 2) / (dim // 2))
+    angles = torch.arange(size.context)[:, None] * rates
     cos, sin = angles.cos(), angles.sin()
 
     def rotate(x):
@@ -180,12 +162,15 @@ def lm_rows(torch):
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first, self.second = nn.RMSNorm(LM.width), nn.RMSNorm(LM.width)
-            self.qkv, self.out = linear(LM.width, 3 * LM.width), linear(LM.width, LM.width)
-            self.up, self.down = linear(LM.width, 4 * LM.width), linear(4 * LM.width, LM.width)
+            self.first, self.second = nn.RMSNorm(size.width), nn.RMSNorm(size.width)
+            self.qkv, self.out = linear(size.width, 3 * size.width), linear(size.width, size.width)
+            self.up, self.down = (
+                linear(size.width, 4 * size.width),
+                linear(4 * size.width, size.width),
+            )
 
         def forward(self, x):
-            qkv = self.qkv(self.first(x)).view(LM.batch, LM.context, 3, LM.heads, size)
+            qkv = self.qkv(self.first(x)).view(size.batch, size.context, 3, size.heads, dim)
             q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
             seen = functional.scaled_dot_product_attention(rotate(q), rotate(k), v, is_causal=True)
             x = x + self.out(seen.transpose(1, 2).reshape(x.shape))
@@ -194,17 +179,17 @@ def lm_rows(torch):
     class Decoder(nn.Module):
         def __init__(self):
             super().__init__()
-            self.embed = nn.Embedding(LM.vocabulary, LM.width)
-            self.blocks = nn.Sequential(*[Block() for _ in range(LM.depth)])
-            self.norm = nn.RMSNorm(LM.width)
+            self.embed = nn.Embedding(size.vocabulary, size.width)
+            self.blocks = nn.Sequential(*[Block() for _ in range(size.depth)])
+            self.norm = nn.RMSNorm(size.width)
 
         def forward(self, tokens):
-            x = self.blocks(self.embed(tokens) * LM.width**0.5)
+            x = self.blocks(self.embed(tokens) * size.width**0.5)
             return self.norm(x) @ self.embed.weight.T
 
     model = Decoder()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    windows = torch.randint(0, LM.vocabulary - 1, (LM.batch, LM.context + 1))
+    windows = torch.randint(0, size.vocabulary - 1, (size.batch, size.context + 1))
 
     def step():
         logits = model(windows[:, :-1])
@@ -215,7 +200,7 @@ def lm_rows(torch):
         optimizer.step()
 
     def train():
-        for _ in range(LM.steps):
+        for _ in range(size.steps):
             step()
 
-    return {"PyTorch decoder": timed(train, LM.steps * LM.batch * LM.context)}
+    return {"PyTorch decoder": Row(train, size.steps * size.batch * size.context, "tokens/s")}

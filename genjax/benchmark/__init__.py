@@ -1,0 +1,14 @@
+"""Speed as ratios measured in one run: `Config` says of what, `run(config, folder)` measures."""
+
+from genjax.benchmark.config import Config
+
+__all__ = ["Config", "run"]
+
+
+def __getattr__(name: str):
+    # The configuration needs no jax; what runs it does.
+    if name == "run":
+        from genjax.benchmark.experiment import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""Speed as ratios measured in one run: against this machine's own products, and against peers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from genjax.benchmark import attention, gan, harness, lm, sizes, vae
+from genjax.benchmark.config import Config
+from genjax.core import config as configs
+from genjax.core import environment
+from genjax.core.errors import UsageError
+from genjax.core.folder import write_atomically
+from genjax.core.progress import say
+from genjax.scaling import microbenchmark
+
+# (what makes it of a configuration and a size, the size that is measured)
+PARTS = {
+    "vae": (vae.part, sizes.Autoencoders()),
+    "gan": (gan.part, sizes.Game()),
+    "attention": (attention.part, sizes.Heads()),
+    "lm": (lm.part, sizes.Decoder()),
+}
+RESULTS = "results.json"
+
+
+def run(
+    config: Config,
+    folder: str | Path,
+    *,
+    resume: bool = True,
+    tensorboard: bool = False,
+    compile_cache: str = "",
+) -> dict:
+    """Measures what `config` asks for, says it, and writes it to <folder>/results.json.
+
+    {"rates": {row: [rounds]}, "ratios": {title: [rounds]}, "flags", "device", ...}, which is
+    returned too. resume: whether results that the folder holds are replaced, or refused.
+    tensorboard: refused, there are no curves. compile_cache: as in `genjax.run.execute`. Raises
+    UsageError for what cannot be done, before anything is measured or written.
+    """
+    if tensorboard:
+        raise UsageError("--tensorboard: the benchmark has no curves; leave the flag out")
+    make, size = PARTS[config.only]
+    part = make(config, size)
+    part.settle()
+    environment.enable_compile_cache(compile_cache)
+    files = [_place(Path(folder), resume)]
+    if config.json is not None:
+        files.append(_file(config.json))
+    with microbenchmark.bound(part.cores):
+        rates, units = harness.measure(part, config.rounds, config.seconds)
+    ratios = {title: list(map(float, v)) for title, v in part.ratios(rates).items()}
+    found = {"rates": rates, "ratios": ratios, "flags": configs.to_json(config)}
+    found |= environment.describe()
+    for file in files:
+        write_atomically(file, json.dumps(found, indent=1) + "\n")
+    say(str(found["device"]))
+    for line in harness.table(rates, units, ratios):
+        say(line)
+    if "nll" in rates:
+        cores = int(found["device"]["cores"])
+        say(f"NLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")
+    say(f"results: {files[0]}")
+    return found
+
+
+def _place(folder: Path, resume: bool) -> Path:
+    """The file of the results in a folder that is new, empty or holds results."""
+    flag, file = f"--workdir={folder}", folder / RESULTS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{flag}: {error.strerror or error}") from error
+    if held and not file.exists():
+        raise UsageError(f"{flag}: the folder holds other files; name an empty or a new one")
+    if held and not resume:
+        raise UsageError(f"{flag}: the folder holds results and --noresume was given; name a new")
+    return file
+
+
+def _file(path: str) -> Path:
+    file = Path(path)
+    if not file.parent.is_dir() or file.is_dir():
+        raise UsageError(f"--json={path}: name a file in a folder that is there")
+    return file

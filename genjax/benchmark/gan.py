@@ -1,0 +1,115 @@
+"""Rows of PacGAN's 2-D protocol; rates are steps a second times seeds."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+
+from genjax.benchmark import peers, products, repeated
+from genjax.benchmark.config import Config
+from genjax.benchmark.harness import Part, Rates, Row, of_products, ratio
+from genjax.benchmark.sizes import Game
+from genjax.core import parallel
+from genjax.gan import losses, mixtures, networks, objectives
+from genjax.gan.architecture import Architecture
+from genjax.gan.players import Recipe
+
+
+def part(config: Config, size: Game) -> Part:
+    """The game; `config` says nothing of it.
+
+    On CPU a core is a device, as in the experiment: one seed works on one, its products on all.
+    """
+    del config
+
+    def settle():
+        parallel.tune_cpu()
+        parallel.split_cpu(size.seeds, batch_size=1)
+
+    return Part(settle, partial(rows, size), partial(ratios, size), partial(peers.gan_rows, size))
+
+
+def rows(size: Game) -> dict[str, Row]:
+    """One seed and several, and what remedies cost."""
+    return {
+        "products": products.products(shapes(size)),
+        "square": products.square(size.square),
+        "train": game(size, [0]),
+        "a seed a device": game(size, list(range(jax.local_device_count()))),
+        "pack of 2": game(size, [0], pack=2),
+        "RpGAN": game(size, [0], loss="rpgan"),
+        "RpGAN with R1 and R2": game(size, [0], loss="rpgan", r1=0.1, r2=0.1),
+        "seeds at once": game(size, list(range(size.seeds))),
+    }
+
+
+def ratios(size: Game, rates: Rates) -> dict[str, np.ndarray]:
+    """Against products, remedies and seeds against one without, and against the peer."""
+    flops = products.flops(shapes(size))
+    machine = np.maximum(rates["products"], rates["square"])
+    found = of_products(rates, "train", flops)
+    found |= {
+        "a seed a device / the machine's best products": flops
+        * np.asarray(rates["a seed a device"])
+        / machine,
+        "time of R1 and R2 / without": ratio(rates, "RpGAN", "RpGAN with R1 and R2"),
+        "time of a pack of 2 / of 1": ratio(rates, "train", "pack of 2"),
+        f"time of {size.seeds} seeds / of one": size.seeds * ratio(rates, "train", "seeds at once"),
+    }
+    if "PyTorch loop" in rates:
+        found["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
+    return found
+
+
+def shapes(size: Game) -> list[products.Shape]:
+    """The products (m, k, n) of one step of PacGAN's protocol, 932 MFLOP in all.
+
+    The generator forward once; the discriminator on real and generated samples, and on generated
+    ones again for the generator, as a plain loop has it; all gradients but those of the inputs
+    that nobody asks for.
+    """
+    packs, width, units = size.packs, size.g_width, size.d_width * size.pieces
+    maker = [(2, width), *[(width, width)] * (size.g_depth - 1), (width, 2)]
+    judge = [(2, units), *[(size.d_width, units)] * (size.d_depth - 1), (size.d_width, 1)]
+    made = []
+    for i, (inputs, outputs) in enumerate(maker):
+        made += [(packs, inputs, outputs), (inputs, packs, outputs)]
+        made += [(packs, outputs, inputs)] if i else []
+    for i, (inputs, outputs) in enumerate(judge):
+        made += [(2 * packs, inputs, outputs), (inputs, 2 * packs, outputs)]
+        made += [(2 * packs, outputs, inputs)] if i else []
+        made += [(packs, inputs, outputs), (packs, outputs, inputs)]
+    return made
+
+
+def game(size: Game, seeds: list[int], *, pack: int = 1, loss: str = "ns", **recipe) -> Row:
+    """Steps a second (times seeds) through the real adversarial step of PacGAN's protocol."""
+    mixture = mixtures.mixture("ring8")
+    rng = np.random.default_rng(0)
+    packs = mixtures.packs(mixtures.draw(mixture, size.points, rng), pack, rng)
+    how_to = Recipe(loss=losses.ADVERSARIAL[loss], pack=pack, scale=mixture.spread, **recipe)
+    nets = networks.build(
+        Architecture(
+            shape=(2,), latent=2, pack=pack, g_width=size.g_width, g_depth=size.g_depth,
+            g_norm=True, d_width=size.d_width, d_depth=size.d_depth, d_layer="maxout",
+            init_std=0.02,
+        )
+    )  # fmt: skip
+    optimizers = {name: optax.adam(1e-4, 0.8) for name in ("generator", "discriminator")}
+    compiled = parallel.compile_step(
+        objectives.adversarial_step(nets, how_to, optimizers),
+        {"real": packs},
+        seeds,
+        size.packs,
+        devices=jax.local_devices()[: len(seeds)],
+        how=parallel.plan(convolutions=False, steps_per_call=size.steps),
+    )
+    return repeated.row(
+        compiled,
+        lambda key: objectives.init_state(key, nets, how_to, optimizers),
+        seeds,
+        rng.integers(0, len(packs), (size.steps, len(seeds), size.packs), np.int32),
+        work=size.steps * len(seeds),
+        unit="steps/s",
+    )

@@ -1,0 +1,133 @@
+"""The benchmark's rounds, its peers' process, its files and its refusals."""
+
+import importlib
+import json
+import os
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scripts
+
+from genjax.benchmark import experiment, harness
+from genjax.benchmark.config import Config
+from genjax.benchmark.harness import Part, Row
+from genjax.core.errors import RunError, UsageError
+
+
+def pause():
+    """10 ms."""
+    time.sleep(0.01)
+
+
+def part(peers=dict, order=None):
+    """Two rows of 10 ms; `order` collects the names as they run."""
+    order = [] if order is None else order
+
+    def row(name, work):
+        return Row(lambda: (order.append(name), pause()), work, "calls/s")
+
+    return Part(
+        lambda: None,
+        lambda: {"one": row("one", 1), "two": row("two", 2)},
+        lambda rates: {"two / one": harness.ratio(rates, "two", "one")},
+        peers,
+    )
+
+
+def test_a_rate_is_work_over_time(monkeypatch):
+    ticks = iter(np.arange(0, 100, 0.5))
+    monkeypatch.setattr(harness, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    # Half a second passes at each look at the clock: begun, three looks, the end.
+    assert harness.rate(Row(lambda: None, 6.0, ""), 1.2) == 3 * 6.0 / 2.0
+
+
+def test_rounds_measure_every_row_in_changing_order_beside_the_peers():
+    order = []
+    peers = partial(dict, peer=Row(partial(time.sleep, 0.01), 3, "steps/s"))
+    rates, units = harness.measure(part(peers, order), 6, 0.001)
+    assert units == {"one": "calls/s", "two": "calls/s", "peer": "steps/s"}
+    assert {name: len(values) for name, values in rates.items()} == dict.fromkeys(rates, 6)
+    # 10 ms or more a call, of so much work: no rate is above.
+    assert all(0 < rate <= 100 for rate in rates["one"])
+    assert all(0 < rate <= 300 for rate in rates["peer"])
+    rounds = [tuple(order[i : i + 2]) for i in range(len(order) - 12, len(order), 2)]
+    assert set(rounds) == {("one", "two"), ("two", "one")}
+
+
+def test_without_a_package_there_are_no_peers(capfd):
+    with harness.started(partial(importlib.import_module, "no_such_package")) as peers:
+        assert peers.units == {}
+    assert "no peers: No module named 'no_such_package'; pip install" in capfd.readouterr().err
+
+
+def test_peers_that_die_are_said():
+    with (
+        pytest.raises(RunError, match="the process of the peers has died"),
+        harness.started(partial(os._exit, 3)),
+    ):
+        pass
+
+
+def test_a_run_writes_what_it_says(tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(experiment.PARTS, "lm", (lambda config, size: part(), None))
+    config = Config(only="lm", rounds=2, seconds=0.1, json=str(tmp_path / "too.json"))
+    found = experiment.run(config, tmp_path / "new", compile_cache="off")
+    written = json.loads((tmp_path / "new" / "results.json").read_text())
+    assert written == json.loads((tmp_path / "too.json").read_text())
+    assert written["rates"] == found["rates"] and len(found["rates"]["two"]) == 2
+    np.testing.assert_allclose(
+        written["ratios"]["two / one"], np.divide(found["rates"]["two"], found["rates"]["one"])
+    )
+    assert written["flags"]["only"] == "lm" and "json" not in written["flags"]
+    assert written["device"]["backend"] == "cpu"
+    said = capfd.readouterr().err
+    for values, name, digits in (
+        (found["rates"]["one"], "one", 1),
+        (found["ratios"]["two / one"], "two / one", 2),
+    ):
+        (line,) = (line for line in said.splitlines() if line.startswith(f"{name}  "))
+        shown = [f"{f(values):.{digits}f}" for f in (np.median, np.min, np.max)]
+        assert line.removeprefix(name).split()[:3] == shown
+    again = experiment.run(config, tmp_path / "new", compile_cache="off")
+    assert json.loads((tmp_path / "new" / "results.json").read_text())["rates"] == again["rates"]
+    with pytest.raises(UsageError, match="holds results and --noresume"):
+        experiment.run(config, tmp_path / "new", resume=False, compile_cache="off")
+
+
+def test_a_rate_of_products_is_shown_in_giga():
+    rates = {"products": [2e9, 3e9, 4e9]}
+    assert harness.table(rates, {"products": "FLOP/s"}, {})[1].split() == [
+        "products", "3.0", "2.0", "4.0", "GFLOP/s",
+    ]  # fmt: skip
+
+
+BAD = {
+    "an unknown part": (["--only=x"], ["--only=x", "vae, gan, attention, lm"]),
+    "one round": (["--rounds=1"], ["--rounds=1", "from 2"]),
+    "no time": (["--seconds=0"], ["--seconds=0", "from 0.1"]),
+    "no length": (["--lengths="], ["--lengths=", "at least one"]),
+    "a length that is none": (["--lengths=8,x"], ["--lengths=8,x", "whole number"]),
+    "a core that is not there": (
+        ["--only=attention", "--cores=4095"],
+        ["--cores=4095", "may run on"],
+    ),
+    "curves": (["--tensorboard"], ["--tensorboard", "no curves"]),
+    "a file nowhere": (["--json={folder}/none/x.json"], ["--json=", "a folder that is there"]),
+    "unknown flag": (["--round=3"], ["round", "Did you mean: rounds"]),
+}
+
+
+def test_bad_input_is_refused(tmp_path):
+    found = scripts.refusals("benchmark", BAD, tmp_path)
+    for case, (_, parts) in BAD.items():
+        scripts.assert_refused(found[case], parts)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds other files"):
+        experiment.run(Config(), tmp_path, compile_cache="off")
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
