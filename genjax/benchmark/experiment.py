@@ -8,9 +8,8 @@ import numpy as np
 from genjax.benchmark import attention, gan, harness, lm, sizes, vae
 from genjax.benchmark.config import Config
 from genjax.core import config as configs
-from genjax.core import environment
+from genjax.core import environment, files
 from genjax.core.errors import UsageError
-from genjax.core.folder import write_atomically
 from genjax.core.progress import say
 from genjax.scaling import microbenchmark
 
@@ -44,24 +43,23 @@ def run(
     make, size = PARTS[config.only]
     part = make(config, size)
     part.settle()
-    environment.enable_compile_cache(compile_cache)
-    files = [_place(Path(folder), resume)]
+    places = [_place(Path(folder), resume)]
     if config.json is not None:
-        files.append(_file(config.json))
-    with microbenchmark.bound(part.cores):
+        places.append(_file(config.json))
+    with environment.compile_cache(compile_cache), microbenchmark.bound(part.cores):
         rates, units = harness.measure(part, config.rounds, config.seconds)
     ratios = {title: list(map(float, v)) for title, v in part.ratios(rates).items()}
     found = {"rates": rates, "ratios": ratios, "flags": configs.to_json(config)}
     found |= environment.describe()
-    for file in files:
-        write_atomically(file, json.dumps(found, indent=1) + "\n")
+    for place in places:
+        files.replace(place, (json.dumps(found, indent=1) + "\n").encode())
     say(str(found["device"]))
     for line in harness.table(rates, units, ratios):
         say(line)
     if "nll" in rates:
         cores = int(found["device"]["cores"])
         say(f"NLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")
-    say(f"results: {files[0]}")
+    say(f"results: {places[0]}")
     return found
 
 
