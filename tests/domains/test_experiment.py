@@ -114,6 +114,7 @@ def test_claims_are_judged_from_the_files(finished, tmp_path):
     assert run.config.arms()["tuned"].from_ == "many"
     folder = tmp_path / "other"
     shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("checkpoints", "models"))
+    (folder / "manifest.json").unlink()  # With it the change would be named as damage.
     path = folder / "evaluation" / "many.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"unseen": [99.0, 98.9]}))
     (change,) = (c["parts"][0] for c in genjax.open(folder).judge() if c["id"] == "D1")
