@@ -297,6 +297,7 @@ def notes_on_choices(figures: Figures, config: Config) -> list[str]:
     methods = rivals(arms, found, known)
     if len(methods) > 1:
         start, domains = parent(arms, methods[0]), known.trained_on[methods[0]]
+        assert start is not None  # Only what started from an arm can have forgotten.
         volumes = []
         for i in range(config.seeds):
             worst = np.mean([found[start][f"loss/{domain}"][i] for domain in domains])
