@@ -193,7 +193,9 @@ PLAIN = ("score", "ood_id_ratio", "overlap", "ece_seen", "ece_unseen", "dynamic_
 def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
     arms = config.arms()
-    known = facts_of(page.read_json(files["folder"], "data.json"))
+    content = page.read_json(files["folder"], "data.json")
+    assert content is not None  # Written before the first arm trains.
+    known = facts_of(content)
     found = {name: dict(files["evaluation"][name]) for name in arms}
     figures = Figures(found, files["rows"], known)
     for name, row in gaps(arms, figures).items():
