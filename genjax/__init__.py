@@ -7,6 +7,10 @@ them; a room is imported when it is first named.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genjax import attention, data, domains, gan, lm, scaling, vae
 
 __all__ = ["attention", "data", "domains", "gan", "lm", "open", "scaling", "vae"]
 

@@ -90,17 +90,18 @@ class Run:
         arm: by default the first. seed: by default the first. Raises UsageError where there is
         none.
         """
-        names = list(self.config.arms())
+        names: list[str] = list(self.config.arms())
         if not names:
             raise UsageError(f"{self.folder}: no model, this run trains none")
-        arm = names[0] if arm is None else arm
+        wanted = names[0] if arm is None else arm
         seed = self.config.seed if seed is None else seed
-        if arm not in names:
-            raise UsageError(f"{self.folder}: no arm {arm!r}{configs.nearest(arm, names)}")
+        if wanted not in names:
+            near = configs.nearest(wanted, names)
+            raise UsageError(f"{self.folder}: no arm {wanted!r}{near}")
         if seed not in self.config.all_seeds:
             choices = ", ".join(map(str, self.config.all_seeds))
             raise UsageError(f"{self.folder}: no seed {seed}; choices: {choices}")
-        return self.experiment.load(self, arm, seed)
+        return self.experiment.load(self, wanted, seed)
 
 
 def experiment_of(folder: Path, asked: dict) -> Experiment:

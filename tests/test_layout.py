@@ -1,5 +1,6 @@
 """Where things are: what may import what, and what a library must not do."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -45,3 +46,25 @@ def test_modules_and_scripts_are_short():
     for name in ("vae", "gan", "attention", "domains", "benchmark", "report"):
         path = ROOT / "experiments" / f"{name}.py"
         assert len(path.read_text().splitlines()) < 100, path
+
+
+# "<path>:<function>": why it may be longer, or take more.
+EXCEPTIONS = {
+    "genjax/core/config.py:option": "one keyword for each thing that a field may say of itself",
+    "genjax/gan/claims.py:judge": "one claim after the other",
+}
+
+
+def test_functions_are_short_and_take_few_parameters():
+    """At most 80 lines and 8 parameters besides `self`."""
+    found = set()
+    for path in (ROOT / "genjax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                taken = node.args
+                listed = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs]
+                names = {parameter.arg for parameter in listed} - {"self", "cls"}
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 80 or len(names) > 8:
+                    found.add(f"{path.relative_to(ROOT).as_posix()}:{node.name}")
+    assert found == set(EXCEPTIONS)

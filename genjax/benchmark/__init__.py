@@ -1,6 +1,11 @@
 """Speed as ratios measured in one run: `Config` says of what, `run(config, folder)` measures."""
 
+from typing import TYPE_CHECKING
+
 from genjax.benchmark.config import Config
+
+if TYPE_CHECKING:
+    from genjax.benchmark.experiment import run
 
 __all__ = ["Config", "run"]
 

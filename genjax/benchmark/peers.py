@@ -4,6 +4,9 @@ They run in a process of their own, which alone imports torch (requirements-peer
 function raises ImportError where a package is missing.
 """
 
+# The peers are no dependencies of genjax.
+# pyright: reportMissingImports=false
+
 import os
 
 import numpy as np

@@ -4,6 +4,9 @@ Projections are identities. They run in a process of their own, which alone impo
 (requirements-peers.txt).
 """
 
+# The peers are no dependencies of genjax.
+# pyright: reportMissingImports=false
+
 import contextlib
 import os
 from collections.abc import Callable

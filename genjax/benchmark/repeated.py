@@ -27,6 +27,7 @@ def row(
     held = [compiled.place(jax.jit(jax.vmap(init))(keys))]
 
     def run():
+        metrics = {}
         for _ in range(repeat):
             held[0], metrics = compiled.run(held[0], index, len(index))
         return jax.block_until_ready((held[0], metrics))

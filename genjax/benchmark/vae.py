@@ -13,6 +13,7 @@ from genjax.benchmark.harness import Part, Rates, Row, of_products, ratio
 from genjax.benchmark.sizes import Autoencoders, Net
 from genjax.core import parallel, steps
 from genjax.vae import networks
+from genjax.vae.architecture import Architecture
 from genjax.vae.likelihood import importance_bounds
 from genjax.vae.objectives import elbo_loss
 
@@ -80,21 +81,20 @@ def shapes(net: Net) -> list[products.Shape]:
 
 def training(net: Net, images: np.ndarray, seeds: list[int], repeat: int = 1) -> Row:
     """Images a second through the real step: build, elbo_loss, training_step, compile_step."""
-    model = networks.build(
-        image_shape=(net.side, net.side, 1), latent=net.latent, hidden=net.hidden
-    )
+    shape = (net.side, net.side, 1)
+    model = networks.build(Architecture(shape, latent=net.latent, hidden=net.hidden))
     optimizer = optax.adam(1e-3)
-    arrays = {"image": images.reshape(-1, net.side, net.side, 1)}
+    arrays = {"image": images.reshape(-1, *shape)}
     compiled = parallel.compile_step(
         steps.training_step(elbo_loss(model), optimizer), arrays, seeds, net.batch
     )
-    shape = (compiled.plan.steps_per_call, len(seeds), net.batch)
+    calls = (compiled.plan.steps_per_call, len(seeds), net.batch)
     return repeated.row(
         compiled,
         lambda key: steps.init_state(model.init(key, arrays["image"][:9]), optimizer),
         seeds,
-        np.random.default_rng(1).integers(0, len(images), shape, np.int32),
-        work=float(np.prod(shape)),
+        np.random.default_rng(1).integers(0, len(images), calls, np.int32),
+        work=float(np.prod(calls)),
         unit="images/s",
         repeat=repeat,
     )
@@ -103,7 +103,7 @@ def training(net: Net, images: np.ndarray, seeds: list[int], repeat: int = 1) ->
 def likelihood(net: Net, images: np.ndarray, samples: int) -> Row:
     """Images a second of the bound of so many samples (5,000: Burda et al. 2016)."""
     shape = (net.side, net.side, 1)
-    model = networks.build(image_shape=shape, latent=net.latent, hidden=net.hidden)
+    model = networks.build(Architecture(shape, latent=net.latent, hidden=net.hidden))
     shown = jnp.asarray(images.reshape(-1, *shape))
     params = model.init(jax.random.key(0), shown)
     bounds = importance_bounds(model, samples=samples)

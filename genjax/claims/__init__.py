@@ -11,8 +11,11 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 
+# One value a seed.
+Seeds = Sequence[float] | np.ndarray
 
-def interval(per_seed: Sequence[float]) -> tuple[float, float, float]:
+
+def interval(per_seed: Seeds) -> tuple[float, float, float]:
     """Mean and 95% Student t interval over seeds; the ends are nan with fewer than two seeds."""
     values = np.asarray(per_seed, np.float64)
     mean = float(values.mean())
@@ -22,22 +25,22 @@ def interval(per_seed: Sequence[float]) -> tuple[float, float, float]:
     return mean, float(mean - half), float(mean + half)
 
 
-def summarize(per_seed: Sequence[float], unit: str) -> dict:
+def summarize(per_seed: Seeds, unit: str) -> dict:
     """A figure as summary.json holds it; what is not finite, or None, becomes None."""
-    per_seed = np.asarray(per_seed, np.float64)
-    mean, low, high = interval(per_seed)
+    values = np.asarray(per_seed, np.float64)
+    mean, low, high = interval(values)
     return {
         "mean": _finite(mean),
         "low": _finite(low),
         "high": _finite(high),
-        "per_seed": [_finite(value) for value in per_seed],
+        "per_seed": [_finite(value) for value in values],
         "unit": unit,
     }
 
 
-def band(values: list[float], unit: str) -> dict:
+def band(draws: Seeds, unit: str) -> dict:
     """A floor as summary.json holds a figure: the mean, and the range of 95% of the draws."""
-    values = np.asarray(values, np.float64)
+    values = np.asarray(draws, np.float64)
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
     mean = finite.mean() if len(finite) else np.nan
@@ -48,7 +51,7 @@ def band(values: list[float], unit: str) -> dict:
     }
 
 
-def summarize_share(hits: Sequence[float], unit: str) -> dict:
+def summarize_share(hits: Seeds, unit: str) -> dict:
     """The same for what a seed has (1) or has not (0): the share, and its 95% Wilson interval."""
     low, high = wilson(int(np.sum(hits)), len(hits))
     return summarize(hits, unit) | {"low": _finite(low), "high": _finite(high)}
@@ -64,8 +67,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 def claim(
     id: str,
     statement: str,
-    left: Sequence[float],
-    right: Sequence[float],
+    left: Seeds,
+    right: Seeds,
     *,
     direction: str,
     threshold: float = 0.0,
@@ -127,9 +130,7 @@ def family(claims: list[dict]) -> list[dict]:
     ]
 
 
-def share(
-    id: str, statement: str, hits: Sequence[bool], *, direction: str, threshold: float
-) -> dict:
+def share(id: str, statement: str, hits: Seeds, *, direction: str, threshold: float) -> dict:
     """Judges the share of seeds for which something holds, by its 95% Wilson interval."""
     low, high = wilson(int(np.sum(hits)), len(hits))
     return {

@@ -11,6 +11,6 @@ def read() -> dict[str, np.ndarray]:
     """
     from sklearn.datasets import load_digits
 
-    raw = load_digits()
-    image = np.divide(raw.images[..., None], 16, dtype=np.float32)
-    return {"image": image, "label": raw.target.astype(np.int32)}
+    pixels, label = load_digits(return_X_y=True)
+    image = np.divide(pixels.reshape(-1, 8, 8, 1), 16, dtype=np.float32)
+    return {"image": image, "label": label.astype(np.int32)}

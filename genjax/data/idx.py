@@ -74,7 +74,7 @@ def _read_array(flag: str, path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
             if expected > (1032 * stored if packed else stored):
                 raise _wrong_length(flag, path, "cut short", expected, stored)
             values = np.empty(size, np.uint8)
-            found, left = 0, memoryview(values)
+            found, left = 0, values.data
             while count := file.readinto(left[found : found + 2**20]):
                 found += count
             if found < size:

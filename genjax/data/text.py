@@ -5,7 +5,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -165,7 +165,9 @@ def _read_tfds(source: str, data_dir: str | None) -> dict[str, Domain]:
 def _text_feature(flag: str, features) -> str:
     import tensorflow_datasets as tfds
 
-    items = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+    items: dict[str, Any] = {}
+    if isinstance(features, tfds.features.FeaturesDict):
+        items |= dict(features)
     names = [
         name
         for name, item in items.items()
@@ -259,7 +261,7 @@ def _pieces(text: np.ndarray) -> Iterator[str]:
     """A text in pieces that encode as the whole does, as that may need too much memory."""
     start = 0
     while start < len(text):
-        cut = _CUT.search(text, start + _CHUNK)
+        cut = _CUT.search(text.data, start + _CHUNK)
         end = cut.end() if cut else len(text)
         yield text[start:end].tobytes().decode()
         start = end

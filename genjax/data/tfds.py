@@ -9,6 +9,7 @@ import textwrap
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,11 +73,13 @@ def _builder(flag: str, name: str, data_dir: str | None):
 def _check_features(flag: str, features) -> None:
     import tensorflow_datasets as tfds
 
-    names = list(features) if isinstance(features, tfds.features.FeaturesDict) else []
-    if not {"image", "label"} <= set(names):
-        found = ", ".join(names) or "neither"
+    known: dict[str, Any] = {}
+    if isinstance(features, tfds.features.FeaturesDict):
+        known |= dict(features)
+    if not {"image", "label"} <= set(known):
+        found = ", ".join(known) or "neither"
         raise UsageError(f"{flag}: the features image and label are needed, it has {found}")
-    image, label = features["image"], features["label"]
+    image, label = known["image"], known["label"]
     if len(image.shape) != 3 or None in image.shape or image.np_dtype != np.uint8:
         raise UsageError(f"{flag}: images of bytes and of one size are needed, it has {image!r}")
     if label.shape != () or not np.issubdtype(label.np_dtype, np.integer):
@@ -86,7 +89,7 @@ def _check_features(flag: str, features) -> None:
 def _prepare(flag: str, builder, manual_dir: str | None) -> None:
     """Downloads and stores the data set, and does nothing where that has been done."""
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import downloader
+    from tensorflow_datasets.core.download import download_manager, downloader
 
     # Its own ten tries keep a machine without a network waiting for more than three minutes.
     downloader.MAX_RETRIES = 4
@@ -107,7 +110,7 @@ def _prepare(flag: str, builder, manual_dir: str | None) -> None:
             AssertionError  # no files in the manual folder
             | OSError
             | tfds.download.DownloadError
-            | tfds.download.download_manager.NonMatchingChecksumError,
+            | download_manager.NonMatchingChecksumError,
         ):
             raise UsageError(f"{flag} cannot be prepared: {_one_line(error)}") from error
         raise

@@ -1,6 +1,11 @@
 """Language models on domains they never saw: `Config` says what, `run(config, folder)` does it."""
 
+from typing import TYPE_CHECKING
+
 from genjax.domains.config import Config
+
+if TYPE_CHECKING:
+    from genjax.domains.experiment import run
 
 __all__ = ["Config", "run"]
 

@@ -52,8 +52,10 @@ def parent(arms: dict[str, Arm], name: str) -> str | None:
 def trained_before(arms: dict[str, Arm], trained_on: dict, name: str) -> list[str]:
     """What was trained on before, along the chain, and is not trained on now."""
     found, now = [], trained_on[name]
-    while (name := parent(arms, name)) is not None:
-        found += [domain for domain in trained_on[name] if domain not in [*now, *found]]
+    earlier = parent(arms, name)
+    while earlier is not None:
+        found += [domain for domain in trained_on[earlier] if domain not in [*now, *found]]
+        earlier = parent(arms, earlier)
     return found
 
 
@@ -141,6 +143,10 @@ def selections(arms: dict[str, Arm], figures: Figures) -> list[tuple[list[str], 
     validation beside it, which is no valid choice (Gulrajani & Lopez-Paz 2021, section 3): the
     losses on `valid` and on `unseen`.
     """
+
+    def least(group: dict[str, list], part: int) -> str:
+        return min(group, key=lambda name: group[name][part])
+
     groups = {}
     for name, row in figures.found.items():
         arm = arms[name]
@@ -148,8 +154,5 @@ def selections(arms: dict[str, Arm], figures: Figures) -> list[tuple[list[str], 
         if np.isfinite(losses).all() and not arm.limit and not arm.dro:
             key = (arm.from_, arm.steps, *sorted(figures.facts.trained_on[name]))
             groups.setdefault(key, {})[name] = losses
-    return [
-        (list(group), *(min(group, key=lambda a: group[a][i]) for i in (0, 1)))
-        for group in groups.values()
-        if len(group) > 1
-    ]
+    many = (group for group in groups.values() if len(group) > 1)
+    return [(list(group), least(group, 0), least(group, 1)) for group in many]

@@ -111,6 +111,7 @@ def pictured(names: list[str], groups: dict, by_name: dict, lines: dict) -> dict
 def forgotten(job: Job, folder, name: str, params, by_name: dict) -> dict:
     """What the old domains lost, and the new gained, against the arm it started from."""
     origin = arms.parent(job.arms, name)
+    assert origin is not None  # Of such arms alone it is asked.
     before = folder.read_json(f"evaluation/{origin}.json")
     new, old = job.trained_on[name], job.trained_before[name]
     gain = [np.subtract(before[f"loss/{n}"], by_name[n]["loss"]) for n in new]

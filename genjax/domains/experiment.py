@@ -193,7 +193,9 @@ PLAIN = ("score", "ood_id_ratio", "overlap", "ece_seen", "ece_unseen", "dynamic_
 def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
     arms = config.arms()
-    known = facts_of(page.read_json(files["folder"], "data.json"))
+    content = page.read_json(files["folder"], "data.json")
+    assert content is not None  # Written before the first arm trains.
+    known = facts_of(content)
     found = {name: dict(files["evaluation"][name]) for name in arms}
     figures = Figures(found, files["rows"], known)
     for name, row in gaps(arms, figures).items():
@@ -297,6 +299,7 @@ def notes_on_choices(figures: Figures, config: Config) -> list[str]:
     methods = rivals(arms, found, known)
     if len(methods) > 1:
         start, domains = parent(arms, methods[0]), known.trained_on[methods[0]]
+        assert start is not None  # Only what started from an arm can have forgotten.
         volumes = []
         for i in range(config.seeds):
             worst = np.mean([found[start][f"loss/{domain}"][i] for domain in domains])

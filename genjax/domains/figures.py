@@ -271,6 +271,7 @@ def _position(run):
     for axes, (group, found) in zip(
         np.atleast_1d(figure.subplots(1, len(groups))), groups, strict=True
     ):
+        lines = None
         for arm in found:
             values, lines = (run["arrays"][arm].get(f"position_{group}{s}") for s in ("", "_lines"))
             shown = values.mean(0) - (0 if lines is None else lines[0])

@@ -28,11 +28,11 @@ def variant(arm: Arm, length: int, dtype: str) -> attention.Variant:
 def build(arm: Arm, vocabulary: int, length: int, dtype: str) -> Model:
     """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`."""
     shape = {"vocabulary": vocabulary, "width": arm.width, "depth": arm.depth}
-    shape["dtype"] = jnp.dtype(dtype)
+    kind = jnp.dtype(dtype)
     if arm.model != "transformer":
-        return recurrent.build(arm.model, **shape)
+        return recurrent.build(arm.model, dtype=kind, **shape)
     own = variant(arm, length, dtype)
-    return transformer.build(own, length=length, heads=arm.heads, **shape)
+    return transformer.build(own, length=length, heads=arm.heads, dtype=kind, **shape)
 
 
 def size(arm: Arm, network: Model, length: int, dtype: str) -> dict[str, float]:

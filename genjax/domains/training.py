@@ -65,6 +65,7 @@ def train(job: Job, folder, name: str):
         folder.write_json(f"mixtures/{name}.json", mean_weights(job, name, state.params))
     params = jax.device_get(made.merge(state.params))
     if arm.average < 1:
+        assert base is not None  # Arm.check asks for --from.
         params = finetune.average(base, params, arm.average)
     # A run that was killed while measuring has saved it already.
     place = folder.path / "models" / name

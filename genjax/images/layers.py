@@ -7,13 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
+from jax.typing import DTypeLike
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "elu": nn.elu}
 # The longest side of what `convolution` makes of patches.
 MOST_PIXELS = 4
 
 
-def dense(width: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
+def dense(width: int, dtype: DTypeLike, name: str | None = None) -> nn.Dense:
     """A linear layer with Glorot's uniform initialisation (Glorot & Bengio 2010, eq. 16)."""
     return nn.Dense(width, dtype=dtype, kernel_init=nn.initializers.xavier_uniform(), name=name)
 
@@ -23,7 +24,7 @@ class Stack(nn.Module):
 
     widths: tuple[int, ...]
     activation: str
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x):
@@ -36,7 +37,7 @@ class GaussianHead(nn.Module):
     """Mean and log standard deviation of a diagonal Gaussian, each [..., size], in float32."""
 
     size: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, h):
@@ -51,7 +52,7 @@ class Upsample(nn.Module):
     features: int
     size: int
     use_bias: bool = True
-    dtype: jnp.dtype | None = None
+    dtype: DTypeLike | None = None
     kernel_init: Callable = nn.initializers.lecun_normal()
 
     @nn.compact
@@ -132,7 +133,7 @@ class PixelEncoder(nn.Module):
     hidden: tuple[int, ...]
     channels: int
     activation: str
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x):
@@ -155,7 +156,7 @@ class PixelDecoder(nn.Module):
     hidden: tuple[int, ...]
     channels: int
     activation: str
-    dtype: jnp.dtype
+    dtype: DTypeLike
     image_shape: tuple[int, int, int]
 
     @nn.compact
@@ -226,6 +227,7 @@ def spectral_normalize(params, iterations: int = 8):
         matrix = leaf.reshape(-1, leaf.shape[-1])
         v = jnp.sin(jnp.arange(1, matrix.shape[1] + 1, dtype=matrix.dtype))
         frozen = jax.lax.stop_gradient(matrix)
+        u = jnp.zeros(len(matrix), matrix.dtype)
         for _ in range(iterations):
             u = frozen @ v
             u = u / jnp.linalg.norm(u)

@@ -6,7 +6,7 @@ train, get no gradient and no moments.
 Replay is no matter of the loss: old domains are in the batch (data/domains.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import jax
@@ -104,8 +104,12 @@ def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, l
             found["weights"] = {"logits": "follow", "mean": "gather"}
         return found
 
-    kinds = {"train": inner, "keep": optax.set_to_zero()}
-    kinds |= {"follow": optax.identity(), "gather": optax.scale(1 / length)}
+    kinds: dict[Hashable, optax.GradientTransformation] = {
+        "train": inner,
+        "keep": optax.set_to_zero(),
+        "follow": optax.identity(),
+        "gather": optax.scale(1 / length),
+    }
     return optax.multi_transform(kinds, labels)
 
 

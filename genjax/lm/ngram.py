@@ -18,15 +18,15 @@ SMOOTHINGS = ("absolute", "kneser_ney")
 class NGram(NamedTuple):
     """A fitted model; `log2_probs` evaluates it. Entry n of each list is of the (n + 1)-grams.
 
-    keys: sorted, id of the first n tokens * vocabulary + last token; None for single tokens, whose
-        id is the token.
+    keys: sorted, id of the first n tokens * vocabulary + last token. The id of a single token is
+        the token.
     probabilities: of an n-gram's last token behind the others, interpolated already.
     backoff: by id of the n tokens before, the weight of the shorter context; 1 where nothing
         followed.
     """
 
     vocabulary: int
-    keys: list[Integer[np.ndarray, " types"] | None]
+    keys: list[Integer[np.ndarray, " types"]]
     probabilities: list[Float[np.ndarray, " types"]]
     backoff: list[Float[np.ndarray, " contexts"]]
 
@@ -92,7 +92,7 @@ def fit(
             counts[n] += np.bincount(starts[n], minlength=len(counts[n]))
     probabilities, backoff = [], []
     for n in range(order):
-        context = keys[n] // vocabulary if n else np.zeros(vocabulary, np.int64)
+        context = keys[n] // vocabulary
         contexts = len(counts[n - 1]) if n else 1
         shares, rest = _discounted(counts[n], context, contexts, smoothing == "kneser_ney")
         shorter = probabilities[n - 1][suffixes[n]] if n else 1 / vocabulary
@@ -118,8 +118,9 @@ def _counted(documents, order, vocabulary):
     depth = np.arange(len(tokens), dtype=np.int32)
     depth -= np.repeat(np.cumsum(lengths) - lengths, lengths).astype(np.int32)
     # A document's first token is not predicted, hence not counted.
-    keys, suffixes, starts = [None], [None], [np.zeros(0, np.int32)]
-    counts = [np.bincount(tokens[depth > 0], minlength=vocabulary)]
+    keys, none = [np.arange(vocabulary)], np.zeros(0, np.int32)
+    suffixes, starts = [none], [none]
+    counts: list[np.ndarray] = [np.bincount(tokens[depth > 0], minlength=vocabulary)]
     ids = tokens
     for n in range(1, order):
         at = np.flatnonzero(depth >= n)

@@ -81,6 +81,7 @@ class SelfAttention(nn.Module):
 
     def next(self, q, k, v):
         """One query against the keys so far that the variant's pattern gives it."""
+        assert self.variant.pattern is not None  # `build` offers no memory without.
         shape = (q.shape[0], self.kept, *q.shape[2:])
         place = self.variable("memory", "place", jnp.zeros, (), jnp.int32)
         keys = self.variable("memory", "keys", jnp.zeros, shape, k.dtype)

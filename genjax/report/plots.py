@@ -89,6 +89,7 @@ def name_points(axes, places: list):
     inside = axes.get_window_extent()
     taken = [Bbox([p, p]).padded(2) for p in axes.transData.transform([xy for _, xy in places])]
     for name, place in places:
+        box = inside
         for offset, (across, up) in _BESIDE:
             text = axes.annotate(
                 name, place, xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8

@@ -1,6 +1,11 @@
 """The cost of self-attention: `Config` says what, `run(config, folder)` measures it."""
 
+from typing import TYPE_CHECKING
+
 from genjax.scaling.config import Config
+
+if TYPE_CHECKING:
+    from genjax.scaling.experiment import run
 
 __all__ = ["Config", "run"]
 

@@ -7,7 +7,7 @@ trains transformers of every variant to look things up.
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -111,7 +111,7 @@ def learn(config: Config, folder: Folder, label: str) -> None:
     found = folder.read_json(file)
     if found is None:
         trained = training.train(config, folder, label)
-        found = training.measure(config, trained)
+        found = dict[str, Any](training.measure(config, trained))
         if config.arms()[label].variant == "flash":
             found["captured"] = training.captured_errors(config, trained)
         folder.write_json(file, found)

@@ -42,6 +42,7 @@ def compile_program(program: Program) -> tuple[Callable, dict]:
     compiled = jax.jit(program.function).lower(*shapes).compile()
     seconds = time.perf_counter() - begun
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    assert memory is not None  # Told by XLA on CPU, GPU and TPU.
     facts = {
         "compile_s": seconds,
         "temp_bytes": int(memory.temp_size_in_bytes),

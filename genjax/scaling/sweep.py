@@ -95,7 +95,8 @@ def fresh_peak(config: Config, point: Point) -> int:
 
     Raises RunError with the last line that the process said.
     """
-    cache = jax.config.jax_compilation_cache_dir
+    # jax adds its options to the object while it starts.
+    cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     asked = {"config": configs.to_json(config), "point": point, "compile_cache": cache or "off"}
     # The package is found there as it was here, wherever a notebook runs.
     places = (str(Path(genjax.__file__).parents[1]), os.environ.get("PYTHONPATH"))

@@ -102,13 +102,14 @@ def measure(config: Config, trained: Trained) -> dict[str, list[float]]:
 
 def captured_errors(config: Config, trained: Trained) -> dict[str, list[float]]:
     """{variant: [seeds]} relative errors of the output on a trained transformer's q, k and v."""
-    tokens = trained.fresh["tokens"][:CAPTURED]
+    tokens, heads = trained.fresh["tokens"][:CAPTURED], trained.model.heads
+    assert heads is not None  # Every transformer has them.
     found = {}
     for name in config.variants:
         variant = variants.scaled(config, name, tokens.shape[1])
         found[name] = []
         for params in each(trained.params, config.seeds):
-            qkv = trained.model.heads(params, tokens)
+            qkv = heads(params, tokens)
             found[name].append(probes.error(variant, *qkv, causal=variant.causal))
     return found
 

@@ -1,6 +1,11 @@
 """VAE against autoencoder: `Config` says what, `run(config, folder)` trains and measures."""
 
+from typing import TYPE_CHECKING
+
 from genjax.vae.config import Config
+
+if TYPE_CHECKING:
+    from genjax.vae.experiment import run
 
 __all__ = ["Config", "run"]
 

@@ -1,6 +1,6 @@
 """What one trained autoencoder is worth: every measure of it, and the arrays its pictures show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -47,8 +47,8 @@ class Reference(NamedTuple):
     test_features: np.ndarray
 
     @property
-    def count(self) -> int:
-        """Images a measure of samples compares: all test images, at most 10,000."""
+    def compared(self) -> int:
+        """Images that a measure of samples compares: all test images, at most 10,000."""
         return min(MOST, len(self.test_features))
 
 
@@ -121,8 +121,8 @@ def neural_coder(model: Model, functions: Functions, params, ref: Reference, see
     sources["normal"] = normal
     sources["posterior"] = lambda count, rng: draws[rng.integers(len(draws), size=count)]
     if model.mixture:
-        mixture = jax.device_get(model.mixture(params))
-        sources["vamp"] = lambda count, rng: samplers.mixture_draws(*mixture, count, rng)
+        means, log_stds = jax.device_get(model.mixture(params))
+        sources["vamp"] = lambda n, rng: samplers.mixture_draws(means, log_stds, n, rng)
     return Coder(
         encode=lambda x: represent(functions, params, x, seed)[0],
         draw=lambda x: represent(functions, params, x, seed)[1],
@@ -156,7 +156,7 @@ def pca_coder(images: np.ndarray, latent: int) -> Coder:
 
 
 def measure_coder(
-    coder: Coder, ref: Reference, names: list[str], seed: int
+    coder: Coder, ref: Reference, names: Sequence[str], seed: int
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Measures that any encoder and decoder have: reconstruction, codes, interpolations, samples.
 
@@ -186,7 +186,7 @@ def measure_coder(
     }
     for name in names:
         if name in coder.sources:
-            images = coder.decode(coder.sources[name](ref.count, rng))
+            images = coder.decode(coder.sources[name](ref.compared, rng))
             found = measure_samples(images, ref, seed)
             measures |= {f"{name}/{measure}": value for measure, value in found.items()}
             arrays[f"samples_{name}"] = images[:64]
@@ -209,7 +209,7 @@ def interpolations(coder: Coder, ref: Reference, codes: np.ndarray, rng: np.rand
 
     Mid-points: Ghosh et al. 2020, section 5; roughness of 200 paths of 11 points in feature space.
     """
-    left, right = (rng.integers(len(codes), size=ref.count) for _ in range(2))
+    left, right = (rng.integers(len(codes), size=ref.compared) for _ in range(2))
     middle = coder.decode((codes[left] + codes[right]) / 2)
     steps = np.linspace(0, 1, POINTS, dtype=np.float32)[:, None]
     a, b = codes[left[:PATHS], None], codes[right[:PATHS], None]
@@ -226,13 +226,13 @@ def interpolations(coder: Coder, ref: Reference, codes: np.ndarray, rng: np.rand
 def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, float]:
     """Measures of images against the test images; distances to the training set for copies."""
     probabilities, features = ref.classify(images)
-    real = ref.test_features[: ref.count]
+    real = ref.test_features[: ref.compared]
     kernel, _ = distances.kernel_distance(real, features, seed=seed)
     found = {"kfid": distances.frechet_distance(real, features), "kkid": kernel}
     found |= distances.precision_recall_density_coverage(real, features)
     flat = [
         x.reshape(len(x), -1)
-        for x in (ref.splits["train"]["image"], ref.splits["test"]["image"][: ref.count], images)
+        for x in (ref.splits["train"]["image"], ref.splits["test"]["image"][: ref.compared], images)
     ]
     found["memorisation"] = distances.memorisation_ratio(*flat)
     return found | distances.class_balance(probabilities)

@@ -21,6 +21,7 @@ from genjax.core.progress import say
 from genjax.images import classifier
 from genjax.run import Experiment, Run, execute
 from genjax.vae import evaluate, load, networks, objectives
+from genjax.vae.architecture import Architecture
 from genjax.vae.claims import judge
 from genjax.vae.config import Arm, Config
 from genjax.vae.figures import FIGURES
@@ -68,7 +69,7 @@ def network(config: Config, name: str, shape) -> networks.Model:
     """The network of an arm for images of a shape [h, w, c]; its objective is `objective`."""
     arm = config.arms()[name]
     deep = arm.model in ("hvae", "ladder")
-    return networks.build(
+    architecture = Architecture(
         image_shape=shape,
         latent=arm.latent,
         layers=arm.layers if deep else 1,
@@ -84,6 +85,7 @@ def network(config: Config, name: str, shape) -> networks.Model:
         spectral_norm=arm.model == "rae" and arm.rae == "sn",
         dtype=jnp.dtype(config.precision),
     )
+    return networks.build(architecture)
 
 
 def disk_needed(job: Job) -> float:
@@ -225,8 +227,8 @@ def baselines(job: Job, ref) -> dict[str, list[float]]:
     pca = evaluate.pca_coder(train["image"], config.latent)
     rows = {"pca": evaluate.measure_coder(pca, ref, ["gaussian", "gmm"], 0)[0]}
     rng = np.random.default_rng(0)
-    some = rng.permutation(len(train["label"]))[: ref.count]
-    noise = rng.random((ref.count, *test["image"].shape[1:]), np.float32)
+    some = rng.permutation(len(train["label"]))[: ref.compared]
+    noise = rng.random((ref.compared, *test["image"].shape[1:]), np.float32)
     for row, images in (("floor", train["image"][some]), ("ceiling", noise)):
         rows[row] = evaluate.measure_samples(images, ref, 0)
     plain = config.replace(model="ae", compare=(), arm={})

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from sklearn.decomposition import PCA
 
 from genjax.report.plots import COLOURS, colours, label, mosaic, seeds, show
@@ -10,9 +11,9 @@ from genjax.report.plots import COLOURS, colours, label, mosaic, seeds, show
 def _reconstructions(run):
     arrays = run["arrays"]
     first = next(iter(arrays.values()))["inputs"]
-    figure = Figure(figsize=(9, 1.0 * (len(arrays) + 1)), layout="constrained")
     # Rows keep their shape and shrink; without the margin their names would leave the page.
-    figure.get_layout_engine().set(rect=(0.05, 0, 0.95, 1))
+    layout = ConstrainedLayoutEngine(rect=(0.05, 0, 0.95, 1))
+    figure = Figure(figsize=(9, 1.0 * (len(arrays) + 1)), layout=layout)
     panels = figure.subplots(len(arrays) + 1, 1)
     for axes, (name, images) in zip(
         panels,
@@ -67,6 +68,7 @@ def _latent_scatter(run):
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(arms) :]:
         axes.set_axis_off()
+    drawn = []
     for axes, (arm, arrays) in zip(panels, arms.items(), strict=False):
         latent, names = arrays["latent"], ["latent 1", "latent 2"]
         if latent.shape[1] < 2:
@@ -77,12 +79,11 @@ def _latent_scatter(run):
             latent = pca.fit_transform(latent)
             names = [f"PC {i + 1} ({100 * s:.0f}% of variance)" for i, s in enumerate(
                 pca.explained_variance_ratio_)]  # fmt: skip
-        points = axes.scatter(
-            *latent[:, :2].T, c=arrays["label"], cmap="tab10", s=6, vmin=-0.5, vmax=9.5
-        )
+        x, y = latent[:, :2].T
+        drawn.append(axes.scatter(x, y, c=arrays["label"], cmap="tab10", s=6, vmin=-0.5, vmax=9.5))
         axes.set(title=arm, xlabel=names[0], ylabel=names[1])
     classes = int(max(a["label"].max() for a in arms.values())) + 1
-    bar = figure.colorbar(points, ax=panels.tolist(), ticks=range(classes), shrink=0.8)
+    bar = figure.colorbar(drawn[-1], ax=panels.tolist(), ticks=range(classes), shrink=0.8)
     bar.set_label("class")
     return "Codes of test images in the colours of their classes, first seed.", figure
 

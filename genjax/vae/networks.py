@@ -7,7 +7,7 @@ importance-weighted bound with 5,000 samples therefore encodes an image once.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from genjax.images.layers import GaussianHead, PixelDecoder, PixelEncoder, Stack, spectral_normalize
 from genjax.vae import densities
+from genjax.vae.architecture import Architecture
 
 
 class Draw(NamedTuple):
@@ -71,31 +72,27 @@ class Model(NamedTuple):
 class _Base(nn.Module):
     """What all families share: the two ends that touch pixels, and the decoder's scale."""
 
-    layers: tuple[int, ...]
-    arch: str
-    hidden: tuple[int, ...]
-    channels: int
-    activation: str
-    dtype: jnp.dtype
-    image_shape: tuple[int, int, int]
+    architecture: Architecture
 
     def _ends(self):
-        common = (self.channels, self.activation, self.dtype)
-        self.encoder = PixelEncoder(self.arch, self.hidden, *common)
-        self.decoder = PixelDecoder(self.arch, self.hidden[::-1], *common, self.image_shape)
+        a = self.architecture
+        self.encoder = PixelEncoder(a.arch, a.hidden, a.channels, a.activation, a.dtype)
+        self.decoder = PixelDecoder(
+            a.arch, a.hidden[::-1], a.channels, a.activation, a.dtype, a.image_shape
+        )
         self.pixel_log_std = self.param("pixel_log_std", nn.initializers.constant(-2.0), ())
 
     def _upper_stack(self, layer: int) -> Stack:
         # Each further layer has half the width of the one below: Burda's 200-200 / 100-100.
-        widths = tuple(max(1, width // 2**layer) for width in self.hidden)
-        return Stack(widths, self.activation, self.dtype)
+        widths = tuple(max(1, width // 2**layer) for width in self.architecture.hidden)
+        return Stack(widths, self.architecture.activation, self.architecture.dtype)
 
     def decode(self, z):
         return self.decoder(z)
 
     def __call__(self, images):
         """Touches every parameter once, which is what initialisation needs."""
-        noise = jnp.zeros((images.shape[0], sum(self.layers)))
+        noise = jnp.zeros((images.shape[0], sum(self.architecture.sizes)))
         self.descend(noise)
         return self.decode(self.draw(self.encode(images), noise).z)
 
@@ -103,38 +100,35 @@ class _Base(nn.Module):
 class _Flat(_Base):
     """One layer: a point (deterministic) or a diagonal Gaussian; prior N(0, I) or VampPrior."""
 
-    deterministic: bool
-    pseudo_inputs: int
-
     def setup(self):
         self._ends()
-        if self.deterministic:
-            self.head = nn.Dense(
-                self.layers[0], dtype=self.dtype, kernel_init=nn.initializers.xavier_uniform()
-            )
+        a, xavier = self.architecture, nn.initializers.xavier_uniform()
+        if a.deterministic:
+            self.head = nn.Dense(a.sizes[0], dtype=a.dtype, kernel_init=xavier)
         else:
-            self.head = GaussianHead(self.layers[0], self.dtype)
-        if self.pseudo_inputs:
-            shape = (self.pseudo_inputs, *self.image_shape)
+            self.head = GaussianHead(a.sizes[0], a.dtype)
+        if a.pseudo_inputs:
+            shape = (a.pseudo_inputs, *a.image_shape)
             self.pseudo = self.param("pseudo_inputs", nn.initializers.zeros, shape)
 
     def encode(self, images):
-        h = self.head(self.encoder(images))
-        if self.deterministic:
-            return {"mean": h.astype(jnp.float32)}
-        return {"mean": h[0], "log_std": h[1]}
+        h = self.encoder(images)
+        if isinstance(self.head, nn.Dense):
+            return {"mean": self.head(h).astype(jnp.float32)}
+        mean, log_std = self.head(h)
+        return {"mean": mean, "log_std": log_std}
 
     def mean(self, code):
         return code["mean"]
 
     def draw(self, code, noise):
-        if self.deterministic:
+        if self.architecture.deterministic:
             z = jnp.broadcast_to(code["mean"], noise.shape)
             return Draw(z, jnp.zeros(z.shape[:-1]), jnp.zeros((*z.shape[:-1], 0)), z)
         mean, log_std = code["mean"], code["log_std"]
         z = mean + jnp.exp(log_std) * noise
         log_q = densities.gaussian_log_prob(z, mean, log_std).sum(-1)
-        if self.pseudo_inputs:
+        if self.architecture.pseudo_inputs:
             log_ratio = densities.mixture_log_prob(z, *self.mixture()) - log_q
             kl = -log_ratio[..., None]
         else:
@@ -155,15 +149,16 @@ class _Deep(_Base):
 
     def _paths(self):
         self._ends()
-        uppers = range(1, len(self.layers))
+        sizes, dtype = self.architecture.sizes, self.architecture.dtype
+        uppers = range(1, len(sizes))
         self.up = [self._upper_stack(i) for i in uppers]
-        self.up_heads = [GaussianHead(size, self.dtype) for size in self.layers]
+        self.up_heads = [GaussianHead(size, dtype) for size in sizes]
         self.down = [self._upper_stack(i) for i in uppers]
-        self.down_heads = [GaussianHead(self.layers[i - 1], self.dtype) for i in uppers]
+        self.down_heads = [GaussianHead(sizes[i - 1], dtype) for i in uppers]
 
     def _split(self, noise):
         """Noise of all layers, lowest first."""
-        edges = [sum(self.layers[:i]) for i in range(1, len(self.layers))]
+        edges = [sum(self.architecture.sizes[:i]) for i in range(1, len(self.architecture.sizes))]
         return jnp.split(noise, edges, axis=-1)
 
     def _prior(self, layer, z_above):
@@ -230,14 +225,14 @@ class _Ladder(_Deep):
 
     def mean(self, code):
         heads = code["heads"]
-        noise = jnp.zeros((heads[0][0].shape[0], sum(self.layers)))
+        noise = jnp.zeros((heads[0][0].shape[0], sum(self.architecture.sizes)))
         return self.draw(code, noise).z
 
     def draw(self, code, noise):
         noises = self._split(noise)
         prior = (jnp.zeros(()), jnp.zeros(()))
-        kls, means, log_ratio, z = [], [], 0.0, None
-        for i in reversed(range(len(self.layers))):
+        kls, means, log_ratio, z = [], [], jnp.zeros(()), None
+        for i in reversed(range(len(noises))):
             mean, log_std = code["heads"][i]
             if z is not None:
                 prior = self._prior(i, z)
@@ -249,52 +244,27 @@ class _Ladder(_Deep):
             ).sum(-1)
             kls.append(jnp.broadcast_to(densities.gaussian_kl(mean, log_std, *prior), z.shape))
             means.append(jnp.broadcast_to(mean, z.shape))
+        assert z is not None  # There is a layer.
         return Draw(z, log_ratio, jnp.concatenate(kls[::-1], -1), jnp.concatenate(means[::-1], -1))
 
 
-def build(
-    *,
-    image_shape: tuple[int, int, int],
-    latent: int,
-    layers: int = 1,
-    family: str = "flat",
-    deterministic: bool = False,
-    pseudo_inputs: int = 0,
-    arch: str = "mlp",
-    hidden: tuple[int, ...] = (200, 200),
-    channels: int = 32,
-    activation: str = "relu",
-    likelihood: str = "bernoulli",
-    decoder_std: float | None = None,
-    spectral_norm: bool = False,
-    dtype: jnp.dtype = jnp.float32,
-) -> Model:
-    """Wires a family of autoencoders into pure functions.
+FAMILIES = {"flat": _Flat, "hierarchical": _Hierarchical, "ladder": _Ladder}
 
-    family: `flat` (Kingma & Welling 2014; with `pseudo_inputs` Tomczak & Welling 2018's VampPrior),
-        `hierarchical` (Burda et al. 2016, two stochastic layers in the paper) or `ladder`
-        (Sonderby et al. 2016). Each layer above the first has half the latents and half the widths.
-    likelihood: `bernoulli` (a likelihood of binary images only; on grey levels a cross-entropy) or
-        `gaussian` with mean sigmoid(logits) and one standard deviation for all pixels:
-        `decoder_std`, or learned where it is None (Rybkin et al. 2021, sigma-VAE).
-    spectral_norm: divides the decoder's kernels by their largest singular value (RAE-SN).
-    """
-    sizes = tuple(max(1, latent // 2**i) for i in range(layers))
-    common = (sizes, arch, hidden, channels, activation, dtype, image_shape)
-    if family == "flat":
-        module = _Flat(*common, deterministic, pseudo_inputs)
-    else:
-        module = {"hierarchical": _Hierarchical, "ladder": _Ladder}[family](*common)
+
+def build(architecture: Architecture) -> Model:
+    """Wires a family of autoencoders into pure functions."""
+    a = architecture
+    module = FAMILIES[a.family](a)
 
     def init(key, images: Float[Array, "b h w c"]):
-        params = module.init(key, images)["params"]
+        params = cast(dict, module.init(key, images)["params"])
         mean = jnp.clip(images.mean(0), 1e-3, 1 - 1e-3)
         params["decoder"]["pixel_bias"] = (jnp.log(mean) - jnp.log1p(-mean)).ravel()
-        if pseudo_inputs:
+        if a.pseudo_inputs:
             # Near the data: the mean image plus noise, through the sigmoid's inverse.
             noise = jax.random.normal(jax.random.fold_in(key, 1), params["pseudo_inputs"].shape)
-            params["pseudo_inputs"] = params["decoder"]["pixel_bias"].reshape(image_shape) + noise
-        if likelihood == "bernoulli" or decoder_std is not None:
+            params["pseudo_inputs"] = params["decoder"]["pixel_bias"].reshape(a.image_shape) + noise
+        if a.likelihood == "bernoulli" or a.decoder_std is not None:
             del params["pixel_log_std"]
         return params
 
@@ -302,19 +272,19 @@ def build(
         def call(params, *args):
             if "pixel_log_std" not in params:
                 params = params | {"pixel_log_std": jnp.zeros(())}
-            if spectral_norm:
+            if a.spectral_norm:
                 params = params | {"decoder": spectral_normalize(params["decoder"])}
             return module.apply({"params": params}, *args, method=method)
 
         return call
 
     def log_std(params):
-        return params["pixel_log_std"] if decoder_std is None else jnp.log(decoder_std)
+        return params["pixel_log_std"] if a.decoder_std is None else jnp.log(a.decoder_std)
 
     def log_prob(params, logits, images):
         logits = logits.reshape(*logits.shape[:-3], -1)
         images = images.reshape(*images.shape[:-3], -1)
-        if likelihood == "bernoulli":
+        if a.likelihood == "bernoulli":
             return densities.bernoulli_log_prob(logits, images)
         return densities.gaussian_log_prob(images, nn.sigmoid(logits), log_std(params)).sum(-1)
 
@@ -324,11 +294,11 @@ def build(
         draw=bound("draw"),
         mean=bound("mean"),
         descend=bound("descend"),
-        mixture=bound("mixture") if pseudo_inputs else None,
+        mixture=bound("mixture") if a.pseudo_inputs else None,
         decode=bound("decode"),
         log_prob=log_prob,
-        log_std=None if likelihood == "bernoulli" else log_std,
-        layers=sizes,
+        log_std=None if a.likelihood == "bernoulli" else log_std,
+        layers=a.sizes,
     )
 
 

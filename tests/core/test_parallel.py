@@ -12,13 +12,14 @@ import pytest
 from genjax.core import parallel, steps
 from genjax.core.errors import UsageError
 from genjax.vae import networks, objectives
+from genjax.vae.architecture import Architecture
 
 IMAGES = np.asarray(jax.random.uniform(jax.random.key(3), (20, 4, 4, 1)))
 OPTIMIZER = optax.sgd(0.05)
 
 
 def model_of(**more):
-    return networks.build(image_shape=(4, 4, 1), latent=3, hidden=(8,), channels=4, **more)
+    return networks.build(Architecture((4, 4, 1), latent=3, hidden=(8,), channels=4, **more))
 
 
 OBJECTIVES = {

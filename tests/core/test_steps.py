@@ -9,6 +9,7 @@ import pytest
 from genjax.core import steps
 from genjax.core.parallel import identity
 from genjax.vae import densities, networks, objectives
+from genjax.vae.architecture import Architecture
 
 IMAGES = jnp.round(jax.random.uniform(jax.random.key(3), (5, 4, 4, 1)))
 BATCH = {"image": IMAGES, "index": jnp.array([7, 2, 9, 4, 0]), "weight": jnp.ones(5)}
@@ -16,7 +17,7 @@ KEY = jax.random.key(11)
 
 
 def make(**more):
-    model = networks.build(image_shape=(4, 4, 1), latent=3, hidden=(8,), **more)
+    model = networks.build(Architecture((4, 4, 1), latent=3, hidden=(8,), **more))
     return model, jax.jit(model.init)(jax.random.key(0), IMAGES)
 
 

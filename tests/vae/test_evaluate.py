@@ -483,8 +483,8 @@ def test_measures_of_samples_are_brute_force(ref):
 def test_no_more_test_images_than_most_are_compared(ref, monkeypatch):
     monkeypatch.setattr(evaluate, "MOST", 200)
     small = evaluate.reference(ref.splits, classify)
-    assert small.count == len(small.test_features) == 200
-    assert ref._replace(test_features=ref.test_features[:90]).count == 90
+    assert small.compared == len(small.test_features) == 200
+    assert ref._replace(test_features=ref.test_features[:90]).compared == 90
     np.testing.assert_array_equal(
         small.test_features, classify(ref.splits["test"]["image"])[1][:200]
     )

@@ -7,11 +7,12 @@ import pytest
 from scipy import special
 
 from genjax.vae import networks
+from genjax.vae.architecture import Architecture
 from genjax.vae.likelihood import grouped_bound, importance_bounds
 
 IMAGES = jnp.round(jax.random.uniform(jax.random.key(3), (4, 3, 3, 1)))
 INDEX = jnp.arange(4)
-MODEL = networks.build(image_shape=(3, 3, 1), latent=1, hidden=(8,))
+MODEL = networks.build(Architecture((3, 3, 1), latent=1, hidden=(8,)))
 
 
 @pytest.fixture(scope="module")

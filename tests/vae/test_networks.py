@@ -10,6 +10,7 @@ from scipy import stats
 
 from genjax.images import layers
 from genjax.vae import networks
+from genjax.vae.architecture import Architecture
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = {
@@ -28,7 +29,7 @@ def jitted(function, *args):
 
 def make(name, init=jitted, **more):
     options = {"image_shape": (7, 5, 1), "latent": 8, "hidden": (16, 12), "channels": 4}
-    model = networks.build(**options | FAMILIES.get(name, {}) | more)
+    model = networks.build(Architecture(**options | FAMILIES.get(name, {}) | more))
     return model, init(model.init, jax.random.key(0), IMAGES)
 
 
@@ -115,9 +116,7 @@ def test_pixels_start_at_the_training_mean():
 
 def test_burdas_two_layer_sizes():
     images = jnp.full((2, 28, 28, 1), 0.5)
-    model = networks.build(
-        image_shape=(28, 28, 1), latent=100, layers=2, family="hierarchical", hidden=(200, 200)
-    )
+    model = networks.build(Architecture((28, 28, 1), latent=100, layers=2, family="hierarchical"))
 
     def linear(*widths):
         return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
