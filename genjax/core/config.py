@@ -166,12 +166,9 @@ def _checked(field: dataclasses.Field, annotation, value):
     return entries
 
 
-def _checked_one(where: str, meta, kind: type, value):
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) <= LARGEST else math.inf
-    if kind in (int, float) and hasattr(value, "item"):
-        value = value.item()  # NumPy's numbers.
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+def _checked_one(where: str, meta, kind: Any, value: Any):
+    value = _plain(kind, value)
+    if type(value) is not kind:
         raise UsageError(f"{where}: {KINDS[kind]}, not {type(value).__name__}")
     if kind is str and not meta["choices"]:
         if len(value) > LONGEST:
@@ -184,6 +181,14 @@ def _checked_one(where: str, meta, kind: type, value):
         _require_bounds(where, meta, kind, value)
     if meta["choices"] and value not in meta["choices"]:
         raise UsageError(f"{where}: no {value!r}{nearest(value, meta['choices'])}")
+    return value
+
+
+def _plain(kind: Any, value: Any) -> Any:
+    """A value of NumPy's as Python's, and a whole number as a float where that is asked for."""
+    value = value.item() if hasattr(value, "item") else value
+    if kind is float and type(value) is int:
+        return float(value) if abs(value) <= LARGEST else math.inf
     return value
 
 

@@ -90,9 +90,9 @@ class Clock:
         jax.monitoring.unregister_event_duration_listener(self._duration)
         jax.monitoring.unregister_event_listener(self._event)
 
-    def _duration(self, event, seconds, **_):
+    def _duration(self, event: str, duration_secs: float, **_):
         if event == "/jax/core/compile/backend_compile_duration":
-            self.compiled["compile_s"] += seconds
+            self.compiled["compile_s"] += duration_secs
 
     def _event(self, event, **_):
         self.compiled["cache_hits"] += event == "/jax/compilation_cache/cache_hits"

@@ -122,6 +122,7 @@ def read(folder: Path, name: str) -> bytes | None:
     Raises UsageError for a file that is not what the manifest says. What no manifest names is taken
     as it is.
     """
+    content = None
     for _ in range(3):  # A run that goes on may replace both between two looks.
         try:
             content = _content(folder / name)

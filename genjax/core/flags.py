@@ -17,6 +17,7 @@ from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
 
 GROUP = "Run"
+Made = typing.TypeVar("Made", bound=Options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def shown_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in line)[:300]
 
 
-def _made(options: type[Options], given: dict):
+def _made(options: type[Made], given: dict) -> Made:
     fields, values = options.options(), {}
     for name in fields.keys() & given.keys():
         value = given[name]

@@ -242,6 +242,7 @@ class Folder:
         with self._metrics.open("rb") as file:
             os.fsync(file.fileno())
         training = self._training
+        assert training is not None
         return {"rows": training["rows"], "files": dict(training["files"])}
 
     def end(self, *done: str) -> None:
@@ -249,6 +250,7 @@ class Folder:
         leaves; none where it is not at its end."""
         training, self._training = self._training, None
         if done:
+            assert training is not None
             before = json.dumps([self._manifest.files, self._manifest.rows])
             for name, known in training["files"].items():
                 self._manifest.files[name] = [known]
@@ -332,7 +334,8 @@ class Folder:
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Writes an .npz file whole."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        # The stubs take any keyword for `allow_pickle`.
+        np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]
         self._put(name, buffer.getvalue())
 
     def write_timing(self, content: dict) -> None:
@@ -349,10 +352,9 @@ class Folder:
 
 
 def _owner(name: str) -> str:
-    """The arm, or what else, that a file belongs to: the name of its file, or of its folder below
-    evaluation/, arrays/, snapshots/, checkpoints/, ..."""
+    """The arm, or what else, that a file belongs to: its name, or its folder's below arrays/ etc."""
     parts = PurePosixPath(name).parts
-    last = parts[1] if len(parts) > 1 else parts[0]
+    last = parts[min(1, len(parts) - 1)]
     return PurePosixPath(last).stem if len(parts) == 2 and "." in last else last
 
 

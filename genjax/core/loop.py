@@ -26,16 +26,16 @@ class Schedule(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Metrics since the last row, of steps first + 1 to first + count: {metric: [count, seeds]}."""
+    """Metrics since the last row, of steps first + 1 to first + steps: {metric: [steps, seeds]}."""
 
     first: int
-    count: int
+    steps: int
     metrics: dict
 
     def to_json(self) -> list:
         """What `from_json` takes; float32 survives."""
         metrics = {name: [v.dtype.name, v.tolist()] for name, v in self.metrics.items()}
-        return [self.first, self.count, metrics]
+        return [self.first, self.steps, metrics]
 
     @classmethod
     def from_json(cls, found: list):
@@ -86,8 +86,9 @@ def fit(
     group, late, step = [window] if window else [], [], start
 
     def drain(calls, look=None):
+        end, means = step, {}
         if calls:
-            end, metrics = calls[-1].first + calls[-1].count, _joined(calls, seeds)
+            end, metrics = calls[-1].first + calls[-1].steps, _joined(calls, seeds)
             means = {name: values.mean(0) for name, values in metrics.items()}
             hooks.write(_rows(end, seeds, means))
         if look:
@@ -120,7 +121,7 @@ def fit(
 
 def _joined(calls: list[Window], seeds) -> dict[str, np.ndarray]:
     """{metric: [steps, seeds]} of calls, on the host, seen finite."""
-    parts = [jax.tree.map(lambda m, c=c: m[: c.count], jax.device_get(c.metrics)) for c in calls]
+    parts = [jax.tree.map(lambda m, c=c: m[: c.steps], jax.device_get(c.metrics)) for c in calls]
     metrics = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in metrics.items():
         _require_finite(name, values, calls[0].first, seeds)

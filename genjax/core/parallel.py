@@ -191,9 +191,6 @@ def compile_step(
         )
         program = jax.jit(own, donate_argnums=0)
 
-        def run(state, index, count):
-            return program(state, arrays, jax.device_put(index, by_batch), keys, count)
-
     else:
         program = jax.pmap(
             many(
@@ -207,9 +204,12 @@ def compile_step(
             devices=list(used),
         )
 
-        def run(state, index, count):
-            shards = np.split(index, batch_devices, axis=2)
-            return program(state, arrays, np.stack(shards), keys, count)
+    def run(state, index, count):
+        if mode == "jit":
+            index = jax.device_put(index, by_batch)
+        else:
+            index = np.stack(np.split(index, batch_devices, axis=2))
+        return program(state, arrays, index, keys, count)
 
     def run_alone(state, index, count):
         return jax.block_until_ready(run(state, index, count))

@@ -7,7 +7,7 @@ run and its continuation draw the same numbers.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ class State(NamedTuple):
     """All that training carries, and all that a checkpoint holds."""
 
     step: Array
-    params: dict
+    params: Any
     opt_state: optax.OptState
 
 

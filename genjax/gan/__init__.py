@@ -1,6 +1,11 @@
 """GANs and their modes: `Config` says what, `run(config, folder)` trains and measures."""
 
+from typing import TYPE_CHECKING
+
 from genjax.gan.config import Config
+
+if TYPE_CHECKING:
+    from genjax.gan.experiment import run
 
 __all__ = ["Config", "run"]
 

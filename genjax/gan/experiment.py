@@ -172,16 +172,17 @@ def work(job: Job, folder, clock) -> None:
 
 def tasks_of(job: Job, folder) -> dict[int, Task]:
     """The task by samples a pack; of images their classifier is trained first."""
-    config, made = job.config, {}
+    config, made, classify = job.config, {}, None
     if job.splits:
         classify, record = classifier.trained(folder, job.splits, config.classifier_steps)
         folder.write_json("evaluation/classifier.json", record)
     for pack in dict.fromkeys(arm.pack for arm in config.arms().values()):
         options = config.points, pack, config.data_seed
-        if job.splits:
+        if job.splits and classify:
             splits = job.splits["train"], job.splits["test"]
             made[pack] = stacked_task(*splits, classify, *options)
         else:
+            assert job.mixture is not None
             made[pack] = mixture_task(job.mixture, *options)
     return made
 
@@ -259,6 +260,7 @@ def with_noise(step, seed: int | None):
 def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
     known, measured, arms = page.read_json(files["folder"], "data.json"), {}, config.arms()
+    assert known is not None, "written before any arm is trained"
     truth = files["evaluation"]["truth"]
     methods = {name: method_of(config, name, tuple(known["shape"])) for name in arms}
     for name, method in methods.items():

@@ -39,17 +39,12 @@ def model(run, arm: str, seed: int) -> Sampler:
     if all_params is None:
         raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf[config.all_seeds.index(seed)]), all_params)
-    generate, discriminate = jax.jit(method.generate), None
-    if method.discriminate:
-        judge = jax.jit(method.discriminate)
-
-        def discriminate(samples):
-            return judge(params, samples)
-
+    generate = jax.jit(method.generate)
+    judge = jax.jit(method.discriminate) if method.discriminate else None
     return Sampler(
         params,
         step,
         sample=lambda key, n: evaluate.sampler(method, n, key)(params),
         generate=lambda latents: generate(params, latents),
-        discriminate=discriminate,
+        discriminate=(lambda samples: judge(params, samples)) if judge else None,
     )

@@ -84,8 +84,8 @@ def _parse(text):
     try:
         means = np.array([[float(v) for v in pair.split(",")] for pair in text.split(";")])
     except ValueError:
-        means = np.zeros(0)
-    if means.ndim != 2 or means.shape[1] != 2 or len(means) < 2 or not np.isfinite(means).all():
+        means = np.zeros((0, 2))
+    if means.shape[1:] != (2,) or len(means) < 2 or not np.isfinite(means).all():
         raise UsageError(f"--modes={text}: two or more pairs of numbers, such as {example}")
     if len(np.unique(means, axis=0)) < len(means):
         raise UsageError(f"--modes={text}: two modes have the same mean")

@@ -5,6 +5,7 @@ merit. NumPy, float64.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -163,7 +164,9 @@ class Bins:
     """NDB/K and JS of k-means bins of the real data (Richardson & Weiss 2018, section 2)."""
 
     def __init__(self, real: Float[np.ndarray, "n d"], bins: int = 100, seed: int = 0):
-        self.means = MiniBatchKMeans(bins, random_state=seed, n_init=3).fit(real)
+        # scikit-learn has no types of its own; what is guessed from defaults is wrong.
+        options: dict[str, Any] = {"random_state": seed, "n_init": 3}
+        self.means: Any = MiniBatchKMeans(bins, **options).fit(real)
         self.real = np.bincount(self.means.labels_, minlength=bins)
 
     def measure(self, samples: Float[np.ndarray, "n d"]) -> dict[str, float]:

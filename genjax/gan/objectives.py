@@ -65,8 +65,8 @@ def init_state(key: jax.Array, networks: Networks, recipe: Recipe, optimizers: d
 def moving_average(params: Any, average: Any, step: jax.Array, decay: float) -> Any:
     """The average after `params`, those of update number `step` (from 0), joined it."""
     # A short memory at first, so that the average forgets where it started.
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return optax.incremental_update(params, average, 1 - decay)
+    shorter = jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, average, 1 - shorter)
 
 
 def _g_params(params: dict) -> dict:
