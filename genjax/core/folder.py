@@ -352,7 +352,7 @@ class Folder:
 
 
 def _owner(name: str) -> str:
-    """The arm, or what else, that a file belongs to: its name, or its folder's below arrays/ etc."""
+    """The arm, or what else, that a file belongs to: its name, or its folder's in arrays/ etc."""
     parts = PurePosixPath(name).parts
     last = parts[min(1, len(parts) - 1)]
     return PurePosixPath(last).stem if len(parts) == 2 and "." in last else last
