@@ -1,7 +1,9 @@
 """experiments/gan.py as a user meets it: whole processes, their files, their exit codes."""
 
+import contextlib
 import json
 import shutil
+from types import SimpleNamespace
 
 import image_files
 import numpy as np
@@ -9,6 +11,10 @@ import pytest
 import scripts
 from PIL import Image
 from scripts import assert_identical, checkpoint, rows
+
+from genjax.core.folder import Folder
+from genjax.gan.config import Config
+from genjax.gan.watch import Watch
 
 SMOKE = scripts.smoke("gan")
 
@@ -95,19 +101,22 @@ def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_
     assert in_order(finished) == in_order(folder)
 
 
-def test_a_collapse_at_the_end_is_announced_after_a_pause_too(finished, cache, tmp_path):
-    folder = tmp_path / "cut"
-    shutil.copytree(finished, folder)
-    for name in ("summary.json", "evaluation/gan.json"):
-        (folder / name).unlink()
-    saved = folder / "checkpoints" / "gan"
-    shutil.rmtree(saved / str(max(int(p.name) for p in saved.iterdir() if p.name.isdigit())))
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"arm": "gan", "seed": 1, "step": 5, "modes": 9.0}) + "\n")
-    done = gan(SMOKE, cache, f"--workdir={folder}")
-    assert done.returncode == 0, done.stderr
-    last = next(line for line in done.stderr.splitlines() if "gan: step 60/60" in line)
-    assert "COLLAPSE: seed" in last and "1 lost modes" in last
+def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
+    """What was reached before the pause is read from the folder."""
+    config = Config(seeds=2, steps=20)
+
+    def opened():
+        return contextlib.closing(Folder(tmp_path / "run", config, experiment="gan", room="gan"))
+
+    with opened() as folder:
+        folder.write("gan", [{"seed": s, "step": 10, "modes": m} for s, m in ((0, 3.0), (1, 9.0))])
+    watch = object.__new__(Watch)
+    vars(watch).update(arm="gan", task=SimpleNamespace(modes=8), seeds=[0, 1])
+    vars(watch).update(text="", seconds=0.0, cpu_seconds=0.0)
+    monkeypatch.setattr(Watch, "measure", lambda self, state: {"modes": [3.0, 5.0]})
+    with opened() as watch.folder:
+        watch(None)
+    assert watch.text == "modes 4.0 of 8, COLLAPSE: seed 1 lost modes"
 
 
 def test_an_arm_that_another_version_trained_is_named(finished, cache, tmp_path):
