@@ -1,5 +1,8 @@
 """The adversarial step against what its papers say, by hand and by finite differences."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -392,7 +395,9 @@ def test_resampling_by_the_true_ratio_gives_the_datas_density(monkeypatch):
     params = {"generator": None, "statistics": None, "ratio": None}
 
     def distance(proposals):
-        x = evaluate.sampler(networks, Recipe(resample=proposals), 4000)(params)
+        recipe = Recipe(resample=proposals)
+        draw = partial(objectives.sample, networks, recipe)
+        x = evaluate.sampler(SimpleNamespace(sample=draw, passes=proposals), 4000)(params)
         assert x.shape == (4000, 1) and len(np.unique(x)) > 3990  # Of 2^23 values.
         return scipy.stats.kstest(x[:, 0], "norm", (0.5, 0.7)).statistic
 
