@@ -310,3 +310,8 @@ def batched(function: Callable, *arrays: np.ndarray, size: int = CHUNK):
         rows = [np.concatenate([row, np.repeat(row[-1:], size - real, 0)]) for row in rows]
         parts.append(jax.tree.map(lambda leaf, n=real: np.asarray(leaf)[:n], function(*rows)))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def each(params, seeds: int) -> list:
+    """The trees of each seed, of one with leaves [seeds, ...]."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]

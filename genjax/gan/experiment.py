@@ -161,7 +161,7 @@ def work(job: Job, folder, clock) -> None:
         clock.add(train_s=-s, train_cpu_s=-cpu, evaluate_s=s, evaluate_cpu_s=cpu)
         with clock.part("evaluate"):
             found = watch.last_evaluation(folder, name, config.steps)
-            each = watch.each(params, config.seeds)
+            each = parallel.each(params, config.seeds)
             arrays = watch.pictured(method, each, task, job.mixture, samples=config.eval_samples)
             folder.write_arrays(f"arrays/{name}.npz", arrays | watch.snapshots(folder, name))
             for suffix, other in method.more.items():

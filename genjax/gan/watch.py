@@ -3,10 +3,10 @@
 import time
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.core import parallel
 from genjax.core.errors import RunError
 from genjax.gan import evaluate
 from genjax.gan.data import Task
@@ -19,11 +19,6 @@ SNAPSHOTS, SHOWN, SHOWN_IMAGES = 24, 512, 36
 WHOLE_EVALUATIONS = 5
 # Latents of which slopes are pictured: of images they take long, and a hundred fill a histogram.
 SLOPES = 100
-
-
-def each(params, seeds: int) -> list:
-    """The trees of each seed, of one with leaves [seeds, ...]."""
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]
 
 
 class Look:
@@ -83,7 +78,7 @@ class Watch:
 
     def measure(self, state) -> dict[str, list[float]]:
         """{measure: [seeds]}, the slow ones now and then; snapshots on the way."""
-        params = each(state.params, len(self.seeds))
+        params = parallel.each(state.params, len(self.seeds))
         found = [self.look.sample(one) for one in params]
         step = int(state.step[0])
         for x, seed in zip(found, self.seeds, strict=True):

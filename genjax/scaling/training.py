@@ -71,11 +71,6 @@ def train(config: Config, folder: Folder, label: str) -> Trained:
     return Trained(model, state.params, fresh)
 
 
-def each(params, seeds: int) -> list:
-    """The trees of each seed, of one with leaves [seeds, ...]."""
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]
-
-
 def answers(model: transformer.Model) -> Callable:
     """(params, tokens [b, n]) -> the likeliest token at each position, [b, n]."""
     return jax.jit(lambda params, tokens: jnp.argmax(model.apply(params, tokens), -1))
@@ -89,7 +84,7 @@ def measure(config: Config, trained: Trained) -> dict[str, list[float]]:
     """
     answer, fresh = answers(trained.model), trained.fresh
     found = []
-    for params in each(trained.params, config.seeds):
+    for params in parallel.each(trained.params, config.seeds):
         parts, took = [], []
         for part in np.array_split(fresh["tokens"], 10):
             started = time.perf_counter()
@@ -108,7 +103,7 @@ def captured_errors(config: Config, trained: Trained) -> dict[str, list[float]]:
     for name in config.variants:
         variant = variants.scaled(config, name, tokens.shape[1])
         found[name] = []
-        for params in each(trained.params, config.seeds):
+        for params in parallel.each(trained.params, config.seeds):
             qkv = heads(params, tokens)
             found[name].append(probes.error(variant, *qkv, causal=variant.causal))
     return found

@@ -114,15 +114,10 @@ def work(job: Job, folder, clock) -> None:
         with clock.part("evaluate"):
             found, arrays = measure(job, name, params, ref)
             if model.log_std:
-                stds = [math.exp(model.log_std(one)) for one in each(params, config.seeds)]
+                stds = [math.exp(model.log_std(one)) for one in parallel.each(params, config.seeds)]
                 found["decoder_std"] = stds
             folder.write_arrays(f"arrays/{name}.npz", arrays)
             folder.write_json(f"evaluation/{name}.json", found)
-
-
-def each(params, seeds: int) -> list:
-    """The trees of each seed, of one with leaves [seeds, ...]."""
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(seeds)]
 
 
 def objective(arm: Arm, model: networks.Model):
@@ -198,7 +193,7 @@ def validation(loss, images, seeds, dynamic):
     def validate(state):
         losses = [
             mean_loss(params, jax.random.key(seed))
-            for params, seed in zip(each(state.params, len(seeds)), seeds, strict=True)
+            for params, seed in zip(parallel.each(state.params, len(seeds)), seeds, strict=True)
         ]
         return {"valid_loss": jax.device_get(losses)}
 
@@ -250,7 +245,7 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
     functions = evaluate.compile_functions(model, config.nll_samples)
     collected, pictures = [], []
-    for one, seed in zip(each(params, config.seeds), config.all_seeds, strict=True):
+    for one, seed in zip(parallel.each(params, config.seeds), config.all_seeds, strict=True):
         coder = evaluate.neural_coder(model, functions, one, ref, seed)
         found, arrays = evaluate.measure_coder(coder, ref, config.samplers, seed)
         parts = [evaluate.measure_units(functions, one, ref, seed)]
