@@ -51,7 +51,6 @@ def test_modules_and_scripts_are_short():
 # "<path>:<function>": why it may be longer, or take more.
 EXCEPTIONS = {
     "genjax/core/config.py:option": "one keyword for each thing that a field may say of itself",
-    "genjax/gan/claims.py:judge": "one claim after the other",
 }
 
 

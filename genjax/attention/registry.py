@@ -2,15 +2,17 @@
 
 import difflib
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, ParamSpec
 
+from genjax.attention.catalogue import variant_names
+from genjax.attention.variant import Cost as Cost
 from genjax.attention.variant import Variant
 from genjax.core.errors import UsageError
 
 P = ParamSpec("P")
-LAST = 1000
 
 
 class Entry(NamedTuple):
@@ -20,14 +22,12 @@ class Entry(NamedTuple):
     options: the names that it takes besides `causal`.
     causal: the values of `causal` that it can have.
     short: length -> options with which it sees, or remembers, a part of a short sequence only.
-    order: its place in tables and pictures, ascending; equal ones by name.
     """
 
     make: Callable[..., Variant]
     options: tuple[str, ...]
     causal: tuple[bool, ...]
     short: Callable[[int], Mapping[str, int]]
-    order: int
 
     @property
     def can_be_causal(self) -> bool:
@@ -45,16 +45,17 @@ def register(
     *,
     causal: tuple[bool, ...] = (False, True),
     short: Callable[[int], Mapping[str, int]] = lambda length: {},
-    order: int = LAST,
 ) -> Callable[[Callable[P, Variant]], Callable[P, Variant]]:
     """Enters a function (length, head_dim, *, causal=..., options) under its own name.
 
-    causal, short, order: as in Entry. The function need not look at what `causal` it cannot have,
-    nor set `Variant.causal`. Raises ValueError where another file has entered the name.
+    causal, short: as in Entry. The function need not look at what `causal` it cannot have,
+    nor set `Variant.causal`. Raises ValueError where the file has another name.
     """
 
     def enter(function: Callable[P, Variant]) -> Callable[P, Variant]:
         name = function.__name__
+        if function.__module__.rpartition(".")[2] != name:
+            raise ValueError(f"{function.__module__}: {name} has not the name of its file")
         parameters = inspect.signature(function).parameters
         default = parameters["causal"].default
 
@@ -72,16 +73,20 @@ def register(
                 )
             return function(*args, **options)._replace(causal=wanted)
 
-        other = VARIANTS.get(name)
-        if other and other.make.__module__ != function.__module__:
-            raise ValueError(f"{name}: {other.make.__module__} has a variant of this name")
         options = tuple(key for key in parameters if key not in ("length", "head_dim", "causal"))
-        VARIANTS[name] = Entry(make, options, causal, short, order)
-        for key in sorted(VARIANTS, key=lambda key: (VARIANTS[key].order, key)):
-            VARIANTS[key] = VARIANTS.pop(key)
+        VARIANTS[name] = Entry(make, options, causal, short)
         return make
 
     return enter
+
+
+def discover() -> None:
+    """Imports every variant, so that VARIANTS holds them all, in the order of `variant_names`."""
+    order = variant_names()
+    for name in order:
+        importlib.import_module(f"genjax.attention.variants.{name}")
+    for name in order:
+        VARIANTS[name] = VARIANTS.pop(name)
 
 
 def find(name: str) -> Entry:

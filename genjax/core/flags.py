@@ -158,7 +158,7 @@ def help_text(kind: type[Options], script: str, about: str, *, full: bool) -> st
                 hidden += 1
                 continue
             groups.setdefault(field.metadata["group"], []).append(_entry(options, name, field))
-    order = sorted(groups, key=lambda name: (name == "Run", 0))
+    order = sorted(groups, key=lambda name: (name == GROUP, name != "Common"))
     blocks += [f"{name}:\n" + "\n".join(groups[name]) for name in order]
     if hidden:
         blocks.append(f"{hidden} rare flags more: python {script} --helpfull")

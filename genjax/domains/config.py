@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from genjax.attention import catalogue
 from genjax.core import arms
 from genjax.core.config import Options, Training, default, option
 from genjax.core.errors import UsageError
@@ -47,8 +48,9 @@ class Arm(Options):
     model: str = option("transformer", "The architecture.", choices=MODELS)
     attention: str = option(
         "flash",
-        "transformer: a causal variant of genjax.attention, such as full, flash or longformer.",
+        "transformer: the variant of genjax.attention; one that can be causal.",
         group="Network",
+        choices=catalogue.variant_names(),
     )
     window: int = option(
         32,

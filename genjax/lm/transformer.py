@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.attention import Variant, blocks
-from genjax.attention.full import full
+from genjax.attention.variants.full import full
 
 BASE = 10_000.0
 

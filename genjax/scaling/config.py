@@ -5,26 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genjax.attention import catalogue
 from genjax.core import config as configs
 from genjax.core.config import Options, Training, default, option
 from genjax.core.errors import UsageError
 from genjax.scaling import lookups
 
-# Those of genjax.attention, whose modules need jax; a test compares the two.
-VARIANTS = (
-    "full",
-    "flash",
-    "truncated",
-    "sparse_strided",
-    "sparse_fixed",
-    "longformer",
-    "bigbird",
-    "linformer",
-    "performer",
-    "linear",
-    "reformer",
-)
-IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
+VARIANTS = catalogue.variant_names()
 # Bytes of a number of each type.
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # Positions, of a sweep and of a task whose 20,000 sequences are in memory.
@@ -66,7 +53,7 @@ class Sweep(Options):
         "auto",
         "Of flash; auto: cuDNN where it can run.",
         group="Variants",
-        choices=IMPLEMENTATIONS,
+        choices=catalogue.IMPLEMENTATIONS,
         rare=True,
     )
     window: int = option(

@@ -7,20 +7,20 @@ from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import Options, Training, default, option
+from genjax.core.config import Training, default, option
 from genjax.core.errors import UsageError
+from genjax.vae.models import MODELS, ModelOptions
 
-MODELS = ("ae", "dae", "rae", "vae", "beta_vae", "iwae", "wae_mmd", "vamp", "hvae", "ladder")
-DETERMINISTIC = ("ae", "dae", "rae", "wae_mmd")
+MODEL_NAMES = tuple(MODELS)
 SAMPLERS = ("normal", "gaussian", "gmm", "posterior", "vamp")
 BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
 
 
 @dataclass(frozen=True)
-class Arm(Options):
+class Arm(ModelOptions):
     """One model: its network and what it is trained on."""
 
-    model: str = option("vae", "The model to train, where --compare is empty.", choices=MODELS)
+    model: str = option("vae", "The model to train, where --compare is empty.", choices=MODEL_NAMES)
     arch: str = option("mlp", "Layers at the pixels.", group="Network", choices=("mlp", "conv"))
     hidden: tuple[int, ...] = option(
         (128, 128), "Widths of the hidden dense layers.", group="Network", low=1, high=2**16
@@ -36,58 +36,11 @@ class Arm(Options):
         rare=True,
     )
     latent: int = option(8, "Latents of the lowest layer.", group="Network", low=1, high=2**14)
-    layers: int = option(
-        2,
-        "Stochastic layers of hvae and ladder, each half as wide.",
-        group="Network",
-        low=2,
-        high=16,
-        rare=True,
-    )
     likelihood: str = option(
         "gaussian",
         "Of the pixels given the latents.",
         group="Objective",
         choices=("bernoulli", "gaussian"),
-    )
-    k: int = option(
-        1, "Posterior draws an image; iwae: see --iwae_k.", group="Objective", low=1, high=10**5
-    )
-    iwae_k: int = option(10, "Importance samples of iwae.", group="Objective", low=1, high=10**5)
-    dreg: bool = option(
-        False, "iwae: the doubly reparameterised gradient.", group="Objective", rare=True
-    )
-    bound: str = option(
-        "elbo",
-        "What vamp, hvae and ladder train; iwae takes --iwae_k.",
-        group="Objective",
-        choices=("elbo", "iwae"),
-        rare=True,
-    )
-    beta: float = option(4.0, "beta_vae: weight of the rate.", group="Objective", low=0)
-    free_bits: float = option(0.5, "ladder: nats a layer.", group="Objective", low=0, rare=True)
-    pseudo_inputs: int = option(
-        50, "vamp: components.", group="Objective", low=1, high=10**5, rare=True
-    )
-    corruption: float = option(
-        0.2, "dae: standard deviation of the input noise.", group="Objective", low=0, rare=True
-    )
-    rae: str = option(
-        "l2",
-        "rae: what holds the decoder smooth: its weights' norm, its gradient's penalty, or "
-        "spectral norm.",
-        group="Objective",
-        choices=("l2", "gp", "sn"),
-        rare=True,
-    )
-    rae_latent: float = option(
-        0.05, "rae: weight of |z|^2 / 2.", group="Objective", low=0, rare=True
-    )
-    rae_decoder: float = option(
-        1e-3, "rae: weight of l2 or gp.", group="Objective", low=0, rare=True
-    )
-    mmd_weight: float = option(
-        100.0, "wae_mmd: weight of the MMD.", group="Objective", low=0, rare=True
     )
     learning_rate: float = option(1e-3, "Adam's.", group="Training", above=0)
     schedule: str = option(
@@ -109,7 +62,7 @@ class Arm(Options):
     @property
     def deterministic(self) -> bool:
         """Whether a code is a point, not a distribution."""
-        return self.model in DETERMINISTIC
+        return MODELS[self.model].deterministic
 
 
 @dataclass(frozen=True)
@@ -122,7 +75,7 @@ class Config(Training, Arm):
     compare: tuple[str, ...] = option(
         (),
         "Two or more models, trained alike, for the table and the claims.",
-        choices=MODELS,
+        choices=MODEL_NAMES,
         distinct=True,
     )
     variants: dict = option(

@@ -25,6 +25,7 @@ from genjax.vae.architecture import Architecture
 from genjax.vae.claims import judge
 from genjax.vae.config import Arm, Config
 from genjax.vae.figures import FIGURES
+from genjax.vae.models import MODELS
 
 # Initialisation and validation look at no more images than this.
 FIRST = 1000
@@ -66,24 +67,20 @@ def prepare(config: Config) -> Job:
 
 
 def network(config: Config, name: str, shape) -> networks.Model:
-    """The network of an arm for images of a shape [h, w, c]; its objective is `objective`."""
+    """The network of an arm for images of a shape [h, w, c]; its loss is in `models`."""
     arm = config.arms()[name]
-    deep = arm.model in ("hvae", "ladder")
     architecture = Architecture(
         image_shape=shape,
         latent=arm.latent,
-        layers=arm.layers if deep else 1,
-        family={"hvae": "hierarchical", "ladder": "ladder"}.get(arm.model, "flat"),
         deterministic=arm.deterministic,
-        pseudo_inputs=arm.pseudo_inputs if arm.model == "vamp" else 0,
         arch=arm.arch,
         hidden=arm.hidden,
         channels=arm.channels,
         activation=arm.activation,
         likelihood=arm.likelihood,
         decoder_std=config.decoder_scale(name),
-        spectral_norm=arm.model == "rae" and arm.rae == "sn",
         dtype=jnp.dtype(config.precision),
+        **MODELS[arm.model].network(arm),
     )
     return networks.build(architecture)
 
@@ -120,32 +117,6 @@ def work(job: Job, folder, clock) -> None:
             folder.write_json(f"evaluation/{name}.json", found)
 
 
-def objective(arm: Arm, model: networks.Model):
-    """What a model minimises, in nats an image."""
-    if arm.model == "iwae":
-        bound = objectives.dreg_loss if arm.dreg else objectives.iwae_loss
-        return bound(model, k=arm.iwae_k)
-    if arm.model in ("vamp", "hvae", "ladder") and arm.bound == "iwae":
-        return objectives.iwae_loss(model, k=arm.iwae_k)
-    rae = {"latent_weight": arm.rae_latent}
-    rae |= {
-        "l2": {"decoder_l2": arm.rae_decoder},
-        "gp": {"decoder_gradient": arm.rae_decoder},
-    }.get(arm.rae, {})
-    elbo = partial(objectives.elbo_loss, model, k=arm.k)
-    return {
-        "ae": partial(objectives.reconstruction_loss, model),
-        "dae": partial(objectives.reconstruction_loss, model, corruption=arm.corruption),
-        "rae": partial(objectives.reconstruction_loss, model, **rae),
-        "wae_mmd": partial(objectives.reconstruction_loss, model, mmd_weight=arm.mmd_weight),
-        "vae": elbo,
-        "beta_vae": partial(elbo, beta=arm.beta),
-        "vamp": elbo,
-        "hvae": elbo,
-        "ladder": partial(elbo, free_bits=arm.free_bits),
-    }[arm.model]()
-
-
 def optimizer_of(config: Config, arm: Arm) -> optax.GradientTransformation:
     """Adam with the arm's schedule."""
     rate = steps.schedule(arm.schedule, arm.learning_rate, config.steps)
@@ -155,7 +126,7 @@ def optimizer_of(config: Config, arm: Arm) -> optax.GradientTransformation:
 def train(job: Job, folder, name: str):
     """Trains all seeds of an arm, or continues; returns params with leaves [seeds, ...]."""
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
-    optimizer, loss = optimizer_of(config, arm), objective(arm, model)
+    optimizer, loss = optimizer_of(config, arm), MODELS[arm.model].loss(arm, model)
     dynamic = config.binarize == "dynamic"
     images = job.splits["train"]["image"]
     compiled = parallel.compile_step(

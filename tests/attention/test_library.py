@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import subprocess
 import sys
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 
 from genjax import attention
 from genjax.attention import blocks
+from genjax.attention import variants as attention_files
 from genjax.core.errors import UsageError
 from genjax.scaling.config import Config
 
@@ -57,7 +59,7 @@ def test_variants_are_imported_by_name():
 
 @pytest.mark.parametrize("name", attention.VARIANTS)
 def test_a_variant_is_the_function_of_its_file(name):
-    module = importlib.import_module(f"genjax.attention.{name}")
+    module = importlib.import_module(f"genjax.attention.variants.{name}")
     function = getattr(attention, name)
     assert function is getattr(module, name) is attention.find(name).make
     assert function.__name__ == name and function.__doc__
@@ -142,21 +144,22 @@ def test_arrays_that_are_needed_are_asked_for(name):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A second folder of variants, gone after the test."""
-    before = dict(attention.VARIANTS)
-    monkeypatch.setattr(attention, "__path__", [*attention.__path__, str(tmp_path)])
+    variants = attention.VARIANTS
+    before = dict(variants)
+    monkeypatch.setattr(attention_files, "__path__", [*attention_files.__path__, str(tmp_path)])
     yield tmp_path
-    attention.VARIANTS.clear()
-    attention.VARIANTS.update(before)
+    variants.clear()
+    variants.update(before)
     for name in ("toy", "copied"):
-        sys.modules.pop(f"genjax.attention.{name}", None)
-        vars(attention).pop(name, None)
+        sys.modules.pop(f"genjax.attention.variants.{name}", None)
 
 
 def test_a_new_variant_is_one_file(folder):
     (folder / "toy.py").write_text(TOY)
-    attention.discover()
     from genjax.attention import toy
 
+    # Configurations take their choices from here.
+    assert attention.variant_names() == (*ORDER, "toy")
     assert [*attention.VARIANTS] == [*ORDER, "toy"]
     assert attention.options("toy") == ("times",) and toy is attention.find("toy").make
     variant = attention.build("toy", 8, 4, causal=True, times=3)
@@ -175,7 +178,16 @@ def test_a_new_variant_is_one_file(folder):
     np.testing.assert_array_equal(short.attend(v, v, v), 2 * v)
 
 
-def test_a_copied_file_takes_nobodys_name(folder):
+def test_a_variant_has_the_name_of_its_file(folder):
     (folder / "copied.py").write_text(TOY.replace("def toy", "def full"))
-    with pytest.raises(ValueError, match="full: genjax.attention.full has a variant of this name"):
-        attention.discover()
+    with pytest.raises(ValueError, match="variants.copied: full has not the name of its file"):
+        _ = attention.VARIANTS
+
+
+def test_configurations_know_the_variants_without_jax():
+    code = (
+        "import sys; from genjax import domains, scaling; "
+        "print(len(scaling.Config().variants), domains.Config().attention, 'jax' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [str(len(ORDER)), "flash", "False"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax import attention
-from genjax.attention.reformer import _permute, bucket_sizes, hash_buckets, sort_buckets
+from genjax.attention.variants.reformer import _permute, bucket_sizes, hash_buckets, sort_buckets
 from genjax.scaling import cases
 from genjax.scaling.microbenchmark import compile_program
 

@@ -7,8 +7,8 @@ import pytest
 
 from genjax import attention
 from genjax.attention import blocks, kernelized
-from genjax.attention.performer import orthogonal_features
-from genjax.attention.reformer import bucket_sizes, hash_buckets
+from genjax.attention.variants.performer import orthogonal_features
+from genjax.attention.variants.reformer import bucket_sizes, hash_buckets
 from genjax.core.errors import UsageError
 from genjax.scaling import probes
 

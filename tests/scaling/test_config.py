@@ -2,18 +2,10 @@
 
 import pytest
 
-from genjax import attention
-from genjax.attention.flash import IMPLEMENTATIONS
 from genjax.core.errors import UsageError
-from genjax.scaling import config, variants
+from genjax.scaling import variants
 from genjax.scaling.config import Config, Learner
 from genjax.scaling.timings import Point, Timings
-
-
-def test_the_variants_are_those_of_the_library():
-    # Written down twice: the library needs jax, and choices of a flag do not.
-    assert set(config.VARIANTS) == set(attention.VARIANTS)
-    assert config.IMPLEMENTATIONS == IMPLEMENTATIONS
 
 
 def test_a_transformer_is_trained_of_every_variant_but_full():

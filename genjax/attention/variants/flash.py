@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.attention import blocks
+from genjax.attention.catalogue import IMPLEMENTATIONS
 from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 from genjax.core.errors import UsageError
 
-IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
 # Up to this length a causal sequence is cut into static tiles on CPU, that many.
 SHORT, TILES = 256, 2
 
 
-@register(order=2)
+@register()
 def flash(
     length: int,
     head_dim: int,

@@ -15,7 +15,7 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Variant, needed
 
 
-@register(order=9, short=lambda length: {"features": 64})
+@register(short=lambda length: {"features": 64})
 def performer(length: int, head_dim: int, *, causal: bool = False, features: int = 256) -> Variant:
     """features: m. `extra` holds the rows w [m, d]; draw them again from another key at will."""
 

@@ -11,7 +11,7 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 
 
-@register(order=4, causal=(True,), short=lambda length: {"stride": 8})
+@register(causal=(True,), short=lambda length: {"stride": 8})
 def sparse_strided(
     length: int, head_dim: int, *, causal: bool = True, stride: int = 0, tile: int = 256
 ) -> Variant:

@@ -15,7 +15,7 @@ from genjax.attention.variant import Cost, Variant, of_pattern, pattern_cost
 from genjax.core.errors import UsageError
 
 
-@register(order=6, short=lambda length: {"window": 16})
+@register(short=lambda length: {"window": 16})
 def longformer(
     length: int,
     head_dim: int,

@@ -13,7 +13,7 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Cost, Variant, needed
 
 
-@register(order=8, causal=(False,), short=lambda length: {"rank": length // 4})
+@register(causal=(False,), short=lambda length: {"rank": length // 4})
 def linformer(
     length: int,
     head_dim: int,

@@ -12,7 +12,7 @@ from genjax.attention.variant import Variant, of_pattern
 from genjax.core.errors import UsageError
 
 
-@register(order=5, causal=(True,), short=lambda length: {"stride": 8, "summary": 2})
+@register(causal=(True,), short=lambda length: {"stride": 8, "summary": 2})
 def sparse_fixed(
     length: int,
     head_dim: int,

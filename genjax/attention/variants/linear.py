@@ -10,7 +10,7 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Variant
 
 
-@register(order=10)
+@register()
 def linear(length: int, head_dim: int, *, causal: bool = False) -> Variant:
     """No options: phi has as many features as the head has numbers, d."""
 

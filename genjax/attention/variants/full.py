@@ -11,7 +11,7 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Cost, Variant
 
 
-@register(order=1)
+@register()
 def full(length: int, head_dim: int, *, causal: bool = False) -> Variant:
     """softmax(q k^T / sqrt(d)) v over all pairs, or those with j <= i."""
 

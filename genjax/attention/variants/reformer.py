@@ -41,7 +41,7 @@ class Where(NamedTuple):
     chunks: jax.Array
 
 
-@register(order=11, short=lambda length: {"chunk": 8})
+@register(short=lambda length: {"chunk": 8})
 def reformer(
     length: int,
     head_dim: int,

@@ -15,7 +15,6 @@ from genjax.core.errors import UsageError
 
 # Of four blocks of eight it would see all.
 @register(
-    order=7,
     causal=(False,),
     short=lambda length: {"block": 8 if length > 64 else 2, "random_blocks": 1},
 )

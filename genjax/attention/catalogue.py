@@ -1,0 +1,32 @@
+"""Which variants there are, told from the files of `variants/` without importing one.
+
+Configurations ask here: they need neither jax nor the variants themselves.
+"""
+
+import pkgutil
+
+from genjax.attention import variants
+
+# How tables and pictures begin. A variant that is not here comes behind these, by name.
+FIRST = (
+    "full",
+    "flash",
+    "truncated",
+    "sparse_strided",
+    "sparse_fixed",
+    "longformer",
+    "bigbird",
+    "linformer",
+    "performer",
+    "linear",
+    "reformer",
+)
+
+# What computes flash; auto: cuDNN where it can run.
+IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
+
+
+def variant_names() -> tuple[str, ...]:
+    """The variants in the order of tables and pictures."""
+    found = {module.name for module in pkgutil.iter_modules(variants.__path__)}
+    return (*(name for name in FIRST if name in found), *sorted(found - {*FIRST}))

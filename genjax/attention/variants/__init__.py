@@ -1,0 +1,1 @@
+"""One file a variant: a function of the file's name under `@register(...)`, and nothing else."""
