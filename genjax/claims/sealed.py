@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -90,10 +91,12 @@ def judge(
     negative: Sequence[Control] = (),
     positive: Sequence[Control] = (),
     looks: Looks = ONCE,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> dict:
     """What a run's values say of a claim, as summary.json holds it.
 
-    Raises ValueError where a control that the claim names was not measured.
+    names: what the statement's and the estimand's `{...}` stand for in this run. Raises
+    ValueError where a control that the claim names was not measured.
     """
     for kind, given in (("negative", negative), ("positive", positive)):
         if {control.name for control in given} != {*getattr(claim, kind)}:
@@ -106,8 +109,8 @@ def judge(
         "id": claim.id,
         "version": claim.version,
         "seal": claim.seal,
-        "statement": claim.statement,
-        "estimand": claim.estimand,
+        "statement": claim.statement.format(**names),
+        "estimand": claim.estimand.format(**names),
         "unit": claim.unit,
         "direction": claim.direction,
         "threshold": claim.threshold,

@@ -7,15 +7,14 @@ from genjax.core.errors import UsageError
 
 # Longest name of an arm, which becomes a file's.
 LONGEST_NAME = 64
-# Rows, and folders, of a run that no arm made.
-RESERVED = ("truth", "floor", "ceiling", "pca", "classifier")
 
 
-def arms(config, kind: type, default: str) -> dict:
+def arms(config, kind: type, default: str, reserved: tuple[str, ...] = ()) -> dict:
     """{name: arm}, of a configuration whose `variants` are {name: {option: value}}.
 
     An arm has the configuration's options but for those that its variant changes. kind: the
-    dataclass of an arm. default: the one arm's name where there are no variants. Raises UsageError
+    dataclass of an arm. default: the one arm's name where there are no variants. reserved: rows and
+    folders of a run that no arm made. Raises UsageError
     for a name that is taken or cannot be a file's, and for what is no option of an arm.
     """
     if not isinstance(config.variants, Mapping):
@@ -29,7 +28,7 @@ def arms(config, kind: type, default: str) -> dict:
             raise UsageError(
                 f"{where}: a name of at most {LONGEST_NAME} letters, digits, '_', '-', '+' or '.'"
             )
-        if name in RESERVED:
+        if name in reserved:
             raise UsageError(f"{where}: the name {name} is taken")
         if not isinstance(changes, Mapping):
             raise UsageError(f"{where}: {{option: value}}, not {shown(changes)}")

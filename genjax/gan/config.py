@@ -298,7 +298,7 @@ class Config(Training, Arm):
                 name: _of_others(methods[name], methods.values()) | dict(changes)
                 for name, changes in asked.variants.items()
             }
-        return arms.arms(asked, Arm, self.method)
+        return arms.arms(asked, Arm, self.method, ("truth", "classifier"))
 
 
 def _of_others(method: str, methods) -> dict:

@@ -138,7 +138,7 @@ def tables(summary: dict) -> list[tuple[str, list[str], list[list[str]]]]:
         sampler, _, measure = rest.partition("/")
         if measure and sampler in summary.get("samplers", ()):
             sampled.setdefault((arm, sampler), {})[measure] = value
-        elif arm in ("floor", "ceiling"):
+        elif arm in ("floor", "noise"):
             sampled.setdefault((arm, ""), {})[rest] = value
         else:
             plain.setdefault((arm,), {})[rest] = value
@@ -195,23 +195,66 @@ def verdicts(claims: list[dict]) -> dict[str, str]:
     return {part["id"]: part["verdict"] for part in parts}
 
 
+CLAIM_COLUMNS = (
+    "claim", "verdict", "statement", "estimate", "95% interval", "threshold", "agree",
+    "p (adjusted)", "why",
+)  # fmt: skip
+
+
 def claims_table(summary: dict) -> list[list[str]]:
-    """One row a claim or part of one: id, verdict, statement, estimate, interval, threshold."""
+    """A row of CLAIM_COLUMNS for each claim, part of one, and control of one."""
     rows = []
     for claim in summary["claims"]:
         parts = claim.get("parts", [])
         if parts:
-            rows.append([claim["id"], claim["verdict"], claim["statement"], "", "", ""])
+            blank = [""] * (len(CLAIM_COLUMNS) - 3)
+            rows.append([claim["id"], claim["verdict"], claim["statement"], *blank])
         for part in parts or [claim]:
-            low, high = part["low"], part["high"]
-            interval = "none"  # One seed, or too few lengths.
-            if low is not None:
-                interval = f"{low:.4g} to " + ("beyond all" if high is None else f"{high:.4g}")
-            sign = "<" if part["direction"] == "less" else ">"
-            estimate = "not finite" if part["estimate"] is None else f"{part['estimate']:.4g}"
-            bound = f"{sign} {part['threshold']:.4g}"
-            rows.append([part["id"], part["verdict"], part["statement"], estimate, interval, bound])
+            rows.append(_claim_row(part))
+            for control in part.get("controls", ()):
+                text = f"{control['kind']} control: {control['name']}"
+                verdict = "as it must" if control["as_it_must"] else "not as it must"
+                blank = [""] * (len(CLAIM_COLUMNS) - 5)
+                rows.append(["", verdict, text, _estimate(control), _range(control), *blank])
     return rows
+
+
+def _claim_row(claim: dict) -> list[str]:
+    sign = "<" if claim["direction"] == "less" else ">"
+    margin = f" ± {claim['margin']:.4g}" if claim.get("margin") else ""
+    agree = ""
+    if "on_side" in claim:
+        agree = f"{claim['on_side']} of {claim['replicates']} {claim['replicate']}s"
+    p = "" if claim.get("p") is None else f"{claim['p']:.2g}"
+    if p and claim.get("p_holm") is not None:
+        p += f" ({claim['p_holm']:.2g})"
+    return [
+        claim["id"], claim["verdict"], claim["statement"], _estimate(claim), _range(claim),
+        f"{sign} {claim['threshold']:.4g}{margin}", agree, p, _why(claim),
+    ]  # fmt: skip
+
+
+def _why(claim: dict) -> str:
+    """Why a claim is undetermined, and what would settle it."""
+    said = [claim["because"]] if "because" in claim else []
+    if claim.get("visible") is not None:
+        said.append(f"visible with 80% power: {claim['visible']:.2g}")
+    if claim.get("would_settle"):
+        said.append(f"{claim['would_settle']} {claim['replicate']}s would settle it")
+    return "; ".join(said)
+
+
+def _estimate(found: dict) -> str:
+    text = "not finite" if found["estimate"] is None else f"{found['estimate']:.4g}"
+    return f"{text} {found['unit']}" if found.get("unit") else text
+
+
+def _range(found: dict) -> str:
+    low, high = found["low"], found["high"]
+    if low is None and high is None:
+        return "none"  # Too few replicates, or lengths.
+    ends = ("beyond all" if end is None else f"{end:.4g}" for end in (low, high))
+    return " to ".join(ends)
 
 
 # --- The page ------------------------------------------------------------------------------------
@@ -227,7 +270,8 @@ td:first-child, th:first-child { position: sticky; left: 0; background: Canvas; 
 .claims td { white-space: normal; }
 figure { margin: 2rem 0; } img { max-width: 100%; background: #fff; }
 .supported { color: #009E73; font-weight: 600; } .refuted { color: #D55E00; font-weight: 600; }
-.inconclusive { opacity: .75; } code { overflow-wrap: anywhere; }
+.equivalent { color: #0072B2; font-weight: 600; } .inconclusive, .undetermined { opacity: .75; }
+code { overflow-wrap: anywhere; }
 """
 
 
@@ -241,8 +285,7 @@ def _page(run: dict, figures: dict[str, Callable]) -> Path:
     summary = run["summary"]
     body = [f"<h1>{html.escape(summary['title'])}</h1>", _lead(summary)]
     if summary["claims"]:
-        names = ["claim", "verdict", "statement", "estimate", "95% interval", "threshold"]
-        body.append(_html_table(names, claims_table(summary), "claims"))
+        body.append(_html_table(list(CLAIM_COLUMNS), claims_table(summary), "claims"))
     for caption, path in _written(run, figures):
         data = base64.b64encode(path.read_bytes()).decode()
         body.append(
@@ -278,7 +321,7 @@ def _html_table(columns, rows, kind=""):
     for row in rows:
         cells = "".join(
             f'<td class="{cell}">{cell}</td>'
-            if cell in ("supported", "refuted", "inconclusive")
+            if cell in ("supported", "refuted", "equivalent", "undetermined", "inconclusive")
             else f"<td>{html.escape(cell)}</td>"
             for cell in row
         )

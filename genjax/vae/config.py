@@ -13,6 +13,8 @@ from genjax.vae.models import MODELS, ModelOptions
 
 MODEL_NAMES = tuple(MODELS)
 SAMPLERS = ("normal", "gaussian", "gmm", "posterior", "vamp")
+# Rows of the tables that no arm made.
+ROWS = ("pca", "mean", "untrained", "pixels", "random", "floor", "noise", "classifier", "baselines")
 BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
 
 
@@ -165,7 +167,7 @@ class Config(Training, Arm):
             asked = dataclasses.replace(
                 self, compare=(), variants={name: {"model": name} for name in self.compare}
             )
-        made = arms.arms(asked, Arm, self.model)
+        made = arms.arms(asked, Arm, self.model, ROWS)
         if len(self.decoder_std) == 1:
             return made
         return {f"{name}@{std}": arm for name, arm in made.items() for std in self.decoder_std}

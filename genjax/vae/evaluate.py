@@ -23,8 +23,9 @@ COLLAPSE = (0.001, 0.01, 0.1, 1.0)
 SHOWN = 8
 
 BETTER = {
-    "less": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "roughness", "kfid_reconstructions",
-             "kfid_midpoints", "frechet_to_normal", "total_variation", "kl_to_prior"),
+    "less": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "mmd_rescaled", "roughness",
+             "kfid_reconstructions", "kfid_midpoints", "frechet_to_normal", "total_variation",
+             "kl_to_prior"),
     "more": ("elbo", "psnr", "precision", "recall", "density", "coverage", "probe", "knn"),
 }  # fmt: skip
 UNITS = {
@@ -174,6 +175,7 @@ def measure_coder(
     draws = coder.draw(test["image"])[:MOST]
     measures["mmd"] = latents.mmd_imq(draws, rng.standard_normal(draws.shape))
     measures["frechet_to_normal"] = latents.frechet_to_normal(draws)
+    measures |= scale_free(draws, coder.draw(train["image"][:MOST]), seed)
     measures |= probes(coder.encode(train["image"]), train["label"], codes, test["label"], seed)
     more, rows = interpolations(coder, ref, codes, rng)
     measures |= more
@@ -191,6 +193,16 @@ def measure_coder(
             measures |= {f"{name}/{measure}": value for measure, value in found.items()}
             arrays[f"samples_{name}"] = images[:64]
     return measures, arrays
+
+
+def scale_free(draws: np.ndarray, train_draws: np.ndarray, seed: int) -> dict[str, float]:
+    """MMD to N(0, I) of draws rescaled as training draws are, and of draws of N(0, I) itself."""
+    rng = np.random.default_rng([seed, 3])
+    normal, again, other = (rng.standard_normal(draws.shape) for _ in range(3))
+    return {
+        "mmd_rescaled": latents.mmd_imq(latents.rescaled(draws, train_draws), normal),
+        "mmd_normal": latents.mmd_imq(again, other),
+    }
 
 
 def probes(train_codes, train_labels, test_codes, test_labels, seed: int) -> dict[str, float]:
@@ -236,6 +248,18 @@ def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, 
     ]
     found["memorisation"] = distances.memorisation_ratio(*flat)
     return found | distances.class_balance(probabilities)
+
+
+def measure_floor(ref: Reference) -> dict[str, float]:
+    """Measures of the validation images, which no net was trained on, as if they were samples.
+
+    Where there are fewer of them than of samples, those that turn with their number are left out.
+    """
+    images = ref.splits["valid"]["image"]
+    found = measure_samples(images[: ref.compared], ref, 0)
+    if len(images) >= ref.compared:
+        return found
+    return {name: found[name] for name in ("kkid", "precision", "memorisation")}
 
 
 def measure_units(

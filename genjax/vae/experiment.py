@@ -18,7 +18,7 @@ from genjax import claims, data
 from genjax.core import order, parallel, steps, training
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.images import classifier
+from genjax.images import classifier, distances
 from genjax.run import Experiment, Run, execute
 from genjax.vae import evaluate, load, networks, objectives
 from genjax.vae.architecture import Architecture
@@ -187,20 +187,23 @@ def measured_images(config: Config, splits: dict) -> dict:
 
 
 def baselines(job: Job, ref) -> dict[str, list[float]]:
-    """Measures without training, one value each: PCA, floor, ceiling, and the probe's controls."""
+    """Measures without training, one value each: PCA, new images, noise, the claims' controls."""
     config = job.config
     train, test = ref.splits["train"], ref.splits["test"]
     pca = evaluate.pca_coder(train["image"], config.latent)
     rows = {"pca": evaluate.measure_coder(pca, ref, ["gaussian", "gmm"], 0)[0]}
-    rng = np.random.default_rng(0)
-    some = rng.permutation(len(train["label"]))[: ref.compared]
-    noise = rng.random((ref.compared, *test["image"].shape[1:]), np.float32)
-    for row, images in (("floor", train["image"][some]), ("ceiling", noise)):
-        rows[row] = evaluate.measure_samples(images, ref, 0)
+    noise = np.random.default_rng(0).random((ref.compared, *test["image"].shape[1:]), np.float32)
+    rows["noise"] = evaluate.measure_samples(noise, ref, 0)
+    rows["floor"] = evaluate.measure_floor(ref)
+    mean = np.broadcast_to(train["image"].mean(0), test["image"].shape)
+    rows["mean"] = distances.reconstruction_errors(test["image"], mean)
     plain = config.replace(model="ae", compare=(), arm={})
     untrained = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
     params = untrained.init(jax.random.key(0), train["image"][:FIRST])
     encode = jax.jit(lambda images: untrained.encode(params, images)["mean"])
+    rebuild = jax.jit(lambda images: jax.nn.sigmoid(untrained.decode(params, encode(images))))
+    rebuilt = parallel.batched(rebuild, test["image"])
+    rows["untrained"] = distances.reconstruction_errors(test["image"], rebuilt)
     controls = {
         "pixels": lambda images: images.reshape(len(images), -1),
         "random": partial(parallel.batched, encode),

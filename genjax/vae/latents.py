@@ -90,6 +90,20 @@ def mmd_imq(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
     return float(within_x + within_y - 2 * kernel_sum(x, y) / (n * m))
 
 
+def rescaled(
+    codes: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "m d"]
+) -> Float[np.ndarray, "n d"]:
+    """Codes under the affine map that gives the reference mean 0 and covariance I (whitening).
+
+    Directions in which the reference does not vary are left out: they become 0.
+    """
+    codes, reference = codes.astype(np.float64), reference.astype(np.float64)
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(reference, rowvar=False)))
+    alive = values > 1e-10 * values.max()
+    scale = np.where(alive, 1 / np.sqrt(np.where(alive, values, 1)), 0)
+    return (codes - reference.mean(0)) @ (vectors * scale) @ vectors.T
+
+
 def frechet_to_normal(codes: Float[np.ndarray, "n d"]) -> float:
     """Squared 2-Wasserstein distance of the Gaussian fitted to codes from N(0, I); 0 is best.
 
