@@ -152,20 +152,20 @@ def _table(keys, cells):
     measures = list(dict.fromkeys(name for row in cells.values() for name in row))
     units = {name: row[name]["unit"] for row in cells.values() for name in row}
     better = {name: row[name].get("better") for row in cells.values() for name in row}
-    columns = keys + [_heading(name, units[name], better[name]) for name in measures]
+    columns = keys + [heading(name, units[name], better[name]) for name in measures]
     rows = [
-        [*key, *(_figure(row[name]) if name in row else "" for name in measures)]
+        [*key, *(figure(row[name]) if name in row else "" for name in measures)]
         for key, row in cells.items()
     ]
     return columns, rows
 
 
-def _heading(name: str, unit: str, better: str | None) -> str:
+def heading(name: str, unit: str, better: str | None) -> str:
     arrow = {"less": "↓", "more": "↑"}.get(better or "", "")
     return " ".join(part for part in (name, arrow, f"({unit})" if unit else "") if part)
 
 
-def _figure(value: dict) -> str:
+def figure(value: dict) -> str:
     mean, low, high = value["mean"], value["low"], value["high"]
     if mean is None:
         return "not finite"

@@ -1,0 +1,141 @@
+"""Published figures: a small JSON a flagfile under results/, and the pages that quote it.
+
+A page quotes between two comments, which Markdown does not show:
+
+    <!-- results vae_digits claims -->  ...  <!-- end -->
+    <!-- results vae_digits table ae,vae,pca mse,normal/kkid -->  ...  <!-- end -->
+    <!-- results vae_digits value vae/mse -->  ...  <!-- end -->
+    <!-- results vae_digits made -->  ...  <!-- end -->
+
+`fill` writes what lies between; a test finds the pages as it writes them.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from genjax.claims.replication import rate
+from genjax.core.errors import UsageError
+from genjax.report.page import figure, heading
+
+QUOTE = re.compile(r"(<!-- results (\S+) (\w+)([^>]*?) -->)(.*?)(<!-- end -->)", re.S)
+KEPT = ("experiment", "title", "data", "seeds", "arms", "device", "versions", "commit", "flags")
+# What a published verdict holds of a claim.
+CLAIM = (
+    "id", "version", "seal", "statement", "estimand", "unit", "direction", "threshold", "margin",
+    "replicate", "replicates", "on_side", "estimate", "low", "high", "p", "p_holm", "verdict",
+    "because", "would_settle", "controls",
+)  # fmt: skip
+
+
+def publish(summary: dict, flagfile: str, room: str, date: str) -> dict:
+    """What results/<flagfile>.json holds of a finished run."""
+    return {"flagfile": flagfile, "room": room, "date": date} | {
+        "minutes": round(summary["timing"]["total_s"] / 60, 1),
+        **{key: summary[key] for key in KEPT},
+        "claims": [
+            {key: claim[key] for key in CLAIM if key in claim} for claim in summary["claims"]
+        ],
+        "metrics": {
+            path: {key: _short(value.get(key)) for key in ("mean", "low", "high", "unit", "better")}
+            for path, value in summary["metrics"].items()
+        },
+    }
+
+
+def _short(value):
+    """Six digits are more than any figure here knows."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def read(folder: str | Path) -> dict[str, dict]:
+    """{flagfile: what was published}."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def replications(folder: str | Path) -> list[dict]:
+    """The tries of verify.py, oldest first."""
+    path = Path(folder) / "replications.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def fill(text: str, folder: str | Path) -> str:
+    """A page with all its quotations of `folder` anew. Raises UsageError for what is not there."""
+    results, tries = read(folder), replications(folder)
+
+    def one(match: re.Match) -> str:
+        opening, name, kind, rest, _, end = match.groups()
+        if name not in results:
+            raise UsageError(f"{opening}: no {name}.json in {folder}")
+        if kind not in KINDS:
+            raise UsageError(f"{opening}: {kind} is none of {', '.join(KINDS)}")
+        try:
+            made = KINDS[kind](results[name], rest.split(), tries)
+        except KeyError as error:
+            raise UsageError(f"{opening}: no {error} in {name}.json") from error
+        around = "" if kind == "value" else "\n"
+        return f"{opening}{around}{made}{around}{end}"
+
+    return QUOTE.sub(one, text)
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    first, *others = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (first, ["---"] * len(first), *others))
+
+
+def _claims(result: dict, rest: list[str], tries: list[dict]) -> str:
+    rows = [["claim", "verdict", "median (95% interval)", "threshold", "agree", "repeats"]]
+    for claim in result["claims"]:
+        low, high = (
+            "beyond all" if end is None else f"{end:.3g}" for end in (claim["low"], claim["high"])
+        )
+        estimate = "not finite" if claim["estimate"] is None else f"{claim['estimate']:.3g}"
+        sign = "<" if claim["direction"] == "less" else ">"
+        verdict = f"**{claim['verdict']}**"
+        if "because" in claim:
+            verdict += f": {claim['because']}"
+        elif claim.get("would_settle"):
+            verdict += f": {claim['would_settle']} {claim['replicate']}s would settle it"
+        rows.append([
+            f"{claim['id']}. {claim['statement']}",
+            verdict,
+            f"{estimate} ({low} to {high}) {claim['unit']}",
+            f"{sign} {claim['threshold']:.3g} ± {claim['margin']:.3g}",
+            f"{claim['on_side']} of {claim['replicates']}",
+            rate(tries, claim["id"], claim["seal"], result["flagfile"]),
+        ])  # fmt: skip
+    return _rows(rows)
+
+
+def _table(result: dict, rest: list[str], tries: list[dict]) -> str:
+    arms, measures = (part.split(",") for part in rest)
+    metrics = result["metrics"]
+    known = {
+        name: next(metrics[f"{arm}/{name}"] for arm in arms if f"{arm}/{name}" in metrics)
+        for name in measures
+    }
+    head = [heading(name, found["unit"], found.get("better")) for name, found in known.items()]
+    rows = [["", *head]]
+    for arm in arms:
+        cells = (metrics.get(f"{arm}/{name}") for name in measures)
+        rows.append([arm, *(figure(cell) if cell else "" for cell in cells)])
+    return _rows(rows)
+
+
+def _value(result: dict, rest: list[str], tries: list[dict]) -> str:
+    return figure(result["metrics"][rest[0]])
+
+
+def _made(result: dict, rest: list[str], tries: list[dict]) -> str:
+    device = result["device"]
+    return (
+        f"{len(result['seeds'])} seeds, {result['minutes']} minutes on {device['cores']} cores of "
+        f"{device['kind']}, {result['date']}, commit {result['commit']}, jax "
+        f"{result['versions']['jax']}: `python experiments/{result['experiment']}.py "
+        f"--flagfile=experiments/flags/{result['flagfile']}.flags`"
+    )
+
+
+KINDS = {"claims": _claims, "table": _table, "value": _value, "made": _made}
