@@ -3,16 +3,23 @@
 python experiments/report.py runs/vae/vae_digits
 python experiments/report.py --table runs/vae/vae_digits     the tables in Markdown
 python experiments/report.py --judge runs/vae/vae_digits     the verdicts anew, and what changed
+python experiments/report.py --publish=vae_digits runs/vae/vae_digits
+                             results/vae_digits.json, and the pages of docs/ that quote it
 """
 
 import argparse
+import datetime
 import importlib
+import json
 import sys
 from pathlib import Path
 
 from genjax.core.errors import UsageError
 from genjax.core.folder import read_config
-from genjax.report import page
+from genjax.report import page, published
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
 
 
 def main():
@@ -24,8 +31,16 @@ def main():
     parser.add_argument(
         "--judge", action="store_true", help="judge the claims anew; nothing is written"
     )
+    parser.add_argument(
+        "--publish",
+        metavar="FLAGFILE",
+        help="of one run, made by experiments/flags/<FLAGFILE>.flags",
+    )
     options = parser.parse_args()
     try:
+        if options.publish:
+            publish(options.publish, options.folders)
+            return
         for folder in map(Path, options.folders):
             if options.table:
                 print(page.markdown_table(page.read(folder)["summary"]))
@@ -36,6 +51,35 @@ def main():
     except UsageError as error:
         print(f"report.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def publish(flagfile: str, folders: list[str]):
+    """Writes results/<flagfile>.json of a finished run, and the pages that quote results anew."""
+    from genjax.core import config as configs
+    from genjax.core import flags
+    from genjax.run import Run
+
+    if len(folders) > 1:
+        raise UsageError(f"--publish={flagfile}: one run, not {len(folders)}")
+    run = Run(folders[0])
+    if run.summary is None:
+        raise UsageError(f"{run.folder}: no finished run, summary.json is missing")
+    path = ROOT / "experiments" / "flags" / f"{flagfile}.flags"
+    made = flags.parse(type(run.config), run.experiment.name, [f"--flagfile={path}"]).config
+    if configs.digest(made) != configs.digest(run.config):
+        raise UsageError(f"--publish={flagfile}: {run.folder} was made by other flags")
+    room = type(run.config).__module__.split(".")[1]
+    today = datetime.date.today().isoformat()
+    found = published.publish(run.summary, flagfile, room, today)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{flagfile}.json").write_text(json.dumps(found, indent=1) + "\n")
+    for page_ in pages():
+        page_.write_text(published.fill(page_.read_text(), RESULTS))
+
+
+def pages() -> list[Path]:
+    """The pages that may quote results."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def figures_of(folder: Path) -> dict:
