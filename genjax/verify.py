@@ -62,7 +62,7 @@ def chosen(config: Config) -> dict[str, dict]:
     for name in config.flagfiles:
         if name not in results:
             raise UsageError(f"--flagfiles={name}: not published{configs.nearest(name, results)}")
-    known = {claim["id"] for result in results.values() for claim in result["claims"]}
+    known = sorted({one["id"] for result in results.values() for one in result["claims"]})
     for name in config.claims:
         if name not in known:
             raise UsageError(f"--claims={name}: no such claim{configs.nearest(name, known)}")

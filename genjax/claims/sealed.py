@@ -205,8 +205,9 @@ def _control(claim: Claim, control: Control, kind: str, looks: Looks) -> dict:
 
 
 def _power(claim: Claim, values, made: dict, looks: Looks) -> dict:
-    """Of an undetermined claim: the smallest visible effect, and what would settle it."""
-    if made["verdict"] != "undetermined":
+    """Of a claim that the interval leaves open: the smallest visible effect, and what would settle
+    it; no number of replicates settles what a control takes away."""
+    if made["verdict"] != "undetermined" or "because" in made:
         return {}
     effect = intervals.visible(values, **looks._asdict())
     return {
