@@ -14,7 +14,7 @@ from genjax.core import config as configs
 from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
 from genjax.core.progress import say
-from genjax.report import page
+from genjax.report import blocks, page
 
 
 class Experiment(NamedTuple):
@@ -62,6 +62,8 @@ class Run:
     @property
     def metrics(self) -> list[dict]:
         """The rows of metrics.jsonl: {"arm", "seed", "step", metric: value}."""
+        if blocks.paths(self.folder):
+            return page.read_files(self.folder)["rows"]
         return page.read_rows(self.folder)
 
     @property
@@ -71,7 +73,9 @@ class Run:
 
     def judge(self) -> list[dict]:
         """The verdicts anew, from the files of a finished run; nothing is written."""
-        return self.experiment.summarize(page.read(self.folder), self.config)["claims"]
+        files = page.read(self.folder)
+        config = _with_seeds(self.config, len(files["summary"].get("seeds", ())))
+        return self.experiment.summarize(files, config)["claims"]
 
     def facts(self) -> dict:
         """What data.json holds: shapes that networks are built from."""
@@ -94,14 +98,17 @@ class Run:
         if not names:
             raise UsageError(f"{self.folder}: no model, this run trains none")
         wanted = names[0] if arm is None else arm
-        seed = self.config.seed if seed is None else seed
+        chosen: int = self.config.seed if seed is None else seed
         if wanted not in names:
             near = configs.nearest(wanted, names)
             raise UsageError(f"{self.folder}: no arm {wanted!r}{near}")
-        if seed not in self.config.all_seeds:
+        for path in blocks.paths(self.folder):
+            if int(path.name) <= chosen < int(path.name) + self.config.seeds:
+                return Run(path).model(wanted, chosen)
+        if chosen not in self.config.all_seeds:
             choices = ", ".join(map(str, self.config.all_seeds))
-            raise UsageError(f"{self.folder}: no seed {seed}; choices: {choices}")
-        return self.experiment.load(self, wanted, seed)
+            raise UsageError(f"{self.folder}: no seed {chosen}; choices: {choices}")
+        return self.experiment.load(self, wanted, chosen)
 
 
 def experiment_of(folder: Path, asked: dict) -> Experiment:
@@ -133,39 +140,103 @@ def execute(
 
     parallel.tune_cpu()
     with environment.compile_cache(compile_cache), contextlib.closing(environment.Clock()) as clock:
-        job = experiment.prepare(config)
-        room = type(config).__module__.split(".")[1]
-        kept = Folder(
-            folder,
-            config,
-            experiment=experiment.name,
-            room=room,
-            resume=resume,
-            needed_bytes=experiment.disk_needed(job),
-        )
-        with contextlib.closing(kept):
-            if tensorboard:
-                kept.open_tensorboard()
-            if kept.read_json("summary.json") is None:
-                clock.keep(kept)
-                experiment.work(job, kept, clock)
-                kept.seal()
-                kept.write_json("summary.json", _summary(experiment, config, kept, clock))
-            else:
-                say(f"{kept.path} holds this very run, finished; nothing is computed again")
-            path = page.write(kept.path, experiment.figures)
-    run = Run(kept.path)
+        way = _Way(experiment, clock, resume, tensorboard)
+        path = (_until_decided if in_blocks(config) else _train)(way, config, Path(folder))
+        page_path = page.write(path, experiment.figures)
+    run = Run(path)
     for claim in run.claims:
         say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
-    say(f"report: {path}")
+    say(f"report: {page_path}")
     return run
 
 
-def _summary(experiment: Experiment, config, kept: Folder, clock) -> dict:
+def in_blocks(config) -> bool:
+    """Whether blocks of seeds are added until every claim is decided."""
+    return getattr(config, "max_seeds", 0) > 0
+
+
+def _with_seeds(config, seeds: int):
+    """The configuration of all blocks together; one without blocks as it is."""
+    return config.replace(seeds=seeds, max_seeds=seeds) if in_blocks(config) else config
+
+
+class _Way(NamedTuple):
+    """How a run goes about it."""
+
+    experiment: Experiment
+    clock: Any
+    resume: bool
+    tensorboard: bool
+
+    def open(self, config, folder: Path, needed_bytes: float = 0) -> Folder:
+        room = type(config).__module__.split(".")[1]
+        return Folder(
+            folder,
+            config,
+            experiment=self.experiment.name,
+            room=room,
+            resume=self.resume,
+            needed_bytes=needed_bytes,
+        )
+
+
+def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Path:
+    """Trains, measures and judges what a folder does not hold yet; returns its path.
+
+    parent: the run that the folder is a block of, whose timing.json counts the time.
+    """
+    experiment, clock = way.experiment, way.clock
+    job = experiment.prepare(config)
+    kept = way.open(config, folder, experiment.disk_needed(job))
+    with contextlib.closing(kept):
+        if way.tensorboard:
+            kept.open_tensorboard()
+        if kept.read_json("summary.json") is None:
+            if parent:
+                kept.at_checkpoint = parent.at_checkpoint
+            else:
+                clock.keep(kept)
+            experiment.work(job, kept, clock)
+            kept.seal()
+            kept.write_json("summary.json", _summary(experiment, config, kept.path, clock))
+        elif not parent:
+            say(f"{kept.path} holds this very run, finished; nothing is computed again")
+    return kept.path
+
+
+def _until_decided(way: _Way, config, folder: Path) -> Path:
+    """Adds blocks of `seeds` seeds until every claim is decided, or `max_seeds` are trained.
+
+    The claims' intervals hold at every look. A block is a run folder of its own.
+    """
+    kept = way.open(config, folder)
+    with contextlib.closing(kept):
+        summary = kept.read_json("summary.json")
+        if summary is None:
+            way.clock.keep(kept)
+        last = config.seed + (len(summary["seeds"]) if summary else config.max_seeds)
+        for first in range(config.seed, last, config.seeds):
+            block = config.replace(max_seeds=0, seed=first)
+            path = _train(way, block, kept.path / blocks.FOLDER / str(first), kept)
+            if summary is None:
+                facts = page.read_json(path, "data.json")
+                kept.write_json("data.json", facts or {})
+                whole = _with_seeds(config, first + config.seeds - config.seed)
+                found = _summary(way.experiment, whole, kept.path, way.clock)
+                open_ = [one["id"] for one in found["claims"] if one["verdict"] == "undetermined"]
+                said = ", ".join(open_) or "none"
+                say(f"{whole.seeds} seeds: of {len(found['claims'])} claims undetermined: {said}")
+                if not open_ or first + config.seeds >= last:
+                    kept.write_json("summary.json", found)
+                    break
+    return kept.path
+
+
+def _summary(experiment: Experiment, config, folder: Path, clock) -> dict:
     from genjax.core import environment
 
     made = {"experiment": experiment.name, "title": experiment.title}
-    made |= experiment.summarize(page.read_files(kept.path), config)
+    made |= experiment.summarize(page.read_files(folder), config)
     clock.save()
     made |= {"flags": configs.to_json(config), "timing": clock.timing()}
     return made | environment.describe()

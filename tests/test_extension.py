@@ -27,7 +27,7 @@ def line(monkeypatch):
 
 def test_a_fifth_experiment(line, tmp_path):
     given = ["--arm=fast", "--arm=slow:learning_rate=0.0001", "--steps=40", "--batch_size=16"]
-    given += ["--slope=9"]
+    given += ["--slope=9", "--seeds=6"]
     asked = flags.parse(line.Config, "line", given)
     text = flags.help_text(line.Config, "experiments/line.py", "Lines.", full=False)
     assert re.search(
@@ -39,7 +39,7 @@ def test_a_fifth_experiment(line, tmp_path):
         "slow finds the slope": "refuted",
     }
     assert {(row["arm"], row["seed"]) for row in run.metrics} == {
-        (arm, seed) for arm in ("fast", "slow") for seed in range(3)
+        (arm, seed) for arm in ("fast", "slow") for seed in range(6)
     }
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Does descent find a slope?" in page and "error ↓ (m/s)" in page
@@ -57,3 +57,54 @@ def test_a_fifth_experiment(line, tmp_path):
     assert (tmp_path / "run" / "damaged").exists()
     with pytest.raises(UsageError, match="holds another run|--slope"):
         line.run(asked.config.replace(slope=4.0), tmp_path / "run", compile_cache="off")
+
+
+def learning(rate, steps=40):
+    return ["--arm=a:learning_rate=0.1", f"--arm=b:learning_rate={rate}", f"--steps={steps}"]
+
+
+def test_seeds_are_added_until_every_claim_is_decided(line, tmp_path, capsys):
+    given = [*learning(0.0001), "--batch_size=16", "--slope=9", "--seeds=auto"]
+    config = flags.parse(line.Config, "line", given).config
+    assert (config.seeds, config.max_seeds) == (5, 40)
+    run = line.run(config, tmp_path / "auto", compile_cache="off")
+    # Five seeds decide nothing, ten do: eight are the fewest when one looks again.
+    said = capsys.readouterr().err
+    assert "5 seeds: of 2 claims undetermined: L1, L1" in said
+    assert "10 seeds: of 2 claims undetermined: none" in said
+    assert run.summary["seeds"] == list(range(10)) and not (tmp_path / "auto/blocks/10").exists()
+    assert [claim["verdict"] for claim in run.claims] == ["supported", "refuted"]
+    assert all("at every look" in claim["interval"] for claim in run.claims)
+    assert run.judge() == run.claims
+    assert {(row["arm"], row["seed"]) for row in run.metrics} == {
+        (arm, seed) for arm in "ab" for seed in range(10)
+    }
+    # The same seeds as one program, and the second block alone.
+    plain = line.run(config.replace(max_seeds=0, seeds=10), tmp_path / "ten", compile_cache="off")
+    for name in ("a/error", "b/error"):
+        both = (found.summary["metrics"][name]["per_seed"] for found in (run, plain))
+        np.testing.assert_allclose(*both, rtol=1e-5, atol=1e-6)
+    assert run.model("b", seed=7).slope == pytest.approx(plain.model("b", seed=7).slope, rel=1e-5)
+    # Finished, it is left alone; a damaged block is mended.
+    before = (tmp_path / "auto/summary.json").read_bytes()
+    (tmp_path / "auto/blocks/5/evaluation/b.json").write_text("{}")
+    again = line.run(config, tmp_path / "auto", compile_cache="off")
+    assert again.judge() == run.claims
+    assert (tmp_path / "auto/summary.json").read_bytes() == before
+
+
+def test_the_cap_is_kept_where_a_claim_stays_open(line, tmp_path):
+    """A rate at which some seeds end above the threshold and some below."""
+    config = line.Config(
+        variants={"c": {"learning_rate": 0.0001}}, steps=1, slope=0.2, seeds=2, max_seeds=6
+    )
+    run = line.run(config, tmp_path, compile_cache="off")
+    assert run.summary["seeds"] == list(range(6)) and len(list(tmp_path.glob("blocks/*"))) == 3
+    assert [claim["verdict"] for claim in run.claims] == ["undetermined"]
+
+
+def test_blocks_that_do_not_fit_are_refused(line):
+    with pytest.raises(UsageError, match="--max_seeds=7: a multiple of --seeds=2, two or more"):
+        line.Config(seeds=2, max_seeds=7)
+    with pytest.raises(UsageError, match="--max_seeds=4: the claims of this experiment hold for"):
+        genjax.gan.Config(seeds=2, max_seeds=4)

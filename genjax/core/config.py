@@ -222,12 +222,29 @@ def bounds(low=None, high=None, above=None, below=None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Training(Options):
-    """The options that all training shares."""
+    """The options that all training shares.
+
+    looks_again: whether the room's claims have intervals that hold at every look.
+    """
+
+    looks_again: typing.ClassVar[bool] = False
 
     seeds: int = option(
-        3, "Independent replicas, one compiled program.", group="Training", low=1, high=4096
+        3,
+        "Independent replicas, one compiled program. auto: blocks of 5, --max_seeds=40 at most.",
+        group="Training",
+        low=1,
+        high=4096,
     )
     seed: int = option(0, "The first seed; the others follow.", group="Training", low=0)
+    max_seeds: int = option(
+        0,
+        "Adds blocks of --seeds until every claim is decided, up to so many; 0: --seeds alone. "
+        "Intervals hold at every look.",
+        group="Training",
+        low=0,
+        high=4096,
+    )
     steps: int = option(1000, "Training steps.", group="Training", low=1)
     batch_size: int = option(128, "Examples a step.", group="Training", low=1, high=2**24)
     steps_per_call: int = option(
@@ -268,11 +285,21 @@ class Training(Options):
 
     def check(self) -> None:
         """Raises UsageError where the numbers contradict each other."""
+        if self.max_seeds and not self.looks_again:
+            raise UsageError(
+                f"--max_seeds={self.max_seeds}: the claims of this experiment hold for a number of "
+                "seeds that was fixed before; give --seeds alone"
+            )
+        if self.max_seeds and (self.seeds < 2 or self.max_seeds % self.seeds):
+            raise UsageError(
+                f"--max_seeds={self.max_seeds}: a multiple of --seeds={self.seeds}, two or more"
+            )
         if self.log_every > self.steps:
             raise UsageError(f"--log_every={self.log_every}: more than --steps={self.steps}")
-        if self.seed + self.seeds - 1 > LARGEST:
+        name = "max_seeds" if self.max_seeds else "seeds"
+        if self.seed + getattr(self, name) - 1 > LARGEST:
             raise UsageError(
-                f"--seed={self.seed}: the last of --seeds={self.seeds} is above {LARGEST}"
+                f"--seed={self.seed}: the last of --{name}={getattr(self, name)} is above {LARGEST}"
             )
 
     @property

@@ -69,6 +69,8 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
     for name in ("helpfull", "help"):
         if given.pop(name, False):
             return Asked(name)
+    if given.get("seeds") == "auto" and "max_seeds" in kind.options():
+        given = {"max_seeds": "40"} | given | {"seeds": "5"}
     config = _made(kind, given)
     place = _made(Place, given)
     if place.workdir == "":

@@ -15,6 +15,7 @@ from genjax.core import files
 from genjax.core import rows as log
 from genjax.core.errors import UsageError, one_line
 from genjax.core.files import Manifest
+from genjax.report import blocks
 
 
 def read_json(folder: Path, name: str) -> dict | None:
@@ -43,9 +44,21 @@ def read_files(folder: str | Path) -> dict:
     {"folder", "rows", "evaluation": {name: content}}. Raises UsageError where a file is broken.
     """
     folder = Path(folder)
+    parts = blocks.paths(folder)
+    if parts:
+        return blocks.merged(folder, [(_seeds_of(path), read_files(path)) for path in parts])
     names = sorted(path.name for path in (folder / "evaluation").glob("*.json"))
     evaluation = {name[:-5]: read_json(folder, f"evaluation/{name}") for name in names}
     return {"folder": folder, "rows": read_rows(folder), "evaluation": evaluation}
+
+
+def _seeds_of(folder: Path) -> list[int]:
+    asked = read_json(folder, "config.json")
+    if asked is None:
+        raise UsageError(f"{folder}: no run, config.json is missing")
+    with of_this_version(folder):
+        first = asked["config"]["seed"]
+        return list(range(first, first + asked["config"]["seeds"]))
 
 
 def read(folder: str | Path) -> dict:
@@ -60,7 +73,9 @@ def read(folder: str | Path) -> dict:
         raise UsageError(f"{folder}: no finished run, summary.json is missing")
     with of_this_version(folder):
         arms = list(summary.get("arrays", summary["arms"]))
-        arrays = {arm: read_arrays(folder, f"arrays/{arm}.npz") for arm in arms}
+        # Pictures show the first block of a run in blocks.
+        where = next(iter(blocks.paths(folder)), folder)
+        arrays = {arm: read_arrays(where, f"arrays/{arm}.npz") for arm in arms}
     return files_ | {"summary": summary, "arrays": arrays}
 
 

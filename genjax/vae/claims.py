@@ -12,7 +12,7 @@ import numpy as np
 
 from genjax import data
 from genjax.claims import sealed
-from genjax.claims.sealed import Claim, Control
+from genjax.claims.sealed import Claim, Control, Looks
 from genjax.vae.config import Config
 
 LEDGER = Path(__file__).with_name("ledger.json")
@@ -244,6 +244,7 @@ def judge(found: dict, config: Config) -> list[dict]:
             judged.values(figures),
             negative=_controls(judged.claim.negative, judged.negative(figures)),
             positive=_controls(judged.claim.positive, judged.positive(figures)),
+            looks=Looks(sequential=config.max_seeds > 0),
             names=names,
         )
         for judged in JUDGED

@@ -72,6 +72,7 @@ class Config(Training, Arm):
     """The whole experiment: its arms, data and measures."""
 
     arm_kind: ClassVar[type] = Arm
+    looks_again: ClassVar[bool] = True
 
     steps: int = default(Training, "steps", 2000)
     compare: tuple[str, ...] = option(

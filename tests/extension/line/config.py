@@ -19,6 +19,7 @@ class Config(Training, Arm):
     """The whole experiment."""
 
     arm_kind: ClassVar[type] = Arm
+    looks_again: ClassVar[bool] = True
 
     variants: dict = option({}, "An arm, 'name:option=value'. Repeat it.", flag="arm")
     slope: float = option(3.0, "Of the line.")

@@ -9,6 +9,8 @@ import optax
 from matplotlib.figure import Figure
 
 from genjax import claims
+from genjax.claims import sealed
+from genjax.claims.sealed import Claim, Control, Looks
 from genjax.core import order, parallel, steps, training
 from genjax.core.checkpoints import last_params
 from genjax.run import Experiment, execute
@@ -69,6 +71,36 @@ def work(job, folder, clock):
         folder.write_arrays(f"arrays/{name}.npz", {"slopes": state.params["slope"]})
 
 
+CLAIM = Claim(
+    id="L1",
+    statement="{name} finds the slope",
+    estimand="|slope - true slope|",
+    unit="m/s",
+    direction="less",
+    threshold=0.2,
+    margin=0.01,
+    why="a centimetre a second",
+    replicate="seed",
+    family="line",
+    negative=("a slope of 0",),
+    positive=("the true slope",),
+    version=1,
+    date="2026-11-23",
+)
+
+
+def judge(wrong, config):
+    looks = Looks(sequential=config.max_seeds > 0)
+    flat = Control("a slope of 0", np.full(config.seeds, abs(config.slope)))
+    true = Control("the true slope", np.zeros(config.seeds))
+    return [
+        sealed.judge(
+            CLAIM, error, negative=[flat], positive=[true], looks=looks, names={"name": name}
+        )
+        for name, error in wrong.items()
+    ]
+
+
 def summarize(files, config):
     found = {name: files["evaluation"][name]["slope"] for name in config.arms()}
     wrong = {name: np.abs(np.array(slopes) - config.slope) for name, slopes in found.items()}
@@ -80,12 +112,7 @@ def summarize(files, config):
             f"{name}/error": claims.summarize(error, "m/s") | {"better": "less"}
             for name, error in wrong.items()
         },
-        "claims": [
-            claims.claim(
-                "L1", f"{name} finds the slope", error, 0 * error, direction="less", threshold=0.2
-            )
-            for name, error in wrong.items()
-        ],
+        "claims": judge(wrong, config),
         "notes": ["Lines alone."],
     }
 
