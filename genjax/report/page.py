@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from genjax.core import files
 from genjax.core import rows as log
+from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
 from genjax.core.files import Manifest
 
@@ -43,6 +45,8 @@ def read_files(folder: str | Path) -> dict:
     {"folder", "rows", "evaluation": {name: content}}. Raises UsageError where a file is broken.
     """
     folder = Path(folder)
+    if not os.path.isdir(folder):  # False for a name that is none, too.
+        raise UsageError(f"{shown(folder)}: no run, there is no such folder")
     names = sorted(path.name for path in (folder / "evaluation").glob("*.json"))
     evaluation = {name[:-5]: read_json(folder, f"evaluation/{name}") for name in names}
     return {"folder": folder, "rows": read_rows(folder), "evaluation": evaluation}

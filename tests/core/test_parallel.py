@@ -186,3 +186,12 @@ def test_what_is_measured_by_seed_is_each_seed_alone():
         assert len(found[1].sharding.device_set) == 2
         np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(found[1], params["w"].sum(1))
+
+
+def test_memory_that_is_not_there_is_refused_with_the_largest_part_named(monkeypatch):
+    monkeypatch.setattr(parallel, "memory_free", lambda: 5e9)
+    parallel.require_memory({"--small": 1e9, "--large": 4e9})
+    with pytest.raises(
+        UsageError, match="^--large: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
+    ):
+        parallel.require_memory({"--small": 1e9, "--large": 4.5e9})

@@ -285,6 +285,13 @@ BAD = {
         ["--arm=a:model=ngram,mixture=proportional"],
         ["--mixture=proportional", "n-gram"],
     ),
+    "a grid that fits nowhere": (
+        ["--chains=900", "--vocabulary=65536"],
+        ["--chains or --vocabulary", "GB"],
+    ),
+    "documents that fit nowhere": (["--pool=100000000", "--context=4096"], ["--pool", "GB"]),
+    "a net that fits nowhere": (["--width=65536", "--depth=1024"], ["--width", "--seeds", "GB"]),
+    "a name too long": (["--arm=a:from=" + "x" * 300], ["--from=xxx", "neither an arm"]),
     "dots": (["--arm=.."], ["--arm=..", "a name"]),
     "measured": ([CORPUS + "/good", "--measured_bytes=9"], ["--measured_bytes=9"]),
     "stride": ([CORPUS + "/good", "--context=64"], ["--stride=128", "64"]),

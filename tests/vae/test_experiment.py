@@ -141,7 +141,7 @@ def test_pmap_runs_the_whole_script(compared, cache, tmp_path):
 
 def test_loss_that_is_not_finite_names_step_and_seed(cache, tmp_path):
     done = launch(
-        "--model=vae", *TINY, "--learning_rate=1e30", cache, f"--workdir={tmp_path / 'nan'}"
+        "--model=vae", *TINY, "--learning_rate=1e6", cache, f"--workdir={tmp_path / 'nan'}"
     )
     assert done.returncode == 1
     message = done.stderr.strip().splitlines()[-1]
@@ -167,6 +167,9 @@ BAD = {
         ["--decoder_std=0.1", "--likelihood=gaussian"],
     ),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
+    "a net that fits nowhere": (["--hidden=65536,65536"], ["--hidden", "--seeds", "GB"]),
+    "draws that fit nowhere": (["--model=iwae", "--iwae_k=100000"], ["--iwae_k", "GB"]),
+    "nobody's folder": (["--data=idx:~nobody/x"], ["--data=idx:~nobody/x", "no such folder"]),
     "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
     "misspelt flag": (["--latnet=3"], ["latnet"]),
