@@ -1,7 +1,6 @@
 """Readers and broken input: whatever stands in a file, one line says so."""
 
 import gzip
-import importlib
 import io
 import json
 import random
@@ -12,6 +11,7 @@ from pathlib import Path
 import fuzz
 import numpy as np
 import pytest
+import values
 from image_files import idx_bytes, write_folder
 
 from genjax.core import config as configs
@@ -148,10 +148,7 @@ def test_corpus(tmp_path):
     assert 0.1 < read / fuzz.COUNT < 0.9
 
 
-CONFIGS = {
-    room: importlib.import_module(f"genjax.{room}.config").Config
-    for room in ("vae", "gan", "scaling", "domains", "benchmark")
-}
+CONFIGS = {room: values.config_of(room) for room in values.ROOMS}
 
 
 @pytest.mark.parametrize("room", CONFIGS)

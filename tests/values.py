@@ -4,7 +4,7 @@ The suite (test_values.py) tries all of them as flags, in Python and in config.j
 processes those that only a room's data or networks can refuse. All of them as whole processes,
 stopped before anything is trained or measured, and the largest value of every bound with them:
 
-    python tests/values.py [vae gan attention domains benchmark report]
+    python tests/values.py [vae gan attention domains benchmark report]     by default all
 """
 
 import argparse
@@ -23,8 +23,11 @@ import scripts
 from genjax.core import config as configs
 from genjax.core.flags import Place
 
-ROOMS = ("vae", "gan", "scaling", "domains", "benchmark")
-SCRIPTS = {"scaling": "attention"}
+# Every room with a configuration; core's is what they have in common.
+ROOMS = sorted(
+    {place.parent.name for place in (scripts.ROOT / "genjax").glob("*/config.py")} - {"core"}
+)
+SCRIPTS = {room: script for script, room in scripts.ROOMS.items()}
 # A process's own seconds, which others at work do not lengthen, and bytes of its memory that show
 # that nothing absurd was made.
 LONGEST, MOST = 5.0, 4e9
