@@ -58,6 +58,9 @@ def mixture(
     sigma = own if sigma is None else sigma
     if sigma is None:
         raise UsageError("--sigma is missing: --data=modes needs the modes' standard deviation")
+    for flag, value in (("sigma", sigma), ("imbalance", imbalance)):
+        if not math.isfinite(value):
+            raise UsageError(f"--{flag}={value}: a finite number is needed")
     weights = imbalance ** -(np.arange(len(means)) / (len(means) - 1))
     return Mixture(means, sigma, weights / weights.sum())
 
