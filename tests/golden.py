@@ -141,12 +141,30 @@ def _cases(rows):
 
 # Elsewhere: the first pattern that a number's path matches gives (relative, absolute) tolerance, or
 # None where it is not compared. A parameter's absolute one is in root mean squares of its array.
+# Two orders above what was measured with LLVM's usual level, vectors of AVX2 in the place of
+# AVX-512 and the lowest versions of pyproject.toml: 1e-6, but for what the comments name.
+SHARES = "accuracy|probe|knn|precision|recall|density|coverage|memorisation|total_variation|quality"
 LOOSER = [
     (r"^arms/.*/(rest|0)$", None),  # Digests.
-    (r"^arms/", (1e-3, 1e-3)),
-    (r"^rows/", (1e-3, 1e-4)),
-    (r"^metrics/", (1e-2, 1e-2)),
-    (r"^claims/", (1e-2, 1e-2)),
+    # What follows from the values of each seed.
+    (r"^metrics/.*/[12]$|^claims/.*/(low|high|p|p_holm)$", None),
+    # Compiled programs.
+    (r"^cases/.*/temp_bytes$|memory_exponent|^claims/A\d+[fb]m/", None),
+    # Cells of k-means, and counts of near pairs.
+    (r"/(ndb|js|birthday_support)/", None),
+    # A relativistic loss knows differences of scores alone. The gradient of the discriminator's
+    # last bias is rounding, which Adam makes as large as any: after 60 steps other arrays differ by
+    # up to 7% and measures by up to 3%.
+    (
+        r"^rows/rpgan_r1r2/(real|fake)_score/|^arms/rpgan_r1r2/params/\['discriminator'\].*bias",
+        None,
+    ),
+    (r"^rows/rpgan_r1r2/.*/(5|10)/", (1e-4, 1e-5)),
+    (r"^(arms|rows|metrics)/rpgan_r1r2/", (1e-1, 1e-1)),
+    (r"^claims/G", (1e-3, 1e-1)),
+    (r"^arms/", (1e-4, 1e-4)),
+    (rf"^(rows|metrics)/.*({SHARES})", (0.0, 1e-2)),  # Of 200 or more.
+    (r"^(rows|metrics|claims)/", (1e-4, 1e-4)),
 ]
 SECTIONS = ("arms", "metrics", "claims", "rows", "cases")
 
@@ -157,7 +175,7 @@ def differences(golden: dict, found: dict, *, elsewhere: bool) -> list[str]:
     left, right = ({k: tree[k] for k in SECTIONS} for tree in (golden, found))
     left, right = dict(_leaves(left)), dict(_leaves(right))
     for path, value in left.items():
-        allowed = _allowed(path, left) if elsewhere else (0.0, 0.0)
+        allowed = allowed_at(path, left) if elsewhere else (0.0, 0.0)
         if path not in right:
             said.append(f"{path} is gone")
         elif allowed and not _alike(value, right[path], *allowed):
@@ -175,7 +193,8 @@ def _leaves(tree, path=""):
         yield from _leaves(value, f"{path}/{name}" if path else name)
 
 
-def _allowed(path, golden):
+def allowed_at(path: str, golden: dict) -> tuple[float, float] | None:
+    """LOOSER's tolerance of a number; golden: all of its file by path."""
     for pattern, allowed in LOOSER:
         if re.search(pattern, path):
             if allowed and "/params/" in path and not path.rpartition("/")[0].endswith("/1"):
