@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import golden
 import jax
 import numpy as np
 import pytest
@@ -69,6 +70,10 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
         )
     }  # fmt: skip
     assert "What is not claimed" in (finished / "report.html").read_text()
+
+
+def test_the_smoke_run_is_that_of_the_golden_file(finished):
+    golden.check("domains", finished)
 
 
 def test_an_adapted_arm_starts_from_what_its_parent_ended_with(finished):

@@ -5,6 +5,7 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import golden
 import image_files
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
         assert film.n_frames > 2
     page = (finished / "report.html").read_text()
     assert page.count("data:image/gif;base64") == 1 and ">truth<" in page
+
+
+def test_the_smoke_run_is_that_of_the_golden_file(finished):
+    golden.check("gan", finished)
 
 
 def test_modes_are_counted_along_training_and_all_else_less_often(finished):
