@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +142,7 @@ class Bench:
 
     def __init__(self, place: Path):
         self.place, self.said = place / "copy", place / "said"
+        self.limits: dict[tuple, float] = {}
         listed = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in subprocess.check_output(listed, text=True).split("\0"):
             if name and (ROOT / name).is_file():
@@ -190,38 +192,44 @@ class Bench:
         os.dup2(stream, 1), os.dup2(stream, 2)
         os.chdir(self.place)
         sys.path[0] = str(self.place)
-        import pytest
+        options, code = ["-x", "-n0", "-pno:cacheprovider", "--tb=no", "--assert=plain"], 70
+        try:
+            import pytest
 
-        options = ["-x", "-n", "0", "-p", "no:cacheprovider", "--tb=no"]
-        code = pytest.main([*options, *(f"tests/{name}" for name in map(_node, tests))])
-        sys.stdout.flush()
-        os._exit(int(code))
+            parts = (name.partition("::") for name in tests)
+            names = [f"tests/{file}.py{colons}{test}" for file, colons, test in parts]
+            code = int(pytest.main([*options, *names]))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
 
-    def judge(self, mutant: dict, limits: dict) -> dict:
+    def limit(self, tests: list[str]) -> float:
+        """Three times the seconds that tests take without a mutant. The first run fills the cache
+        of programs, which a mutant may have to do again."""
+        if tuple(tests) not in self.limits:
+            found, seconds = self.passes(tests, 900)
+            assert found == "passed", f"{tests}: {found}\n{self.said.read_text()}"
+            print(f"{seconds:.1f} s without a mutant: {' '.join(tests)}", flush=True)
+            self.limits[tuple(tests)] = max(30.0, 3 * seconds)
+        return self.limits[tuple(tests)]
+
+    def judge(self, mutant: dict) -> dict:
         """Which test of a mutant's file fails first; "survived" where none does."""
         path = self.place / "genjax" / f"{mutant['file']}.py"
         original, took, seen = path.read_text(), 0.0, "survived"
-        path.write_text(mutant["text"])
-        for tests in stages(mutant["file"]):
-            found, seconds = self.passes(tests, limits[tuple(tests)])
+        for tests in filter(None, TESTS[mutant["file"]]):
+            limit = self.limit(tests)
+            path.write_text(mutant["text"])
+            found, seconds = self.passes(tests, limit)
+            path.write_text(original)
             took += seconds
             if found != "passed":
                 seen = found
                 break
-        path.write_text(original)
         shown = {key: value for key, value in mutant.items() if key != "text"}
         return shown | {"outcome": seen, "seconds": round(took, 1)}
-
-
-def _node(name: str) -> str:
-    """ "scaling/test_x::test_y" as pytest names it."""
-    file, colons, test = name.partition("::")
-    return f"{file}.py{colons}{test}"
-
-
-def stages(file: str) -> list[list[str]]:
-    """The lists of test files of a file, the fast ones first."""
-    return [tests for tests in TESTS[file] if tests]
 
 
 def main():
@@ -246,16 +254,10 @@ def main():
         return
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        bench, limits, results = Bench(Path(place)), {}, []
-        for tests in {tuple(t) for mutant in sample for t in stages(mutant["file"])}:
-            # The first run fills the cache of programs, which a mutant may have to do again.
-            found, seconds = bench.passes(list(tests), 900)
-            assert found == "passed", f"{tests}: {found}\n{bench.said.read_text()}"
-            limits[tests] = max(30.0, 3 * seconds)
-            print(f"{seconds:6.1f} s without a mutant: {' '.join(tests)}", flush=True)
+        bench, results = Bench(Path(place)), []
         with asked.out.open("w") as stream:
             for mutant in sample:
-                results.append(bench.judge(mutant, limits))
+                results.append(bench.judge(mutant))
                 print(json.dumps(results[-1]), file=stream, flush=True)
                 shown = [str(results[-1][key]) for key in ("file", "line", "seconds", "outcome")]
                 print(*shown, flush=True)
