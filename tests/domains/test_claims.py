@@ -261,6 +261,8 @@ def test_a_front_of_one_method_is_no_balance():
 
     assert judged((3.0, 2.0, 1.0)) == "supported"
     assert judged((1.0, 2.0, 3.0)) == "refuted"
+    # Two are more than one: the third learns less and keeps less.
+    assert judged((2.0, 1.0, 3.0)) == "supported"
     # One way at three rates is one way.
     for arm, rate in zip("xyz", (0.1, 0.2, 0.3), strict=True):
         study.arms[arm] |= tuned(learning_rate=rate, replay=0.0, ewc=0.0)
