@@ -38,11 +38,24 @@ DOMAINS = [
     "domains/test_experiment::test_an_adapted_arm_starts_from_what_its_parent_ended_with",
     "domains/test_experiment::test_cut_in_its_graph_it_continues_to_the_same_bits",
 ]
+CHEAP = [
+    f"core/test_parallel::test_{name}"
+    for name in (
+        "a_convolutions_batch_stays_whole_on_cpu", "plan_is_decided_by_backend_and_layer",
+        "short_calls_compile_nothing", "cores_share_seeds_and_then_the_batch",
+        "pmap_refuses_a_batch_that_does_not_divide",
+        "what_is_measured_by_seed_is_each_seed_alone",
+        "a_batch_is_the_rows_of_its_index_and_padding_weighs_nothing",
+        "without_a_plan_steps_are_those_of_dense_nets",
+        "products_are_left_to_eigen_where_the_option_is_known",
+        "rows_in_batches_of_one_shape_are_those_of_one_call",
+    )
+]  # fmt: skip
 # {file: (fast tests, slower ones)}: files in tests/, or tests in them.
 TESTS = {
     "claims/__init__": (["claims/test_claims"], []),
     "core/loop": (["core/test_loop"], []),
-    "core/parallel": (["core/test_parallel"], []),
+    "core/parallel": (CHEAP, ["core/test_parallel"]),
     "vae/claims": (["vae/test_claims"], []),
     "vae/objectives": (["vae/test_objectives"], []),
     "vae/evaluate": (["vae/test_evaluate"], []),

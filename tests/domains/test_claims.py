@@ -217,6 +217,13 @@ def test_lora_is_judged_at_the_rate_its_valid_text_prefers():
     study.arms["wise"] = study.arms["all"] | {"average": 0.5}
     found["wise"] = results(9.0, 9.0, valid=0.0)
     assert verdicts(study, found)["D7a"] == "supported"
+    # Each rank is held against it, from the lowest on.
+    study.arms["rank16"] = tuned(train="lora", lora_rank=16)
+    found["rank16"] = results(0.5, 1.0)
+    judged = verdicts(study, found)
+    ends = [judged[f"D7{letter}"] for letter in "abcd"]
+    assert ends == ["supported", "supported", "refuted", "supported"] and "D7e" not in judged
+    del study.arms["rank16"], found["rank16"]
     found["low"]["valid"], found["high"]["valid"] = around(2.0), around(1.0)
     judged = verdicts(study, found)
     assert (judged["D7a"], judged["D7b"]) == ("refuted", "refuted")
