@@ -91,6 +91,17 @@ def test_iwae_with_one_sample_is_the_sampled_elbo():
         )
 
 
+def test_every_bound_reports_rate_and_distortion_of_its_draws():
+    code = MODEL.encode(PARAMS, IMAGES)
+    std = jnp.exp(code["log_std"])
+    logits = MODEL.decode(PARAMS, code["mean"] + std * noise(3))
+    distortion = optax.sigmoid_binary_cross_entropy(logits, IMAGES).sum((2, 3, 4)).mean(0)
+    rate = 0.5 * (code["mean"] ** 2 + std**2 - 1 - 2 * jnp.log(std)).sum(-1)
+    for make_loss in (objectives.elbo_loss, objectives.iwae_loss, objectives.dreg_loss):
+        loss = jax.jit(lambda params, of=make_loss(MODEL, k=3): of(params, BATCH, KEY, identity))
+        close(loss(PARAMS)[1], {"rate": rate, "distortion": distortion})
+
+
 def test_dreg_gradients_by_the_papers_formula():
     k = 4
     found, usual = grads(objectives.dreg_loss(MODEL, k=k)), grads(objectives.iwae_loss(MODEL, k=k))
