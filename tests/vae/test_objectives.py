@@ -98,7 +98,8 @@ def test_every_bound_reports_rate_and_distortion_of_its_draws():
     distortion = optax.sigmoid_binary_cross_entropy(logits, IMAGES).sum((2, 3, 4)).mean(0)
     rate = 0.5 * (code["mean"] ** 2 + std**2 - 1 - 2 * jnp.log(std)).sum(-1)
     for make_loss in (objectives.elbo_loss, objectives.iwae_loss, objectives.dreg_loss):
-        loss = jax.jit(lambda params, of=make_loss(MODEL, k=3): of(params, BATCH, KEY, identity))
+        of = make_loss(MODEL, k=3)
+        loss = jax.jit(lambda params, of=of: of(params, BATCH, KEY, identity))
         close(loss(PARAMS)[1], {"rate": rate, "distortion": distortion})
 
 
