@@ -174,7 +174,24 @@ def test_regularisers_of_the_autoencoder():
     dense = [*decoder["Stack_0"].values(), decoder["Dense_0"]]
     kernels = sum((layer["kernel"] ** 2).sum() for layer in dense)
     close(value(decoder_l2=0.1) - plain, 0.1 * kernels, rtol=1e-3)
-    assert value(corruption=0.5) != plain
+
+
+def test_an_autoencoder_reconstructs_clean_images_from_noisy_ones():
+    """The cross-entropy written out, of the target without the noise, and its gradient."""
+    stream = jax.random.fold_in(KEY, objectives.CORRUPT)
+    keys = [jax.random.fold_in(stream, i) for i in BATCH["index"]]
+    added = jnp.stack([jax.random.normal(key, IMAGES.shape[1:]) for key in keys])
+    for corruption in (0.0, 0.5):
+
+        def reference(params, corruption=corruption):
+            z = POINT.encode(params, IMAGES + corruption * added)["mean"]
+            logits = POINT.decode(params, z)
+            return optax.sigmoid_binary_cross_entropy(logits, IMAGES).sum((1, 2, 3)).mean()
+
+        loss = objectives.reconstruction_loss(POINT, corruption=corruption)
+        wanted = jax.jit(jax.value_and_grad(reference))(POINT_PARAMS)
+        close(mean_loss(loss)(POINT_PARAMS), wanted[0])
+        close(grads(loss, POINT_PARAMS), wanted[1])
 
 
 def test_decoder_gradient_is_the_jacobians_norm_in_expectation():
