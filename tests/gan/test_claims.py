@@ -113,6 +113,15 @@ def test_the_floor_is_reached_from_both_sides():
 
 
 @pytest.mark.parametrize(
+    "other", [{"loss": "wgan", "spectral_norm": True}, {"loss": "ns"}, {"r1": 0.0}, {"r2": 0.0}]
+)
+def test_rpgan_with_both_penalties_is_that_alone(other):
+    figures = {"r3": {"modes": 25.0, "high_quality": 0.989, "spread": 1.0}}
+    assert "G6" in verdicts({"r3": R3}, figures)
+    assert not verdicts({"r3": R3 | other}, figures)
+
+
+@pytest.mark.parametrize(
     ("kl", "verdict"), [((1.0, 0.5, 0.1), "supported"), ((1.0, 0.1, 0.5), "refuted")]
 )
 def test_remedies_of_stacked_images_are_ordered(kl, verdict):
@@ -143,7 +152,8 @@ def test_a_flow_reaches_all_modes_where_most_seeds_do(full, verdict):
 REMEDIES = [
     {"loss": "hinge"}, {"pack": 2}, {"n_critic": 2, "updates": "alternating"}, {"generators": 2},
     {"resample": 8},
-    {"minibatch": "stddev"}, {"r1": 1.0}, {"r2": 1.0}, {"gp": 1.0}, {"unroll": 1}, {"ema": 0.9},
+    {"minibatch": "stddev"}, {"minibatch": "discrimination"},
+    {"r1": 1.0}, {"r2": 1.0}, {"gp": 1.0}, {"unroll": 1}, {"ema": 0.9},
     {"reconstruction": 1.0}, {"spectral_norm": True}, {"d_fourier": 0.1}, {"g_skip": True},
 ]  # fmt: skip
 

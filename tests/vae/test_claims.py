@@ -73,3 +73,13 @@ def test_what_is_no_number_decides_nothing():
 
 def test_as_good_with_the_same_mixture_is_within_a_tenth():
     assert verdicts(**{"ae@0.1/gmm/kfid": 3.2})["V6"] == "supported"
+
+
+def test_the_first_of_each_model_is_judged_wherever_it_stands():
+    """Models before, between and behind them are others."""
+    arms = ["wae_mmd", "vamp", "vae", "beta_vae", "ae", "rae", "dae"]
+    assert verdicts(arms=arms) == verdicts()
+    both = {"vae": {"model": "vae"}, "ae": {"model": "ae"}}
+    found = {path.replace("@0.1", ""): [value] * 4 for path, value in HELD.items()}
+    made = judge(found, Config(variants=both, seeds=4, samplers=SAMPLERS))
+    assert made[0]["statement"].endswith("MSE(AE) - MSE(VAE)")
