@@ -377,8 +377,8 @@ def main():
         soak = Soak(asked.experiment, flags, Path(place), random.Random(asked.seed))
         for name, count in (
             ("kill", asked.kills),
-            ("damage", asked.damages),
             ("pair", asked.pairs),
+            ("damage", asked.damages),
         ):
             before = len(soak.failures)
             done = 0

@@ -384,6 +384,7 @@ def spoil(path, how):
     snapshots = [path / "snapshots" / "a" / f"{step:09d}.npz" for step in (20, 40)]
     if how.startswith("manifest"):
         (path / files.MANIFEST).unlink()
+        (last.parent / checkpoints.SUMS).unlink()
     if "state cut" in how or "and checkpoint" in how:
         parts[0].write_bytes(parts[0].read_bytes()[:-9])
     elif how == "state emptied":
