@@ -216,9 +216,10 @@ def work(job: Job, folder, clock) -> None:
         found = evaluate.floor(task, config.eval_samples, config.data_seed)
         folder.write_json("evaluation/truth.json", found)
     for name, arm in arms.items():
-        if folder.read_json(f"evaluation/{name}.json") is not None:
-            continue
         method = method_of(config, name, task.shape, task.spread)
+        rows = (name, *(name + suffix for suffix in method.more))
+        if all(folder.read_json(f"evaluation/{row}.json") is not None for row in rows):
+            continue
         with clock.part("train"):
             params, looking = train(config, folder, name, method, tasks[arm.pack])
         s, cpu = looking.seconds, looking.cpu_seconds

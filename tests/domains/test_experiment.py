@@ -177,6 +177,9 @@ def test_a_half_finished_arm_is_loaded_from_its_checkpoint(finished, tmp_path):
             np.testing.assert_allclose(a, b, atol=1e-6)
     shutil.rmtree(folder / "checkpoints" / "many" / "6")
     assert run.model("many").step == 3
+    (folder / "models" / "replay" / "4" / "record" / "metadata").write_text("{}")
+    with pytest.raises(UsageError, match="models/replay: is damaged"):
+        run.model("replay")  # The last checkpoint is of weights that are not averaged yet.
     with pytest.raises(UsageError, match="ngram is an n-gram"):
         run.model("ngram")
     shutil.rmtree(folder / "checkpoints" / "gru")

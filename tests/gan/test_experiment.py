@@ -114,6 +114,7 @@ def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
         return contextlib.closing(Folder(tmp_path / "run", config, experiment="gan", room="gan"))
 
     with opened() as folder:
+        (folder.path / "checkpoints" / "gan").mkdir(parents=True)
         folder.write("gan", [{"seed": s, "step": 10, "modes": m} for s, m in ((0, 3.0), (1, 9.0))])
     watch = object.__new__(Watch)
     vars(watch).update(arm="gan", task=SimpleNamespace(modes=8), seeds=[0, 1])
