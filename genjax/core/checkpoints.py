@@ -64,8 +64,9 @@ class Checkpoints:
         sums = {name: value for name, value in _sums(self.folder).items() if name in there}
         sums.pop(str(self._saving), None)  # Of one that was set aside.
         written = [path / "state" for path in self.folder.glob(f"{self._saving}.*")]
-        if len(written) == 1:
-            sums[str(self._saving)] = files.checksum(written[0])
+        found = files.checksum(written[0]) if len(written) == 1 else None
+        if found:
+            sums[str(self._saving)] = found
         files.replace(self.folder / SUMS, json.dumps(sums).encode())
 
     def restore(
