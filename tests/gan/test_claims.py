@@ -152,6 +152,7 @@ def test_a_flow_reaches_all_modes_where_most_seeds_do(full, verdict):
 REMEDIES = [
     {"loss": "hinge"}, {"pack": 2}, {"n_critic": 2, "updates": "alternating"}, {"generators": 2},
     {"resample": 8},
+    {"pack": 2, "n_critic": 2, "updates": "alternating"},
     {"minibatch": "stddev"}, {"minibatch": "discrimination"},
     {"r1": 1.0}, {"r2": 1.0}, {"gp": 1.0}, {"unroll": 1}, {"ema": 0.9},
     {"reconstruction": 1.0}, {"spectral_norm": True}, {"d_fourier": 0.1}, {"g_skip": True},
