@@ -94,6 +94,7 @@ def test_packing_is_held_against_the_vanilla_gan():
 def test_packings_benefit_is_late_where_it_was_smaller_before():
     figures = (15.0, 0.6, -2.0), (24.0, 0.2, -1.0)
     assert packing(*figures, early=(0.5, 0.4))["G5"] == "supported"
+    assert packing(*figures, early=(0.5, 0.2))["G5"] == "supported"  # 0.3 of 0.4.
     assert packing(*figures, early=(0.9, 0.1))["G5"] == "refuted"
 
 
