@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.core.checkpoints import Checkpoints
+from genjax.core.checkpoints import Checkpoints, last_params
 from genjax.core.errors import UsageError
+from genjax.core.folder import Folder
 from genjax.data.text import Measured
 from genjax.domains import training
-from genjax.domains.config import Arm
+from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job, Once
 from genjax.lm import finetune, transformer
 
@@ -57,7 +58,7 @@ def rates_of(steps, **more):
     return np.array(moved)
 
 
-@pytest.mark.parametrize(("steps", "peak"), [(7, 1), (40, 3), (400, 21)])
+@pytest.mark.parametrize(("steps", "peak"), [(7, 1), (59, 3), (60, 4)])
 def test_the_rate_warms_up_for_a_twentieth_and_falls_to_a_twentieth(steps, peak):
     count = np.arange(steps)
     # The cosine would reach its end one step behind the last.
@@ -198,3 +199,46 @@ def test_what_an_arm_starts_from_is_its_own_runs_or_another_runs(kept, monkeypat
     with pytest.raises(UsageError, match="--arm=next: --from=nowhere: no whole .* 2 seeds"):
         training.started_from(job, run, "next", "from", "nowhere")
     assert "made again from the checkpoints of base" in capsys.readouterr().err
+
+
+def test_an_arm_ends_as_what_others_start_from(tmp_path):
+    """A table of bigrams on two domains, then on a third: twice at a rate of 0, with the Fisher
+    penalty and without, and once with a quarter of the new weights."""
+    model = transformer.Model(
+        lambda key: {"table": {"kernel": jax.random.normal(key, (350, 350))}},
+        lambda params, tokens: params["table"]["kernel"][tokens],
+    )
+    more = {"steps": 3, "optimizer": "adamw", "depth": 1}
+    still = more | {"from_": "base", "learning_rate": 0.0}
+    arms = {
+        "base": (more, ["a", "b"], []),
+        "still": (still, ["c"], ["a", "b"]),
+        "bound": (still | {"ewc": 2.0}, ["c"], ["a", "b"]),
+        "part": (more | {"from_": "base", "average": 0.25}, ["c"], ["a", "b"]),
+    }
+    config = Config(seeds=2, seed=3, batch_size=4, evaluations=1, watched=2, steps_per_call=3)
+
+    class Bigrams(Job):
+        def network(self, name):
+            return model
+
+    job = Bigrams(*job_of(arms)._replace(config=config))
+    kept = Folder(tmp_path / "run", config, experiment="domains", room="domains")
+    try:
+        ends = {name: training.train(job, kept, name)["table"]["kernel"] for name in arms}
+    finally:
+        kept.close()
+    for name, end in ends.items():
+        assert end.shape == (2, 350, 350)
+        # The folder that a later --from names holds the end, and nothing else.
+        assert [path.name for path in (kept.path / "models" / name).iterdir()] == ["3"]
+        found = training.kept_params(kept.path / "models" / name, model, [3, 4])
+        np.testing.assert_array_equal(found["table"]["kernel"], end)
+    np.testing.assert_array_equal(ends["still"], ends["base"])
+    np.testing.assert_array_equal(ends["bound"], ends["base"])
+    # A quarter of the way to where training ended; the tokens of domain c alone were seen.
+    _, whole = last_params(kept.path / "checkpoints" / "part")
+    base, end = ends["base"], whole["model"]["table"]["kernel"]
+    np.testing.assert_allclose(ends["part"], 0.75 * base + 0.25 * end, atol=1e-6)
+    moved = np.abs(end - base).max((0, 2)) > 1e-4
+    assert moved.any() and set(np.flatnonzero(moved)) <= set(range(200, 250))
