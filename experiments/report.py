@@ -8,13 +8,16 @@ python experiments/report.py --publish=vae_digits runs/vae/vae_digits
 """
 
 import argparse
+import contextlib
 import datetime
 import importlib
 import json
 import sys
 from pathlib import Path
 
+from genjax.core.config import shown
 from genjax.core.errors import UsageError
+from genjax.core.flags import shown_line
 from genjax.core.folder import read_config
 from genjax.report import page, published
 
@@ -22,9 +25,18 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 
 
+class Parser(argparse.ArgumentParser):
+    """One that refuses in one line, as the other scripts do."""
+
+    def error(self, message: str):
+        self.exit(2, f"report.py: {shown_line(message)}\n")
+
+
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("folders", nargs="+", help="run folders that hold a summary.json")
     parser.add_argument("--table", action="store_true", help="print the tables in Markdown")
@@ -87,7 +99,11 @@ def figures_of(folder: Path) -> dict:
     asked = read_config(folder)
     if asked is None:
         raise UsageError(f"{folder}: no run, config.json is missing")
-    return importlib.import_module(f"genjax.{asked['room']}.figures").FIGURES
+    room = asked.get("room")
+    if isinstance(room, str) and room.isidentifier():
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(f"genjax.{room}.figures").FIGURES
+    raise UsageError(f"{folder / 'config.json'}: no experiment {shown(room)}")
 
 
 def judged(folder: Path) -> list[str]:

@@ -32,8 +32,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One compile cache for all processes of a file: they run the same few programs."""
-    return f"--compile_cache={tmp_path_factory.mktemp('cache')}"
+    """One compile cache for all processes of a file: they run the same few programs.
+
+    PROGRAMS: a folder that keeps them from one run of the tests to the next.
+    """
+    return f"--compile_cache={os.environ.get('PROGRAMS') or tmp_path_factory.mktemp('cache')}"
 
 
 @pytest.fixture(scope="session")

@@ -75,3 +75,53 @@ def _change(found, rng: random.Random):
         else:
             place[key] = strange(rng)
         return
+
+
+WORDS = (
+    "", "0", "1", "-1", "2", "0.5", "1e9", "nan", "inf", "1" + "0" * 20, "9" * 5000, "x" * 300,
+    "x" * 3000, "true", "False", "a,b", ",", "1,2", "1,1", "1" + ",1" * 5000, "\0", "\n", "\ud800",
+    "ä", "a b", "=", ":", "..", "/", "--", "-", "0x1", "1_0", "None", "[]", "ring8", "digits",
+    "5" * 60,
+)  # fmt: skip
+
+
+def flags(kind: type, folder, seed: int = 0, count: int = 0):
+    """Command lines: flags of a configuration with values that fit, and some that do not."""
+    rng = random.Random(seed)
+    (folder / "binary").write_bytes(rng.randbytes(1000))
+    (folder / "itself").write_text(f"--flagfile={folder / 'itself'}\n")
+    (folder / "empty").write_text("# nothing\n\n// nothing\n")
+    names, arms = list(kind.options()), list(getattr(kind, "arm_kind", kind).options())
+    for _ in range(count or COUNT):
+        yield [_flag(rng, kind, names, arms, folder) for _ in range(rng.choice([1, 1, 2, 3, 6]))]
+
+
+def _value(rng: random.Random, kind: type, name: str) -> str:
+    field = kind.options()[name]
+    choices, default = field.metadata["choices"], getattr(field, "default", None)
+    if rng.random() < 0.6:
+        if choices:
+            return ",".join(rng.choices(choices, k=rng.choice([1, 1, 1, 2])))
+        return str(default).strip("(),")
+    return rng.choice(WORDS)
+
+
+def _flag(rng: random.Random, kind: type, names: list, arms: list, folder) -> str:
+    how = rng.random()
+    if how < 0.6:
+        name = rng.choice(names)
+        made = f"--{name}={_value(rng, kind, name)}"
+    elif how < 0.8:
+        inside = [f"{name}={_value(rng, kind, name)}" for name in rng.choices(arms, k=2)]
+        made = f"--arm={rng.choice(['a', 'b', 'c', *WORDS])}:{','.join(inside)}"
+    elif how < 0.9:
+        file = rng.choice(["binary", "itself", "empty", "none", "", "x" * 300, "\0"])
+        made = f"--flagfile={folder / file}"
+    else:
+        made = f"--{rng.choice(['', 'no', 'x'])}{rng.choice([*names, *WORDS])}"
+    if rng.random() < 0.1:
+        made = made[: rng.randrange(len(made) + 1)]
+    if rng.random() < 0.1:
+        at = rng.randrange(len(made) + 1)
+        made = made[:at] + rng.choice(WORDS)[:400] + made[at:]
+    return made

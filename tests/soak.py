@@ -18,25 +18,31 @@ import re
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import scripts
 
+import genjax
 from genjax.core import files, rows
 from genjax.core.errors import UsageError
 from genjax.core.files import Manifest
+from genjax.report import page
 
 # What a clock says differs between two runs.
 CLOCKS = ("seconds", "least", "calls", "compile_s", "first_s", "rss_bytes", "timing")
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 DAMAGES = ("flip", "truncate", "empty", "delete", "garbage", "move", "lines")
 LIMIT = 900  # Seconds that a run may take.
+FLAGS = Path(__file__).parent / "soak_flags"
 
 
 class Soak:
@@ -51,87 +57,86 @@ class Soak:
         code, self.said = self.finish(self.alone)
         assert code == 0, self.said
         self.files = sorted(p.relative_to(self.alone) for p in self.alone.rglob("*") if p.is_file())
+        self.models = self.read_models()
+
+    def read_models(self) -> dict[str, str]:
+        """{arm: step and checksum of its parameters} of the run left alone."""
+        arms = list(genjax.open(self.alone).config.arms())
+        return {arm: line for arm in arms if (line := self.model(self.alone, arm))}
+
+    def model(self, folder: Path, arm: str) -> str:
+        """What a reader finds of an arm's model: its step, and a checksum of its parameters; ''
+        where it is refused."""
+        said = folder.with_suffix(".read")
+        if _wait(_fork(lambda: _look(folder, arm), said)):
+            self.fail(f"reading {folder.name}", said.read_text())
+        return next((x for x in said.read_text().splitlines() if x.startswith("model ")), "")
 
     def folder(self, name: str) -> Path:
         return self.place / f"{name}{time.monotonic_ns()}"
 
-    def command(self, folder: Path) -> list[str]:
-        return scripts.command(self.experiment, *self.flags, f"--workdir={folder}")
+    def start(self, folder: Path, said: Path, pictures: bool = True) -> int:
+        """The pid of a run, or its continuation: a fork, which imports nothing again."""
+        command = scripts.command(self.experiment, *self.flags, f"--workdir={folder}")[1:]
 
-    def start(self, folder: Path, said: Path) -> subprocess.Popen:
-        with said.open("w") as stream:
-            return subprocess.Popen(
-                self.command(folder),
-                stdout=stream,
-                stderr=stream,
-                env=scripts.environment(),
-                preexec_fn=_heed_signals,
-            )
+        def work():
+            if not pictures:
+                page._written = lambda run, figures: []
+            sys.argv = command
+            sys.path.insert(0, str(Path(command[0]).parent))
+            runpy.run_path(command[0], run_name="__main__")
 
-    def finish(self, folder: Path) -> tuple[int, str]:
-        """(exit code, what it said) of the run, or its continuation, in a fork of this process."""
+        return _fork(work, said)
+
+    def finish(self, folder: Path, pictures: bool = True) -> tuple[int, str]:
+        """(exit code, what it said) of the run, or its continuation."""
         said = folder.with_suffix(".said")
-        child = os.fork()
-        if not child:
-            stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(stream, 1), os.dup2(stream, 2)
-            os.environ |= scripts.environment()
-            sys.argv = self.command(folder)[1:]
-            sys.path.insert(0, str(Path(sys.argv[0]).parent))
-            code = 99
-            try:
-                runpy.run_path(sys.argv[0], run_name="__main__")
-            except SystemExit as end:
-                code = end.code or 0
-            else:
-                code = 0
-            finally:
-                sys.stdout.flush(), sys.stderr.flush()
-                if code == 99:
-                    import traceback
-
-                    traceback.print_exc()
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = _wait(self.start(folder, said, pictures))
         return code, said.read_text()
 
     def fail(self, what: str, said: str = ""):
         self.failures.append(what)
         print(f"FAILED {what}\n{said}", flush=True)
 
-    def check_end(self, folder: Path, what: str):
-        """The run, continued, ends as the one left alone."""
-        code, said = self.finish(folder)
+    def check_end(self, folder: Path, what: str, source: Path | None = None):
+        """The run, continued, ends as the one left alone. Pictures take as long as all the rest,
+        and are drawn one time in four. source: what was damaged; where config.json alone could
+        tell, a line is an end too."""
+        pictures = self.rng.random() < 0.25
+        code, said = self.finish(folder, pictures)
+        told = code == 2 and said.count("\n") == 1
+        if source and told and ("config.json" in said or not (source / "config.json").exists()):
+            self.counts["refused in one line"] += 1
+            return
         if code or "Traceback" in said:
             self.fail(f"{what}: exit code {code}", said)
             return
+        self.counts["named"] += "damaged" in said or "is missing" in said
         for difference in differences(self.alone, folder):
-            self.fail(f"{what}: {difference}", said)
+            if pictures or not difference.startswith("plots/"):
+                self.fail(f"{what}: {difference}", said)
 
     # --- Kills -----------------------------------------------------------------------------------
 
     def kill(self):
         folder, number = self.folder("killed"), self.rng.choice(list(SIGNALS))
         said = folder.with_suffix(".out")
-        lines = [line for line in self.said.splitlines() if line]
+        lines = [line for line in self.said.splitlines() if _start(line)]
         by_file = self.rng.random() < 0.7
         event = str(self.rng.choice(self.files) if by_file else self.rng.choice(lines))
-        key = re.split(r"[\d,]", event)[0]  # Numbers of lines differ.
         what = f"kill by {number.name} at {event!r}"
-        process = self.start(folder, said)
-        deadline = time.monotonic() + LIMIT
-        while process.poll() is None and time.monotonic() < deadline:
-            if (folder / event).exists() if by_file else key in said.read_text():
+        said.touch()
+        pid, code, deadline = self.start(folder, said), None, time.monotonic() + LIMIT
+        while code is None and time.monotonic() < deadline:
+            if (folder / event).exists() if by_file else _start(event) in said.read_text():
                 break
             time.sleep(0.002)
-        time.sleep(self.rng.choice([0, 0, 0.01, 0.1, 1]))
-        process.send_signal(number)
-        try:
-            code = process.wait(120)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            self.fail(f"{what}: it goes on", said.read_text())
-            return
+            done, status = os.waitpid(pid, os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status) if done else None
+        if code is None:
+            time.sleep(self.rng.choice([0, 0, 0.01, 0.1, 1]))
+            os.kill(pid, number)  # It waits to be waited for where it has ended.
+            code = _wait(pid, 120)
         text = said.read_text()
         told = number is signal.SIGKILL or text.count("interrupted by") == 1
         if code not in (0, SIGNALS[number]) or "Traceback" in text or (code and not told):
@@ -146,9 +151,8 @@ class Soak:
     # --- Damages ---------------------------------------------------------------------------------
 
     def damage(self):
-        sources = [self.alone, *self.killed]
         folder = self.folder("damaged")
-        source = self.rng.choice(sources)
+        source = self.rng.choice([self.alone, self.rng.choice(self.killed or [self.alone])])
         shutil.copytree(source, folder)
         groups = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -164,31 +168,17 @@ class Soak:
         _damage(path, kind, self.rng)
         self.counts["changed something"] += not path.exists() or path.read_bytes() != before
         self.read(folder, what)
-        code, said = self.finish(folder)
-        if code == 2 and said.count("\n") == 1 and "config.json" in said:
-            self.counts["refused in one line"] += 1
-            return
-        if code or "Traceback" in said:
-            self.fail(f"{what}: exit code {code}", said)
-            return
-        self.counts["named"] += "damaged" in said or "is missing" in said
-        for difference in differences(self.alone, folder):
-            self.fail(f"{what}: {difference}", said)
+        self.check_end(folder, what, source)
 
     def read(self, folder: Path, what: str):
-        """A reader gets a line or what is there."""
-        import genjax
-
-        try:
-            run = genjax.open(folder)
-            _ = run.metrics, run.claims, repr(run)
-            if run.summary:
-                run.judge()
-        except UsageError as error:
-            if "\n" in str(error):
-                self.fail(f"{what}: read in more than a line: {error}")
-        except Exception as error:
-            self.fail(f"{what}: reading it raises {error!r}")
+        """A reader gets a line or what is there; of a finished arm the parameters of the run left
+        alone."""
+        arm = self.rng.choice(list(self.models))
+        found, known = self.model(folder, arm), self.models[arm]
+        if found and found.split()[1] == known.split()[1]:  # At the same step.
+            self.counts["models read"] += 1
+            if found != known:
+                self.fail(f"{what}: {arm} is read with other parameters")
 
     # --- Two at once -----------------------------------------------------------------------------
 
@@ -196,23 +186,77 @@ class Soak:
         folder = self.folder("pair")
         outs = [folder.with_suffix(f".{i}") for i in range(2)]
         both = [self.start(folder, out) for out in outs]
-        codes = [process.wait(LIMIT) for process in both]
+        codes = [_wait(pid) for pid in both]
         texts = [out.read_text() for out in outs]
         if sorted(codes) != [0, 2]:
             self.fail(f"two at once: exit codes {codes}", "\n".join(texts))
             return
-        refused = texts[codes.index(2)]
-        first = both[codes.index(0)].pid
+        refused, first = texts[codes.index(2)], both[codes.index(0)]
         if refused.count("\n") != 1 or f"process {first} is working" not in refused:
             self.fail(f"two at once: refused with {refused!r}, the other is {first}")
         self.check_end(folder, "two at once")
 
 
-def _heed_signals():
-    """A shell's background jobs ignore Ctrl-C, and so would what they start."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _start(line: str) -> str:
+    """A line up to its numbers, which differ."""
+    return re.split(r"[\d,]", line)[0]
+
+
+def _fork(work: Callable, said: Path) -> int:
+    """The pid of a child that does `work`, and says everything in a file."""
+    child = os.fork()
+    if child:
+        return child
+    code = 99
+    try:
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(stream, 1), os.dup2(stream, 2)
+        os.environ |= scripts.environment(compiling=scripts.LOWEST)
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait(pid: int, limit: float = LIMIT) -> int:
+    """The exit code of a child; -9 also where it does not end in time."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _look(folder: Path, arm: str):
+    """Reads a run in all ways; prints what it is refused with, and a model's checksum."""
+
+    def model():
+        found = run.model(arm)
+        sums = [zlib.crc32(np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(found.params)]
+        print("model", found.step, files.crc32(sums), flush=True)
+
+    try:
+        run = genjax.open(folder)
+    except UsageError as error:
+        print(error)
+        return
+    for look in (lambda: run.metrics, lambda: run.summary and run.judge(), model):
+        try:
+            look()
+        except UsageError as error:
+            assert "\n" not in str(error), error
+            print(error)
 
 
 def _damage(path: Path, kind: str, rng: random.Random):
@@ -261,7 +305,7 @@ def differences(left: Path, right: Path) -> list[str]:
     for name in sorted(names):
         both = [dict(np.load(f / name)) if (f / name).exists() else {} for f in (left, right)]
         if both[0].keys() != both[1].keys() or any(
-            not np.array_equal(both[0][key], both[1][key], equal_nan=True) for key in both[0]
+            both[0][key].tobytes() != both[1][key].tobytes() for key in both[0]
         ):
             found.append(f"{name} differs")
     kept = [name for name in Manifest.read(left).files if "/" in name and (left / name).is_dir()]
@@ -269,10 +313,21 @@ def differences(left: Path, right: Path) -> list[str]:
         both = [json.loads((f / name / "record" / "metadata").read_bytes()) for f in (left, right)]
         if both[0]["arrays"] != both[1]["arrays"]:
             found.append(f"the parameters of {name} differ")
+    for path in sorted(p for p in left.rglob("*") if p.is_file() and "." in p.name[1:]):
+        name = path.relative_to(left)
+        if (
+            name.parts[0] not in ("checkpoints", "models", "timing.json")
+            and not (right / name).exists()
+        ):
+            found.append(f"{name} is not there")
     summaries = [_text(f / "summary.json") for f in (left, right)]
     timed = any("seed" not in row for row in rows.decode((left / "metrics.jsonl").read_bytes())[0])
-    if not timed and any(summaries[0][key] != summaries[1][key] for key in ("metrics", "claims")):
-        found.append("summary.json differs")
+    for key in ("metrics", "claims"):
+        both = [summary[key] for summary in summaries]
+        if timed:  # Only what there is.
+            both = [list(x) if isinstance(x, dict) else [c["id"] for c in x] for x in both]
+        if both[0] != both[1]:
+            found.append(f"{key} of summary.json differ")
     return found
 
 
@@ -312,18 +367,18 @@ def main():
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing after these")
-    parser.add_argument("flags", nargs="*", help="flags after --; the smoke flagfile without any")
+    parser.add_argument("flags", nargs="*", help="flags after --; without any soak_flags/<name>")
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     end = time.monotonic() + 60 * asked.minutes
     with tempfile.TemporaryDirectory() as place:
-        flags = asked.flags or [scripts.smoke(asked.experiment)]
+        flags = asked.flags or [f"--flagfile={FLAGS / asked.experiment}.flags"]
         flags = [*flags, f"--compile_cache={place}/cache"]
         soak = Soak(asked.experiment, flags, Path(place), random.Random(asked.seed))
         for name, count in (
             ("kill", asked.kills),
-            ("damage", asked.damages),
             ("pair", asked.pairs),
+            ("damage", asked.damages),
         ):
             before = len(soak.failures)
             done = 0

@@ -3,18 +3,21 @@
 import gzip
 import io
 import json
+import random
 import resource
+import shutil
 from pathlib import Path
 
 import fuzz
 import numpy as np
 import pytest
+import values
 from image_files import idx_bytes, write_folder
 
 from genjax.core import config as configs
-from genjax.core import files, rows
+from genjax.core import files, flags, rows
 from genjax.core.errors import UsageError
-from genjax.data import idx
+from genjax.data import idx, leaks, text
 from genjax.report import page
 from genjax.vae.config import Config
 
@@ -111,6 +114,84 @@ def test_config():
     for base in (config, variants):
         for found in fuzz.mistyped(configs.to_json(base)):
             refused_in_a_line(configs.from_json, Config, found)
+
+
+def test_corpus(tmp_path):
+    """Damaged texts, and what is no file where one should be."""
+    rng, folder = random.Random(0), tmp_path / "corpus"
+    places = [folder / name / f"{split}.txt" for name in "ab" for split in text._SPLITS]
+    # No window of a text occurs in another: what is read is refused for damage alone.
+    good = [
+        f"{place.parent.name}{i} Größe, 日本 🙂 ".encode() * 8 for i, place in enumerate(places)
+    ]
+    read = 0
+    for damaged in fuzz.damaged(good):
+        shutil.rmtree(folder, ignore_errors=True)
+        for place, content in zip(places, good, strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        place, how = rng.choice(places), rng.randrange(12)
+        place.write_bytes(damaged)
+        if how < 3:
+            place.unlink()
+            [lambda: None, place.mkdir, lambda path=place: path.symlink_to(path)][how]()
+        elif how == 3:
+            shutil.rmtree(place.parent)
+            place.parent.write_bytes(damaged)
+        if not refused_in_a_line(text.read, str(folder)):
+            found = text.read(str(folder))
+            read += 1
+            if place.is_file() and place.parent.name in found:
+                kept = getattr(found[place.parent.name], place.stem)
+                assert bytes(kept) == damaged and bytes(kept).decode()
+            refused_in_a_line(leaks.refuse, found, 16)
+    assert 0.1 < read / fuzz.COUNT < 0.9
+
+
+CONFIGS = {room: values.config_of(room) for room in values.ROOMS}
+
+
+@pytest.mark.parametrize("room", CONFIGS)
+def test_flags(room, tmp_path, monkeypatch):
+    """Random words; what is accepted says the same when it is written down and read again."""
+    monkeypatch.chdir(tmp_path)
+    kind, accepted = CONFIGS[room], 0
+    for words in fuzz.flags(kind, tmp_path):
+        if not refused_in_a_line(flags.parse, kind, room, words):
+            config = flags.parse(kind, room, words).config
+            accepted += 1
+            if config is not None:  # None where help is asked for.
+                again = flags.parse(kind, room, configs.lines(config)).config
+                assert configs.to_json(again) == configs.to_json(config), words
+    assert accepted > 0.02 * fuzz.COUNT
+
+
+@pytest.mark.parametrize("room", ["vae", "domains"])
+def test_flagfiles(room, tmp_path):
+    names = {"vae": "vae_digits", "domains": "domains_grid"}
+    good = (Path(__file__).parents[1] / f"experiments/flags/{names[room]}.flags").read_bytes()
+    path, refused = tmp_path / "x.flags", 0
+    for damaged in fuzz.damaged([good]):
+        path.write_bytes(damaged)
+        refused += refused_in_a_line(flags.parse, CONFIGS[room], room, [f"--flagfile={path}"])
+    assert refused > 0.2 * fuzz.COUNT
+
+
+def test_flagfiles_that_name_each_other_end(tmp_path):
+    """Itself, in a ring, and a thousand million lines by doubling thirty times."""
+    for i in range(30):
+        (tmp_path / f"{i}.flags").write_text(f"--flagfile={tmp_path}/{i + 1}.flags\n" * 2)
+    (tmp_path / "30.flags").write_text("--seeds=2\n")
+    (tmp_path / "ring.flags").write_text(f"--flagfile={tmp_path}/gnir.flags\n")
+    (tmp_path / "gnir.flags").write_text(f"--flagfile\n{tmp_path}/ring.flags\n")
+    for name, said in (("0", "characters of flags"), ("ring", "names itself")):
+        with pytest.raises(UsageError, match=said):
+            flags.parse(Config, "vae", [f"--flagfile={tmp_path}/{name}.flags"])
+    twice = [f"--flagfile={tmp_path}/29.flags"]
+    assert flags.parse(Config, "vae", twice).config == Config(seeds=2)
+    for path in ("/dev/zero", str(tmp_path), "", "x" * 300):
+        with pytest.raises(UsageError, match="there is no such file"):
+            flags.parse(Config, "vae", [f"--flagfile={path}"])
 
 
 def test_page(tmp_path):

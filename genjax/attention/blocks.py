@@ -21,6 +21,20 @@ from jax import lax
 
 NONE = -1e30  # Less than any score, and finite, so that differences of it are no NaN.
 SHORT = 256  # Positions of which a batch of rows stays in the caches.
+# Blocks of one order, and tiles in a table: beyond, a table takes minutes and gigabytes to make.
+MOST_BLOCKS, MOST_TILES = 2**15, 2**26
+
+
+class TooMany(ValueError):
+    """A table that is too large to be made; `register` says of which variant."""
+
+
+def require_table(blocks: int, slots: int = 1) -> None:
+    """Raises TooMany for a table of tiles [blocks, slots] that is too large to be made."""
+    if blocks > MOST_BLOCKS:
+        raise TooMany(f"{blocks:,} blocks of positions; at most {MOST_BLOCKS:,}")
+    if blocks * slots > MOST_TILES:
+        raise TooMany(f"{blocks:,} blocks that see {slots:,}; at most {MOST_TILES:,} tiles")
 
 
 class Part(NamedTuple):
@@ -55,6 +69,7 @@ def block_size(length: int, most: int) -> int:
 
 def cut(positions: np.ndarray, size: int) -> np.ndarray:
     """Positions [n] as blocks [ceil(n / size), size], padded with -1."""
+    require_table(-(-len(positions) // size))
     padded = np.full(-(-len(positions) // size) * size, -1, np.int32)
     padded[: len(positions)] = positions
     return padded.reshape(-1, size)
@@ -70,7 +85,9 @@ def from_ranges(
     """
     count = len(queries)
     first, last = (np.broadcast_to(np.asarray(a), (count,)) for a in (first, last))
-    lists = [np.arange(a, max(a, b)) for a, b in zip(first, last, strict=True)]
+    require_table(count, int((last - first).max(initial=0)))
+    numbers = np.arange(max(0, last.max(initial=0)), dtype=np.int32)
+    lists = [numbers[a : max(a, b)] for a, b in zip(first, last, strict=True)]
     return from_lists(queries, keys, lists, allowed, whole)
 
 
@@ -98,9 +115,11 @@ def band(
     None: no limit on that side. The classes of a stride lie one after the other, padded to whole
     blocks, so that each is a band of its own.
     """
+    require_table(min(stride, length))
     classes = [np.arange(c, length, stride) for c in range(min(stride, length))]
     size = block_size(len(classes[0]), block)
     blocks = -(-len(classes[0]) // size)
+    require_table(len(classes) * blocks)
     order = np.full((len(classes), blocks * size), -1, np.int32)
     for c, positions in enumerate(classes):
         order[c, : len(positions)] = positions

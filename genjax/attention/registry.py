@@ -1,15 +1,16 @@
 """The variants by name; each file enters its own, with what others need to know about it."""
 
-import difflib
 import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, ParamSpec
 
+from genjax.attention import blocks
 from genjax.attention.catalogue import variant_names
 from genjax.attention.variant import Cost as Cost
 from genjax.attention.variant import Variant
+from genjax.core.config import nearest
 from genjax.core.errors import UsageError
 
 P = ParamSpec("P")
@@ -71,7 +72,12 @@ def register(
                         else "is causal by definition; give --causal"
                     )
                 )
-            return function(*args, **options)._replace(causal=wanted)
+            try:
+                made = function(*args, **options)
+            except blocks.TooMany as error:
+                own = ", ".join(f"{key}={value}" for key, value in options.items())
+                raise UsageError(f"--variants={name}: {error} ({own})") from error
+            return made._replace(causal=wanted)
 
         options = tuple(key for key in parameters if key not in ("length", "head_dim", "causal"))
         VARIANTS[name] = Entry(make, options, causal, short)
@@ -92,7 +98,7 @@ def discover() -> None:
 def find(name: str) -> Entry:
     """The variant's entry. Raises UsageError for an unknown name."""
     if name not in VARIANTS:
-        raise UsageError(f"--variants={name}: unknown; choose from {', '.join(VARIANTS)}")
+        raise UsageError(f"--variants={name}: unknown{nearest(name, VARIANTS)}")
     return VARIANTS[name]
 
 
@@ -126,7 +132,4 @@ def _refuse(who: str, given: Iterable[str], known: Iterable[str]) -> None:
     known = sorted(known)
     for option in given:
         if option not in known:
-            close = difflib.get_close_matches(option, known, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            choices = f"choose from {', '.join(known)}" if known else "it takes none"
-            raise UsageError(f"{who}: {option}: unknown option; {hint}{choices}")
+            raise UsageError(f"{who}: {option}: unknown option{nearest(option, known)}")

@@ -33,6 +33,9 @@ def part(config: Config, size: Heads) -> Part:
         parallel.tune_cpu()
         microbenchmark.reserve(cores)
         parallel.keep_buffers()
+        # jax.nn forms the matrices of all pairs, four of them backward.
+        longest = max(config.lengths)
+        parallel.require_memory({"--lengths": 4 * 4.0 * size.heads * longest**2})
 
     return Part(
         settle,

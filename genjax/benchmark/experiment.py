@@ -1,6 +1,7 @@
 """Speed as ratios measured in one run: against this machine's own products, and against peers."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,6 @@ def _place(folder: Path, resume: bool) -> Path:
 
 def _file(path: str) -> Path:
     file = Path(path)
-    if not file.parent.is_dir() or file.is_dir():
-        raise UsageError(f"--json={path}: name a file in a folder that is there")
+    if not os.path.isdir(file.parent) or os.path.isdir(file) or len(file.name) > 255:
+        raise UsageError(f"--json={configs.shown(path)}: name a file in a folder that is there")
     return file

@@ -14,6 +14,10 @@ from genjax.core import files
 from genjax.core.errors import RunError, UsageError, one_line
 from genjax.core.folder import remove
 
+# In a folder of checkpoints, {step: checksum of the files of its arrays}: of what is damaged Orbax
+# raises in one thread, and prints tracebacks from others.
+SUMS = "sums.json"
+
 
 class Checkpoints:
     """Orbax checkpoints of a state, each with a record: checksums of its arrays, whose it is.
@@ -26,7 +30,12 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2, owner: str = ""):
         self.folder, self.owner = folder.absolute(), owner
         self.notes: dict = {}
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep)
+        self._saving = 0
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            lightweight_initialize=True,  # Metadata may be damaged, too.
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._enter),
+        )
         self._manager = ocp.CheckpointManager(
             self.folder, options=options, item_names=("state", "record")
         )
@@ -45,7 +54,20 @@ class Checkpoints:
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave(record | {"crc32": files.crc32(record)}),
         )
+        self._manager.wait_until_finished()
+        self._saving = step
         self._manager.save(step, args=items)
+
+    def _enter(self) -> None:
+        """Enters the checksum of a checkpoint that is written, and gets its name next."""
+        there = [path.name for path in _steps(self.folder)]
+        sums = {name: value for name, value in _sums(self.folder).items() if name in there}
+        sums.pop(str(self._saving), None)  # Of one that was set aside.
+        written = [path / "state" for path in self.folder.glob(f"{self._saving}.*")]
+        found = files.checksum(written[0]) if len(written) == 1 else None
+        if found:
+            sums[str(self._saving)] = found
+        files.replace(self.folder / SUMS, json.dumps(sums).encode())
 
     def restore(
         self,
@@ -66,6 +88,7 @@ class Checkpoints:
         for source in _steps(self.folder):
             step = int(source.name)
             try:
+                _require_whole(source)
                 state, notes = self._read(step, target)
                 reason = distrust(step, notes)
                 if not reason:
@@ -112,6 +135,19 @@ def _steps(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: -int(p.name))
 
 
+def _sums(folder: Path) -> dict[str, str]:
+    try:
+        return files.parse((folder / SUMS).read_bytes(), folder / SUMS)
+    except (OSError, UsageError):
+        return {}  # Killed before it was there, or damaged: the record tells more slowly.
+
+
+def _require_whole(source: Path):
+    known = _sums(source.parent).get(source.name)
+    if known not in (None, files.checksum(source / "state")):
+        raise ValueError("its files are not as they were written")
+
+
 def _checked(record: dict, step: int) -> dict:
     record = dict(record)
     if record.pop("crc32", None) != files.crc32(record):
@@ -139,6 +175,7 @@ def last_params(folder: Path) -> tuple[int, dict | None]:
     """
     for source in _steps(folder):
         try:
+            _require_whole(source)
             record = json.loads((source / "record" / "metadata").read_bytes())
             known = _checked(record, int(source.name))["arrays"]
             params = ocp.StandardCheckpointer().restore((source / "state").absolute())["params"]

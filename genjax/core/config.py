@@ -17,8 +17,10 @@ from typing import Any
 
 from genjax.core.errors import UsageError
 
-# Longest text of an option.
-LONGEST = 1000
+# Weights of losses, and learning rates, up to here; float32 holds their squares.
+STRONGEST, FASTEST = 1e9, 1e6
+# Longest text of an option, and most entries of a list.
+LONGEST, MOST = 1000, 1000
 # The largest whole number that NumPy and JAX take for a seed or a size.
 LARGEST = 2**31 - 1
 # The word before "value" in a refusal, by type.
@@ -122,10 +124,12 @@ class Options:
         )
 
 
-def nearest(name: str, choices) -> str:
-    """'; did you mean ...?', or all choices where nothing is near."""
+def nearest(name: str, choices, otherwise: str = "") -> str:
+    """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near."""
     close = difflib.get_close_matches(name, list(choices), n=1)
-    return f"; did you mean {close[0]}?" if close else f"; choices: {', '.join(choices)}"
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; {otherwise or 'choices: ' + (', '.join(choices) or 'none')}"
 
 
 def _parsed(name: str, whole: str, kind: type, text: str):
@@ -143,9 +147,11 @@ def _parsed(name: str, whole: str, kind: type, text: str):
 
 def shown(value) -> str:
     """A value as a refusal names it: as typed, on one line, not too long."""
-    if isinstance(value, tuple | list):
-        value = ",".join(map(str, value))
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    try:
+        whole = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    except ValueError:  # Python writes no more than 4,300 digits.
+        whole = f"({type(value).__name__})"
+    text = "".join(c if c.isprintable() else "?" for c in whole)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -156,10 +162,14 @@ def _checked(field: dataclasses.Field, annotation, value):
         return value  # The arms, which `arms` reads and refuses.
     if value is None and optional:
         return None
+    if value == "" and optional:
+        raise UsageError(f"{where}: no {KINDS[kind][2:]}; give one, or leave the flag out")
     if not several:
         return _checked_one(where, meta, kind, value)
     if isinstance(value, str) or not isinstance(value, tuple | list):
         raise UsageError(f"{where}: a list of {KINDS[kind][2:]}s")
+    if len(value) > MOST:
+        raise UsageError(f"{where}: {len(value):,} entries; at most {MOST:,}")
     entries = tuple(_checked_one(where, meta, kind, entry) for entry in value)
     if meta["distinct"] and len(set(entries)) < len(entries):
         raise UsageError(f"{where}: a value is named twice")
@@ -186,9 +196,10 @@ def _checked_one(where: str, meta, kind: Any, value: Any):
 
 def _plain(kind: Any, value: Any) -> Any:
     """A value of NumPy's as Python's, and a whole number as a float where that is asked for."""
-    value = value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
+        value = value.item()
     if kind is float and type(value) is int:
-        return float(value) if abs(value) <= LARGEST else math.inf
+        return float(value) if abs(value) <= 10**300 else math.inf
     return value
 
 
@@ -328,6 +339,8 @@ def variant_of(text: str, kind: type) -> tuple[str, dict]:
                 f"--arm={shown(text)}: '{shown(change)}' is no option=value of an arm"
                 f"{nearest(key, kind.options())}"
             )
+        if key in found:
+            raise UsageError(f"--arm={shown(text)}: {key} is named twice")
         try:
             found[key] = kind.parse(key, value)
         except UsageError as error:

@@ -8,9 +8,12 @@ between two renames is no damage. A reader needs no lock. No jax in here.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import zlib
 from pathlib import Path
+
+import numpy as np
 
 from genjax.core.errors import UsageError, one_line
 
@@ -70,6 +73,21 @@ def parse(content: bytes, path: Path) -> dict:
     if not isinstance(found, dict):
         raise UsageError(f"{path}: a file of the run is broken: no object")
     return found
+
+
+def to_json(content: dict) -> bytes:
+    """The file of a JSON object; numbers that are not finite become null."""
+    return (json.dumps(_finite(content), indent=1) + "\n").encode()
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
 
 
 class Manifest:

@@ -6,6 +6,7 @@ alike. Nothing is printed here, and no global flag is made.
 """
 
 import dataclasses
+import os
 import textwrap
 import typing
 from pathlib import Path
@@ -17,6 +18,8 @@ from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
 
 GROUP = "Run"
+# Characters of a flag's name, and of all flagfiles of a command line together.
+LONGEST_NAME, LONGEST_FILES = 100, 2**20
 Made = typing.TypeVar("Made", bound=Options)
 
 
@@ -93,13 +96,50 @@ def _given(kind: type[Options], arguments: list[str]) -> dict:
             define(name, None, "", flag_values=values)
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
+    _require_readable(arguments)
     try:
         rest = values(["", *arguments])
+    except absl_flags.IllegalFlagValueError as error:  # Of yes and no: all others are texts.
+        where = str(error).removeprefix("flag ").partition(": (")[0]
+        raise UsageError(f"{shown(where)}: true or false") from error
     except (absl_flags.Error, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(shown_line(str(error))) from error
     if len(rest) > 1:
         raise UsageError(f"unexpected argument {shown(rest[1])!r}: flags are written --name=value")
     return {name: values[name].value for name in values if values[name].present}
+
+
+def _require_readable(arguments: list[str]) -> None:
+    """Raises UsageError for what absl would read, or compare with every flag, to no end.
+
+    Flagfiles that are no files, are long or name themselves, and names that no flag has.
+    """
+    left = LONGEST_FILES
+
+    def read(lines: list[str], above: tuple[str, ...]) -> None:
+        nonlocal left
+        for line, after in zip(lines, [*lines, ""][1:], strict=True):
+            name, equals, path = line.strip().partition("=")
+            if name.startswith("-") and not name[1:2].isdigit() and len(name) > LONGEST_NAME:
+                raise UsageError(f"{shown(name)}: no such flag")
+            if name not in ("--flagfile", "-flagfile"):
+                continue
+            path = os.path.expanduser(path.strip() if equals else after)
+            where = f"--flagfile={shown(path)}"
+            if not os.path.isfile(path):
+                raise UsageError(f"{where}: there is no such file")
+            if path in above:
+                raise UsageError(f"{where}: names itself")
+            try:
+                left -= os.path.getsize(path)
+                text = Path(path).read_text() if left >= 0 else ""
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"{where}: no text that can be read") from error
+            if left < 0:
+                raise UsageError(f"{where}: more than {LONGEST_FILES:,} characters of flags")
+            read(text.split("\n"), (*above, path))
+
+    read(arguments, ())
 
 
 def shown_line(text: str) -> str:

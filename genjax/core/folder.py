@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable
@@ -77,8 +76,9 @@ class Folder:
         try:
             lock.acquire(timeout=1)  # By then one that began at the same time has said who it is.
         except filelock.Timeout as error:
-            pid = (self.path / PID).read_text()
-            raise UsageError(f"{self._flag}: process {pid} is working in this folder") from error
+            pid = (self.path / PID).read_bytes() if (self.path / PID).exists() else b""
+            who = f"process {pid.decode()}" if pid.isdigit() else "another process"
+            raise UsageError(f"{self._flag}: {who} is working in this folder") from error
         # Not in the lock's own file: some versions of filelock empty it before they have it.
         (self.path / PID).write_text(str(os.getpid()))
         return lock
@@ -86,15 +86,16 @@ class Folder:
     def _holds(self, asked: dict, resume: bool) -> bool:
         """Whether the folder holds the run that is asked for; UsageError where something else."""
         path = self.path / "config.json"
+        # Looked at first: another process may be writing its first files right now.
+        others = [p.name for p in self.path.iterdir() if p.name not in (LOCK, PID)]
         try:
             manifest = Manifest.read(self.path)
         except UsageError:
             manifest = None
         sums = manifest.files.get("config.json", []) if manifest else []
-        same = files.digest(_json(asked)) in sums
+        same = files.digest(files.to_json(asked)) in sums
         if not same and not path.exists():
             begun = manifest is not None and None in sums  # Killed before config.json was there.
-            others = (p.name for p in self.path.iterdir() if p.name not in (LOCK, PID))
             if begun or all(name[0] == "." and name.endswith(".tmp") for name in others):
                 return False
             raise UsageError(
@@ -126,7 +127,7 @@ class Folder:
 
     def _open(self, asked: dict, present: bool, config: Options):
         flags = ("\n".join(configs.lines(config)) + "\n").encode()
-        same = {"config.json": _json(asked), "flags.txt": flags}
+        same = {"config.json": files.to_json(asked), "flags.txt": flags}
         self._manifest = Manifest(self.path)
         if present:
             again = self._missing_manifest() | self._damaged_files(same) | self._damaged_rows()
@@ -150,7 +151,7 @@ class Folder:
             self._manifest = found
             return set()
         say(f"{self.path / files.MANIFEST}: {reason}; everything measured is computed again")
-        for name in (files.MANIFEST, "evaluation", "timing.json"):
+        for name in (files.MANIFEST, "evaluation", "data.json", "timing.json"):
             self._forget(name)
         return {"manifest"}
 
@@ -182,6 +183,11 @@ class Folder:
         """Drops damaged lines of the log; the finished arms of which rows are missing."""
         content = self._metrics.read_bytes() if self._metrics.is_file() else b""
         rows, damaged = log.decode(content)
+        # Training makes the folder before its first row: other names were changed on the disk.
+        arms = {*self._manifest.rows, *(p.name for p in (self.path / "checkpoints").glob("*"))}
+        found = len(rows)
+        rows = [row for row in rows if "seed" not in row or row["arm"] in arms]
+        damaged += found - len(rows)
         again = {
             arm
             for arm, seal in self._manifest.rows.items()
@@ -191,6 +197,7 @@ class Folder:
             say(f"{self._metrics}: {damaged} damaged or doubled lines, left out")
         for arm in sorted(again):
             say(f"{self._metrics}: rows of {arm} are damaged or missing; computed again")
+            del self._manifest.rows[arm]
         if damaged or again:
             self._aside("metrics.jsonl")
         whole = b"".join(map(log.encode, rows))
@@ -309,8 +316,8 @@ class Folder:
         return log.decode(self._metrics.read_bytes())[0]
 
     def forget_after(self, arm: str, step: int) -> None:
-        """Drops an arm's rows of later steps: what a killed run left."""
-        self.keep(lambda row: row["arm"] != arm or "seed" not in row or row["step"] <= step)
+        """Drops an arm's rows of later steps: what a killed run left. No row is of step 0."""
+        self.keep(lambda row: row["arm"] != arm or "seed" not in row or 0 < row["step"] <= step)
 
     def keep(self, wanted: Callable) -> list[dict]:
         """Drops the rows that are not wanted; returns what is left."""
@@ -324,7 +331,7 @@ class Folder:
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file whole; numbers that are not finite become null."""
-        self._put(name, _json(content))
+        self._put(name, files.to_json(content))
 
     def read_json(self, name: str) -> dict | None:
         """A JSON file of this folder, or None where it is absent."""
@@ -340,7 +347,7 @@ class Folder:
 
     def write_timing(self, content: dict) -> None:
         """Writes timing.json, which no checkpoint vouches for."""
-        self._manifest.put("timing.json", _json(content))
+        self._manifest.put("timing.json", files.to_json(content))
 
     def _put(self, name: str, content: bytes):
         if self._training is None:
@@ -384,17 +391,3 @@ def parse_config(path: Path, content: bytes) -> dict:
 def _difference(changed: list[str]) -> str:
     shown = ", ".join(changed[:4])
     return shown + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-
-
-def _json(content: dict) -> bytes:
-    return (json.dumps(_finite(content), indent=1) + "\n").encode()
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

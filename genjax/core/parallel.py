@@ -11,6 +11,7 @@ import ctypes
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -105,7 +106,29 @@ def memory_free() -> float:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"] - stats["bytes_in_use"])
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError):  # Linux; with what it keeps of files and can give back.
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return math.inf
+
+
+def require_memory(needed: dict[str, float]) -> None:
+    """Raises UsageError where what is alive at once cannot fit, with the largest part named.
+
+    needed: {the flags that ask for it: bytes, at least}. Devices other than the CPU share it.
+    """
+    devices = jax.local_devices()
+    free = memory_free() * (1 if devices[0].platform == "cpu" else len(devices))
+    total = sum(needed.values())
+    if total > free:
+        most = max(needed, key=lambda flags: needed[flags])
+        raise UsageError(
+            f"{most}: about {needed[most] / 1e9:,.1f} GB of {total / 1e9:,.1f} GB needed, "
+            f"{free / 1e9:,.1f} GB are free"
+        )
 
 
 def plan(*, convolutions: bool, steps_per_call: int = 0) -> Plan:

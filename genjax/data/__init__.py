@@ -10,12 +10,13 @@ The same grey images give four data sets, whose likelihoods cannot be compared w
   not the file of Larochelle and Murray (2011) that papers call fixed or static MNIST.
 """
 
-import difflib
+import os
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
+from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
 from genjax.data import digits, idx, tfds
 
@@ -80,7 +81,7 @@ def name(spec: str, binarize: str) -> str:
     """The data set's name in tables, such as `digits/dynamic` or `idx:mnist/fixed`."""
     source, argument = _parse(spec)
     if source == "idx":
-        argument = Path(argument).expanduser().resolve().name
+        argument = Path(os.path.expanduser(argument)).resolve().name
     return f"{source}:{argument}/{binarize}" if argument else f"{source}/{binarize}"
 
 
@@ -89,10 +90,10 @@ def _parse(spec: str) -> tuple[str, str]:
     source, colon, argument = spec.partition(":")
     if spec == "digits" or (source in ("idx", "tfds") and argument):
         return source, argument
-    choices = {choice.partition(":")[0]: choice for choice in SOURCES}
-    close = difflib.get_close_matches(source, choices, n=1)
-    hint = f"; did you mean --data={choices[close[0]]}?" if close else ""
-    raise UsageError(f"--data={spec}: no such source, choose one of {', '.join(SOURCES)}{hint}")
+    names = [choice.partition(":")[0] for choice in SOURCES]
+    misspelt = "" if source in names else source  # What is missing may be the part after it.
+    near = nearest(misspelt, names, f"choices: {', '.join(SOURCES)}")
+    raise UsageError(f"--data={shown(spec)}: no such source{near}")
 
 
 def _binarized(examples: dict, binarize: str, stream: int) -> dict:

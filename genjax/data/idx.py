@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -22,8 +23,8 @@ def read(folder: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     Raises:
       UsageError: folder or file is missing, or damaged, or the files do not fit each other.
     """
-    flag, path = f"--data=idx:{folder}", Path(folder).expanduser()
-    if not path.is_dir():
+    flag, path = f"--data=idx:{folder}", Path(os.path.expanduser(folder))
+    if not os.path.isdir(path):  # False for a name that is none, too.
         raise UsageError(f"{flag}: there is no such folder")
     train, test = (_read_part(flag, path, part) for part in ("train", "t10k"))
     sizes = ["x".join(map(str, part["image"].shape[1:3])) for part in (train, test)]

@@ -2,6 +2,7 @@
 
 import codecs
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,8 +86,8 @@ def read(folder: str, *, tfds_dir: str | None = None) -> dict[str, Domain]:
 
 
 def _read_folder(source: str) -> dict[str, Domain]:
-    flag, path = f"--corpus={source}", Path(source).expanduser()
-    if not source or not path.is_dir():
+    flag, path = f"--corpus={source}", Path(os.path.expanduser(source))
+    if not source or not os.path.isdir(path):
         raise UsageError(f"{flag}: there is no such folder")
     domains = {}
     for folder in sorted(path.iterdir()):

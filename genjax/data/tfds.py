@@ -1,9 +1,9 @@
 """TensorFlow Datasets: preparing an image data set needs TensorFlow, reading it does not."""
 
 import contextlib
-import difflib
 import importlib.util
 import io
+import os
 import re
 import textwrap
 import urllib.error
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from genjax.core.config import nearest
 from genjax.core.errors import UsageError
 
 # tfds 4.9.10 declares neither importlib_resources nor Pillow, with which it decodes images, and
@@ -41,7 +42,7 @@ def read(
     for module, package in _PACKAGES.items():
         if importlib.util.find_spec(module) is None:
             raise UsageError(f"{flag} needs the package {package}: pip install {package}")
-    if manual_dir is not None and not Path(manual_dir).expanduser().is_dir():
+    if manual_dir is not None and not os.path.isdir(os.path.expanduser(manual_dir)):
         raise UsageError(f"--tfds_manual_dir={manual_dir}: there is no such folder")
 
     # Where TensorFlow is missing, tfds prints a banner at every place that would use it.
@@ -62,9 +63,8 @@ def _builder(flag: str, name: str, data_dir: str | None):
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         known = tfds.list_builders(with_community_datasets=False)
-        close = difflib.get_close_matches(re.split("[:/]", name)[0], known)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see tfds.list_builders()"
-        raise UsageError(f"{flag}: tfds knows no such data set; {hint}") from error
+        near = nearest(re.split("[:/]", name)[0], known, "see tfds.list_builders()")
+        raise UsageError(f"{flag}: tfds knows no such data set{near}") from error
     except (AssertionError, ImportError, OSError, ValueError) as error:
         line = f"{flag}: {_one_line(error)}"  # such as a version that is not there
         raise (_missing_module(flag, error) or UsageError(line)) from error
@@ -97,7 +97,8 @@ def _prepare(flag: str, builder, manual_dir: str | None) -> None:
         builder.download_and_prepare(
             file_format="array_record",
             download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir and Path(manual_dir).expanduser(), try_download_gcs=False
+                manual_dir=manual_dir and Path(os.path.expanduser(manual_dir)),
+                try_download_gcs=False,
             ),
         )
     except Exception as error:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from genjax.attention import catalogue
 from genjax.core import arms
-from genjax.core.config import Options, Training, default, option
+from genjax.core.config import FASTEST, STRONGEST, Options, Training, default, option
 from genjax.core.errors import UsageError
 from genjax.lm.ngram import SMOOTHINGS
 
@@ -60,7 +60,7 @@ class Arm(Options):
         rare=True,
     )
     width: int = option(64, "Of the residual stream.", group="Network", low=2, high=2**16)
-    depth: int = option(2, "Blocks.", group="Network", low=1, high=1024)
+    depth: int = option(2, "Blocks.", group="Network", low=1, high=128)
     heads: int = option(2, "transformer: heads.", group="Network", low=1, high=1024)
     optimizer: str = option(
         "muon",
@@ -69,24 +69,24 @@ class Arm(Options):
         choices=("muon", "adamw"),
     )
     learning_rate: float = option(
-        0.02, "Its peak, after 5% of warm-up.", group="Training", low=0, high=1e6
+        0.02, "Its peak, after 5% of warm-up.", group="Training", above=0, high=FASTEST
     )
     weight_decay: float = option(
-        0.0, "Decoupled from the gradient.", group="Training", low=0, high=1e6, rare=True
+        0.0, "Decoupled from the gradient.", group="Training", low=0, high=FASTEST, rare=True
     )
     train: str = option("all", "What trains.", group="Finetuning", choices=TRAINED)
     lora_rank: int = option(
         8, "train=lora: the rank; alpha is twice it.", group="Finetuning", low=1, high=2**16
     )
     ewc: float = option(
-        0.0, "Weight of the Fisher penalty.", group="Finetuning", low=0, high=1e9, rare=True
+        0.0, "Weight of the Fisher penalty.", group="Finetuning", low=0, high=STRONGEST, rare=True
     )
     anchor: float = option(
         0.0,
         "Weight of the base's own distribution, in the loss.",
         group="Finetuning",
         low=0,
-        high=1e9,
+        high=STRONGEST,
         rare=True,
     )
     replay: float = option(
@@ -211,6 +211,7 @@ class Config(Training, Arm):
         "text chooses.",
         group="Measures",
         low=0,
+        high=FASTEST,
         rare=True,
     )
     evaluations: int = option(5, "Along training.", group="Measures", low=1, high=10**6)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
 from genjax.data.text import Measured
@@ -143,6 +144,7 @@ def from_text(
         encoded = tokens.encode(content)
         if len(encoded) < length:
             cut = f" (--measured_bytes={most})" if most and split != "train" else ""
+            cut += " of byte pairs (--bpe)" if tokens.bpe else ""
             raise UsageError(
                 f"--context={length}: longer than {name}'s {split} text of {len(encoded)} "
                 f"tokens{cut}; choose a shorter one"
@@ -215,15 +217,15 @@ def select(source: Source, spec: str) -> list[str]:
         (without if sign == "-" else names).extend(groups.get(part, [part]))
     for name in [*names, *without]:
         if name not in source.names:
+            choices = ["seen", "all", *source.groups, *source.names]
             raise UsageError(
-                f"--domains={spec}: no domain {name}; choose from "
-                f"{', '.join(['seen', 'all', *source.groups, *source.names])}"
+                f"--domains={shown(spec)}: no domain {shown(name)}{nearest(name, choices)}"
             )
     if len(set(names)) < len(names):
-        raise UsageError(f"--domains={spec}: a domain is named twice")
+        raise UsageError(f"--domains={shown(spec)}: a domain is named twice")
     found = [name for name in names if name not in without]
     if not found:
-        raise UsageError(f"--domains={spec}: no domain is left")
+        raise UsageError(f"--domains={shown(spec)}: no domain is left")
     return found
 
 

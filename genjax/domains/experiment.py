@@ -5,6 +5,7 @@ that a study is a graph of runs; all seeds of an arm are one program.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def prepare(config: Config) -> Job:
     parallel.check_batch(config.parallel, config.batch_size)
     arms = config.arms()
     for name, arm in arms.items():
-        if arm.from_ and arm.from_ not in arms and not Path(arm.from_).is_dir():
+        if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):
             before = ", ".join(list(arms)[: list(arms).index(name)]) or "there is none"
             raise UsageError(
                 f"--arm={name}: --from={arm.from_}: neither an arm before it ({before}) nor a "
@@ -68,12 +69,14 @@ def prepare(config: Config) -> Job:
     job = Job(config, source, arms, trained_on, before, Once())
     for name in arms:
         check_domains(job, name)
+    parallel.require_memory(memory_needed(job))
     return job
 
 
 def read_source(config: Config) -> data.Source:
     """The domains. Raises UsageError for what cannot be trained on."""
     if not config.corpus:
+        parallel.require_memory(memory_of_grid(config))
         grid = hmm.grid(
             config.grid,
             states=config.states,
@@ -108,6 +111,47 @@ def read_source(config: Config) -> data.Source:
         stride=config.stride,
         most=config.measured_bytes,
     )
+
+
+def memory_of_grid(config: Config) -> dict[str, float]:
+    """{flags: bytes, at least} of the grid, its chains and the exact lines of its documents."""
+    domains, tokens = config.grid**2, config.documents * config.context
+    belief = config.states + (config.chains and config.vocabulary**2)
+    return {
+        "--states or --grid": 8.0 * 2 * config.grid * config.states**2,
+        "--vocabulary, --states or --grid": 8.0
+        * 2
+        * config.grid
+        * config.states
+        * config.vocabulary,
+        "--chains or --vocabulary": 8.0 * 2 * config.chains * config.vocabulary**2,
+        "--documents, --context or --grid": 8.0 * 2 * (domains + config.chains) * tokens,
+        "--documents, --states or --vocabulary": 8.0 * config.documents * belief,
+        # A token of every document at once, drawn from its cumulative probabilities.
+        "--pool, --vocabulary or --states": 9.0
+        * config.pool
+        * max(config.vocabulary, config.states),
+    }
+
+
+def memory_needed(job: Job) -> dict[str, float]:
+    """{flags: bytes, at least} of the texts that are trained on, and of the largest network."""
+    config, source = job.config, job.source
+    used = {domain for names in job.trained_on.values() for domain in names}
+    pools = 0.0 if config.corpus else 4.0 * len(used) * config.pool * config.context
+    rows = 4.0 * config.seeds * config.batch_size * config.context
+    nets = [arm for arm in job.arms.values() if arm.model != "ngram"]
+    return {
+        "--pool, --context or --grid": pools,
+        # Weights, two moments and gradients.
+        "--width, --depth, --vocabulary, --bpe or --seeds": 16.0
+        * config.seeds
+        * max(job.size(name)["parameters"] for name in job.arms),
+        # Logits, and what each block keeps.
+        "--batch_size, --context, --width, --depth, --vocabulary or --seeds": rows
+        * max((source.vocabulary + arm.width * arm.depth for arm in nets), default=0),
+        "--steps_per_call, --batch_size, --context or --seeds": rows * config.steps_per_call,
+    }
 
 
 def check_domains(job: Job, name: str) -> None:

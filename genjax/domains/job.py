@@ -51,7 +51,11 @@ class Job(NamedTuple):
         arm = self.arms[name]
         if arm.model == "ngram":
             return {"parameters": 0, "flops": 0.0}
-        return networks.size(arm, self.network(name), self.source.length, self.config.precision)
+        length, precision = self.source.length, self.config.precision
+        return self.once(
+            ("size", bool(arm.dro), *arm.network),
+            lambda: networks.size(arm, self.network(name), length, precision),
+        )
 
     def mixture(self, name: str, found: dict | None = None) -> dict[str, float]:
         """How often each domain is drawn.

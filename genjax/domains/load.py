@@ -96,10 +96,11 @@ def trained(run, arm: str, net) -> tuple[int, dict]:
     """(step, parameters [seeds, ...]) of a finished arm, or of its last checkpoint."""
     config, own = run.config, run.config.arms()[arm]
     place = run.folder / "models" / arm
-    if place.is_dir():
+    if (place / str(own.steps)).exists():
         found = kept_params(place, net, config.all_seeds)
-        if found is not None:
-            return own.steps, found
+        if found is None:  # The last checkpoint may be another: what `average` makes is not in it.
+            raise UsageError(f"{place}: is damaged; the command that made the run mends it")
+        return own.steps, found
     step, state = last_params(run.folder / "checkpoints" / arm)
     if state is None:
         raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")

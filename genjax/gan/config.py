@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import Options, Training, default, option
+from genjax.core.config import FASTEST, STRONGEST, Options, Training, default, option
 from genjax.core.errors import UsageError
 from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
@@ -41,14 +41,17 @@ class Arm(Options):
         group="Game",
         choices=tuple(sorted(ADVERSARIAL)),
     )
-    r1: float = option(0.0, "Gamma of the gradient penalty on real samples.", group="Game", low=0)
-    r2: float = option(0.0, "The same on generated samples.", group="Game", low=0)
-    gp: float = option(0.0, "Weight of WGAN-GP's penalty.", group="Game", low=0)
+    r1: float = option(
+        0.0, "Gamma of the gradient penalty on real samples.", group="Game", low=0, high=STRONGEST
+    )
+    r2: float = option(0.0, "The same on generated samples.", group="Game", low=0, high=STRONGEST)
+    gp: float = option(0.0, "Weight of WGAN-GP's penalty.", group="Game", low=0, high=STRONGEST)
     penalty_scale: float = option(
         1.0,
         "Length in which penalties take gradients, in units of the data's spread.",
         group="Game",
         low=1e-6,
+        high=1e6,
         rare=True,
     )
     pack: int = option(
@@ -71,9 +74,13 @@ class Arm(Options):
     ema: float = option(
         0.0, "Decay of the generator's, or the flow's, average.", group="Training", low=0, below=1
     )
-    reconstruction: float = option(0.0, "VEEGAN: latent error's weight.", group="Game", low=0)
+    reconstruction: float = option(
+        0.0, "VEEGAN: latent error's weight.", group="Game", low=0, high=STRONGEST
+    )
     generators: int = option(1, "MGAN: generators in the mixture.", group="Game", low=1, high=1024)
-    diversity: float = option(1.0, "MGAN: weight of the classifier.", group="Game", low=0)
+    diversity: float = option(
+        1.0, "MGAN: weight of the classifier.", group="Game", low=0, high=STRONGEST
+    )
     resample: int = option(
         1,
         "Proposals of which a sample is one, chosen by a density ratio learned alongside; 1: none.",
@@ -93,14 +100,14 @@ class Arm(Options):
     )
     latent: int = option(2, "Size of the latent, N(0, I).", group="Network", low=1, high=2**14)
     g_width: int = option(128, "Generator's hidden units.", group="Network", low=1, high=2**16)
-    g_depth: int = option(2, "Generator's hidden layers.", group="Network", low=1, high=1000)
+    g_depth: int = option(2, "Generator's hidden layers.", group="Network", low=1, high=256)
     g_layer: str = option("relu", "Generator's layers.", group="Network", choices=LAYERS, rare=True)
     g_skip: bool = option(
         False, "A linear path from its latents to its samples.", group="Network", rare=True
     )
     g_norm: bool = option(False, "Batch norm in the generator.", group="Game", rare=True)
     d_width: int = option(128, "Discriminator's hidden units.", group="Network", low=1, high=2**16)
-    d_depth: int = option(2, "Discriminator's hidden layers.", group="Network", low=1, high=1000)
+    d_depth: int = option(2, "Discriminator's hidden layers.", group="Network", low=1, high=256)
     d_layer: str = option(
         "leaky_relu", "Discriminator's layers.", group="Network", choices=LAYERS, rare=True
     )
@@ -113,10 +120,11 @@ class Arm(Options):
         "Finest wavelength of its input waves, in spreads; 0: none.",
         group="Game",
         low=0,
+        high=1e6,
         rare=True,
     )
     init_std: float = option(
-        0.0, "Of all kernels; 0: 1/sqrt(fan_in).", group="Network", low=0, rare=True
+        0.0, "Of all kernels; 0: 1/sqrt(fan_in).", group="Network", low=0, high=1e3, rare=True
     )
     flow_steps: tuple[int, ...] = option(
         (64,),
@@ -134,10 +142,10 @@ class Arm(Options):
         choices=SOLVERS,
     )
     learning_rate: float = option(
-        1e-3, "Generator's, or the flow's, Adam.", group="Training", above=0
+        1e-3, "Generator's, or the flow's, Adam.", group="Training", above=0, high=FASTEST
     )
     d_learning_rate: float = option(
-        0.0, "Discriminator's and density ratio's; 0: the same.", group="Game", low=0
+        0.0, "Discriminator's and density ratio's; 0: the same.", group="Game", low=0, high=FASTEST
     )
     schedule: str = option(
         "constant",
@@ -191,9 +199,16 @@ class Config(Training, Arm):
         "channels of one image: 1000 modes), stacked:idx:<folder> or stacked:tfds:<name>.",
     )
     modes: str | None = option(None, "The means of --data=modes: 'x,y;x,y;...'.", group="Data")
-    sigma: float | None = option(None, "Standard deviation of a mode.", group="Data", low=1e-6)
+    sigma: float | None = option(
+        None, "Standard deviation of a mode.", group="Data", low=1e-6, high=1e6
+    )
     imbalance: float = option(
-        1.0, "Heaviest mode over lightest, geometric in between.", group="Data", low=1, rare=True
+        1.0,
+        "Heaviest mode over lightest, geometric in between.",
+        group="Data",
+        low=1,
+        high=1e6,
+        rare=True,
     )
     points: int = option(100_000, "Training examples, drawn once.", group="Data", low=2, high=10**8)
     data_seed: int = option(0, "Draws the training examples.", group="Data", low=0, rare=True)
@@ -262,7 +277,7 @@ class Config(Training, Arm):
                 (
                     self.batch_size * arm.n_critic > self.points,
                     f"--points={self.points}: fewer than the {self.batch_size * arm.n_critic} "
-                    f"packs a step of {name} takes",
+                    f"packs that --batch_size x --n_critic of {name} take a step",
                 ),
             )
         if self.is_plane:

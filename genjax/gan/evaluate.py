@@ -18,6 +18,8 @@ from genjax.gan.networks import Networks, pack
 from genjax.gan.players import Recipe
 
 FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
+# Latents of which slopes are measured, and so many at once.
+LATENTS, SLOPES_AT_ONCE = 300, 50
 # Packs of a batch where a logit depends on all of them.
 BATCH = 64
 UNITS = {
@@ -63,7 +65,7 @@ def sampler(method: Method, count: int, key: jax.Array | None = None) -> Callabl
     return lambda params: parallel.batched(partial(some, params), np.arange(count), size=size)
 
 
-def sensitivity(method: Method, task: Task, measure: Callable, count: int = 300) -> Callable:
+def sensitivity(method: Method, task: Task, measure: Callable, count: int = LATENTS) -> Callable:
     """params -> measure(Jacobians [b, values, latent]) [count, ...] of the generator, NumPy.
 
     In units of the data's spread a unit of the latent; the same latents for all. Low singular
@@ -79,7 +81,9 @@ def sensitivity(method: Method, task: Task, measure: Callable, count: int = 300)
         noise, code = rows[:, : method.latent], rows[:, method.latent :]
         return measure(jax.vmap(jax.jacfwd(generate))(noise, code) / task.spread)
 
-    return lambda params: parallel.batched(partial(some, params), np.asarray(z), size=50)
+    return lambda params: parallel.batched(
+        partial(some, params), np.asarray(z), size=SLOPES_AT_ONCE
+    )
 
 
 def log_norm(jacobians: jax.Array) -> jax.Array:

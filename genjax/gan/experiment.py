@@ -29,6 +29,8 @@ from genjax.run import Experiment, Run, execute
 
 # A new method is an entry here and in config.METHODS.
 METHODS = {"gan": game.method, "flow": flow.method}
+# Operations that slopes may take on a CPU, more than an hour of two cores.
+MOST_WORK = 3e14
 
 
 class Job(NamedTuple):
@@ -42,6 +44,14 @@ class Job(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         """Of a sample."""
         return (*self.splits["train"]["image"].shape[1:3], 3) if self.splits else (2,)
+
+
+class Size(NamedTuple):
+    """Of an arm: numbers of a sample, latents, and numbers that are trained."""
+
+    values: int
+    latent: int
+    parameters: int
 
 
 def run(config: Config, folder: str | Path, **how) -> Run:
@@ -64,8 +74,12 @@ def prepare(config: Config) -> Job:
     )
     job = Job(config, mixture, None if mixture else read_images(config))
     parallel.check_batch(config.parallel, config.batch_size)
-    for arm in config.arms().values():
+    for name, arm in config.arms().items():
+        method = method_of(config, name, job.shape)
+        size = Size(math.prod(job.shape), method.latent, parameters(method))
+        parallel.require_memory(memory_needed(config, arm, size))
         check_memory(config, arm, job.shape)
+        check_slopes(config, arm, size)
     return job
 
 
@@ -86,6 +100,56 @@ def read_images(config: Config) -> dict:
     if not (splits["train"]["label"] > 0).any():
         raise UsageError(f"--data={config.data}: without labels no mode has a name")
     return splits
+
+
+def memory_needed(config: Config, arm: Arm, size: Size) -> dict[str, float]:
+    """{flags: bytes, at least} of an arm's data, training and measures."""
+    rows, calls = 4.0 * config.batch_size * arm.n_critic, config.seeds * config.steps_per_call
+    # Of dense nets: convolutions have widths of their own, and take one seed after the other.
+    made, judged, wide = arm.g_width * arm.g_depth, arm.d_width * arm.d_depth, arm.g_width
+    seeds = config.seeds
+    if arm.convolutional:
+        made, judged, wide, seeds = 0, 0, 0, 1
+    return {
+        "--points or --pack": config.points * arm.pack * (16.0 if config.is_plane else 12.0),
+        # Weights, two moments and gradients.
+        "--seeds, --generators, --pack, --latent, --g_width, --g_depth, --d_width, --d_depth or "
+        "--d_fraction": 16.0 * config.seeds * size.parameters,
+        # Real and generated.
+        "--batch_size, --n_critic, --pack, --g_width, --g_depth, --d_width, --d_depth or --seeds": 2
+        * seeds
+        * rows
+        * (arm.pack * (size.values + made) + judged),
+        "--steps_per_call, --batch_size, --n_critic or --seeds": rows * calls,
+        "--eval_samples or --seeds": 4.0 * config.eval_samples * config.seeds * size.values,
+        "--latent or --g_width": 4.0
+        * evaluate.SLOPES_AT_ONCE
+        * size.latent
+        * max(wide, size.values),
+    }
+
+
+def check_slopes(config: Config, arm: Arm, size: Size) -> None:
+    """Raises UsageError where the slopes of samples by their latents would take hours."""
+    passes = watch.WHOLE_EVALUATIONS + 1
+    flag = f"--latent={arm.latent}"
+    if arm.method == "flow":
+        first, *others = arm.flow_steps
+        passes = (first * passes + sum(others)) * flow.SOLVERS[arm.solver].evaluations
+        flag = f"--flow_steps={','.join(map(str, arm.flow_steps))}"
+    work = 2.0 * size.parameters * passes * size.latent * evaluate.LATENTS * config.seeds
+    most = MOST_WORK if jax.default_backend() == "cpu" else 1000 * MOST_WORK
+    if work > most:
+        raise UsageError(
+            f"{flag}: slopes of samples by {size.latent:,} latents, {passes:,} passes of the net "
+            f"in all, take {work:.0e} operations, hours; at most {most:.0e}: fewer steps, latents, "
+            "--seeds or units (--g_width, --g_depth), or smaller images"
+        )
+
+
+def parameters(method: Method) -> int:
+    """Numbers that an arm trains."""
+    return count(jax.eval_shape(method.init, jax.random.key(0)))
 
 
 def check_memory(config: Config, arm: Arm, shape) -> None:
@@ -134,7 +198,7 @@ def method_of(config: Config, name: str, shape: tuple[int, ...], spread: float =
 def disk_needed(job: Job) -> float:
     """Bytes for checkpoints (three of params and two moments for all seeds) and 100 MB."""
     methods = [method_of(job.config, name, job.shape) for name in job.config.arms()]
-    total = sum(count(jax.eval_shape(m.init, jax.random.key(0))) for m in methods)
+    total = sum(map(parameters, methods))
     return 1e8 + 4.0 * 9 * job.config.seeds * total
 
 
@@ -152,9 +216,10 @@ def work(job: Job, folder, clock) -> None:
         found = evaluate.floor(task, config.eval_samples, config.data_seed)
         folder.write_json("evaluation/truth.json", found)
     for name, arm in arms.items():
-        if folder.read_json(f"evaluation/{name}.json") is not None:
-            continue
         method = method_of(config, name, task.shape, task.spread)
+        rows = (name, *(name + suffix for suffix in method.more))
+        if all(folder.read_json(f"evaluation/{row}.json") is not None for row in rows):
+            continue
         with clock.part("train"):
             params, looking = train(config, folder, name, method, tasks[arm.pack])
         s, cpu = looking.seconds, looking.cpu_seconds

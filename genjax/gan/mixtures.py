@@ -7,9 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
+from genjax.core.config import shown
 from genjax.core.errors import UsageError
 
 RING_SIGMA, GRID_SIGMA = 0.01, 0.05
+# Modes of a mixture, and the farthest coordinate of a mean.
+MOST, FARTHEST = 10_000, 1e6
 EXAMPLES = "ring8, grid25, grid100, or modes with --modes"
 
 
@@ -30,7 +33,7 @@ class Mixture(NamedTuple):
 
 def is_mixture(spec: str) -> bool:
     """Whether --data names a mixture of Gaussians."""
-    return spec == "modes" or re.fullmatch(r"(ring|grid)\d+", spec) is not None
+    return spec == "modes" or re.fullmatch(r"(ring|grid)[0-9]+", spec) is not None
 
 
 def mixture(
@@ -49,8 +52,8 @@ def mixture(
         raise UsageError(f"--modes={modes}: needs --data=modes, not --data={spec}")
     else:
         count = int(spec[4:])
-        if count < 2:
-            raise UsageError(f"--data={spec}: a mixture has two or more modes")
+        if not 2 <= count <= MOST:
+            raise UsageError(f"--data={shown(spec)}: a mixture has 2 to {MOST:,} modes")
         means, own = _ring(count) if spec.startswith("ring") else _grid(spec, count)
     sigma = own if sigma is None else sigma
     if sigma is None:
@@ -85,10 +88,12 @@ def _parse(text):
         means = np.array([[float(v) for v in pair.split(",")] for pair in text.split(";")])
     except ValueError:
         means = np.zeros((0, 2))
-    if means.shape[1:] != (2,) or len(means) < 2 or not np.isfinite(means).all():
-        raise UsageError(f"--modes={text}: two or more pairs of numbers, such as {example}")
+    if means.shape[1:] != (2,) or len(means) < 2:
+        raise UsageError(f"--modes={shown(text)}: two or more pairs of numbers, such as {example}")
+    if not (np.abs(means) <= FARTHEST).all():
+        raise UsageError(f"--modes={shown(text)}: numbers up to {FARTHEST:,.0f}")
     if len(np.unique(means, axis=0)) < len(means):
-        raise UsageError(f"--modes={text}: two modes have the same mean")
+        raise UsageError(f"--modes={shown(text)}: two modes have the same mean")
     return means
 
 

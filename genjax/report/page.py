@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from genjax.core import files
 from genjax.core import rows as log
+from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
 from genjax.core.files import Manifest
 from genjax.report import blocks
@@ -41,14 +43,21 @@ def read_rows(folder: Path) -> list[dict]:
 def read_files(folder: str | Path) -> dict:
     """What a run's figures and claims are made from: rows, and evaluation/*.json by name.
 
-    {"folder", "rows", "evaluation": {name: content}}. Raises UsageError where a file is broken.
+    {"folder", "rows", "evaluation": {name: content}}. Raises UsageError where a file is
+    missing or broken.
     """
     folder = Path(folder)
+    if not os.path.isdir(folder):  # False for a name that is none, too.
+        raise UsageError(f"{shown(folder)}: no run, there is no such folder")
     parts = blocks.paths(folder)
     if parts:
         return blocks.merged(folder, [(_seeds_of(path), read_files(path)) for path in parts])
-    names = sorted(path.name for path in (folder / "evaluation").glob("*.json"))
-    evaluation = {name[:-5]: read_json(folder, f"evaluation/{name}") for name in names}
+    names = {f"evaluation/{path.name}" for path in (folder / "evaluation").glob("*.json")}
+    manifest = Manifest.read(folder)
+    names |= {n for n in manifest.files if n.startswith("evaluation/")} if manifest else set()
+    found = {Path(name).stem: read_json(folder, name) for name in sorted(names)}
+    # What a run has announced, and not yet written, is not there.
+    evaluation = {name: content for name, content in found.items() if content is not None}
     return {"folder": folder, "rows": read_rows(folder), "evaluation": evaluation}
 
 

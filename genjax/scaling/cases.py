@@ -1,7 +1,5 @@
 """What the sweep of attention runs: variants, layers and their halves, and the machine itself."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -86,12 +84,18 @@ def _layer(width, length, head_dim):
     return variant, transformer.build(variant, vocabulary=2, **shape)
 
 
-@functools.cache
+_PARAMETERS = {}
+
+
 def _parameters(width, head_dim):
-    """Of a layer of any length: small, and made even where only shapes are asked for."""
+    """Of a layer of any length, the same arrays for all; as `normal`."""
+    if (width, head_dim) in _PARAMETERS:
+        return _PARAMETERS[width, head_dim]
     _, model = _layer(width, head_dim, head_dim)
-    with jax.ensure_compile_time_eval():
-        return jax.jit(model.init)(jax.random.key(0))
+    made = jax.jit(model.init)(jax.random.key(0))
+    if not isinstance(jax.tree.leaves(made)[0], Tracer):
+        _PARAMETERS[width, head_dim] = made
+    return made
 
 
 def half_attention(width: int, length: int, head_dim: int) -> Program:

@@ -7,7 +7,7 @@ import numpy as np
 
 from genjax.attention import catalogue
 from genjax.core import config as configs
-from genjax.core.config import Options, Training, default, option
+from genjax.core.config import FASTEST, Options, Training, default, option
 from genjax.core.errors import UsageError
 from genjax.scaling import lookups
 
@@ -147,7 +147,9 @@ class Config(Training, Sweep):
     width: int = option(64, "Of the transformers.", group="Tasks", low=4, high=2**14)
     depth: int = option(2, "Of the transformers.", group="Tasks", low=1, high=256)
     task_heads: int = option(2, "Of the transformers.", group="Tasks", low=1, high=4096)
-    learning_rate: float = option(3e-3, "Adam's, warmed up, then a cosine.", group="Tasks", above=0)
+    learning_rate: float = option(
+        3e-3, "Adam's, warmed up, then a cosine.", group="Tasks", above=0, high=FASTEST
+    )
 
     def check(self) -> None:
         """Raises UsageError where options contradict each other."""

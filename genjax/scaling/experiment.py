@@ -48,7 +48,28 @@ def prepare(config: Config) -> Job:
     cores = sweep.settle(config)
     variants.check(config)
     parallel.check_batch(config.parallel, config.batch_size)
+    parallel.require_memory(memory_needed(config))
     return Job(config, cores)
+
+
+def memory_needed(config: Config) -> dict[str, float]:
+    """{flags: bytes, at least} of what no guard of the sweep sees: probes, and transformers."""
+    found = {"--probe_length": 4 * 4.0 * config.probe_length**2}
+    if config.tasks:
+        length = max(config.task_lengths)
+        rows = 4.0 * config.seeds * config.batch_size
+        net = 12.0 * config.depth * config.width**2 + 2.0 * config.symbols * config.width
+        found |= {
+            "--task_lengths": 3 * 4.0 * training.TRAINED * length,
+            # Weights, two moments and gradients.
+            "--width, --depth, --symbols or --seeds": 16.0 * config.seeds * net,
+            # What each block keeps, and logits.
+            "--batch_size, --task_lengths, --width, --depth, --symbols or --seeds": rows
+            * length
+            * (config.width * config.depth + 2 * config.symbols),
+            "--steps_per_call, --batch_size or --seeds": rows * config.steps_per_call,
+        }
+    return found
 
 
 def disk_needed(job: Job) -> float:

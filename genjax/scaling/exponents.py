@@ -48,7 +48,6 @@ def exponent(
     *,
     top: int = 4,
     over: Callable = np.median,
-    seed: int = 0,
 ) -> Fit:
     """The exponent over the `top` largest lengths, of the least or the median over rounds.
 
@@ -60,7 +59,7 @@ def exponent(
     if len(lengths) < 2:
         raise ValueError(f"an exponent takes two lengths, not {len(lengths)}")
     estimate = float(slope(lengths, over(rounds, 0)))
-    draws = _resampled(rounds, over, seed)
+    draws = _resampled(rounds, over)
     bootstrap = tuple(np.quantile(slope(lengths, draws), (0.025, 0.975)).tolist())
     left_out = (estimate, estimate)
     if len(lengths) > 2:
@@ -73,9 +72,9 @@ def exponent(
     return Fit(estimate, low, high, bootstrap, left_out)
 
 
-def _resampled(rounds, over, seed):
-    """Medians or minima [draws, lengths] over rounds drawn with replacement."""
-    rng = np.random.default_rng(seed)
+def _resampled(rounds, over):
+    """Medians or minima [draws, lengths] over rounds drawn with replacement, always the same."""
+    rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(rounds), (DRAWS, len(rounds)))
     return over(rounds[chosen], 1)
 
@@ -96,11 +95,11 @@ def polynomial(
 
 
 def balance(
-    lengths: Float[np.ndarray, " n"], rounds: Float[np.ndarray, "r n"], *, seed: int = 0
+    lengths: Float[np.ndarray, " n"], rounds: Float[np.ndarray, "r n"]
 ) -> tuple[float, float, float]:
     """n* of `polynomial`, of the medians over rounds, and its 95% bootstrap interval over them."""
     estimate = polynomial(lengths, np.median(rounds, 0))[1]
-    draws = _resampled(rounds, np.median, seed)
+    draws = _resampled(rounds, np.median)
     found = np.array([polynomial(lengths, draw)[1] for draw in draws])
     # Ranks, not interpolation: between a number and infinity there is nothing.
     low, high = np.quantile(found, (0.025, 0.975), method="nearest")
@@ -111,8 +110,6 @@ def crossover(
     lengths: Float[np.ndarray, " n"],
     slow: Float[np.ndarray, "r n"],
     fast: Float[np.ndarray, "r n"],
-    *,
-    seed: int = 0,
 ) -> tuple[float, float, float]:
     """The length from which on `fast` is below `slow`, and its 95% bootstrap interval over rounds.
 
@@ -121,7 +118,7 @@ def crossover(
     as many: what slowed a whole round down slowed both.
     """
     estimate = _cross(lengths, np.median(slow, 0), np.median(fast, 0))
-    draws = zip(*(_resampled(rows, np.median, seed) for rows in (slow, fast)), strict=True)
+    draws = zip(*(_resampled(rows, np.median) for rows in (slow, fast)), strict=True)
     found = np.array([_cross(lengths, a, b) for a, b in draws])
     # Ranks, not interpolation: between a number and infinity there is nothing.
     low, high = np.quantile(found, (0.025, 0.975), method="nearest")

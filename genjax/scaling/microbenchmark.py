@@ -119,7 +119,9 @@ class Sweep:
             if point in self.known.skipped:
                 continue
             program = self.program(point)
-            reason = "" if point in self.known.facts else self._too_much(point, program)
+            # What was timed fits, though its facts may have been lost.
+            fits = point in self.known.facts or point in self.known.times
+            reason = "" if fits else self._too_much(point, program)
             if reason:
                 self._record(point, {"skipped": reason})
                 say(f"{point}: skipped, {reason}")

@@ -50,25 +50,28 @@ def train(config: Config, folder: Folder, label: str) -> Trained:
     # Data and weights have seeds of their own: all variants see the same sequences.
     arrays = make(TRAINED, learner.length, np.random.default_rng(1000))
     fresh = make(MEASURED, learner.length, np.random.default_rng(2000))
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, config.steps // 20 + 1, max(2, config.steps)
-    )
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    adam = optimizer(config)
     compiled = parallel.compile_step(
-        steps.training_step(objectives.token_loss(model.apply), optimizer),
+        steps.training_step(objectives.token_loss(model.apply), adam),
         {key: arrays[key] for key in ("tokens", "target")},
         config.all_seeds,
         config.batch_size,
         mode=config.parallel,
         how=parallel.plan(convolutions=False, steps_per_call=config.steps_per_call),
     )
-    state = training.initial(
-        lambda key: steps.init_state(model.init(key), optimizer), config.all_seeds
-    )
+    state = training.initial(lambda key: steps.init_state(model.init(key), adam), config.all_seeds)
     batches = order.batches(config.all_seeds, TRAINED, config.batch_size)
     when = training.schedule(config)
     state = training.train(folder, label, compiled, state, when, batches)
     return Trained(model, state.params, fresh)
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """Adam at clipped gradients; its rate warms up for 5% of the steps, and falls as a cosine."""
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.steps // 20 + 1, max(2, config.steps)
+    )
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
 def answers(model: transformer.Model) -> Callable:

@@ -1,13 +1,12 @@
 """What the experiment of autoencoders is asked: one dataclass for flags, help, rules and Python."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import Training, default, option
+from genjax.core.config import FASTEST, Training, default, option
 from genjax.core.errors import UsageError
 from genjax.vae.models import MODELS, ModelOptions
 
@@ -44,7 +43,7 @@ class Arm(ModelOptions):
         group="Objective",
         choices=("bernoulli", "gaussian"),
     )
-    learning_rate: float = option(1e-3, "Adam's.", group="Training", above=0)
+    learning_rate: float = option(1e-3, "Adam's.", group="Training", above=0, high=FASTEST)
     schedule: str = option(
         "cosine",
         "Of the learning rate over --steps.",
@@ -52,7 +51,9 @@ class Arm(ModelOptions):
         choices=("constant", "cosine", "burda"),
         rare=True,
     )
-    adam_eps: float = option(1e-8, "Adam's epsilon.", group="Training", above=0, rare=True)
+    adam_eps: float = option(
+        1e-8, "Adam's epsilon.", group="Training", above=0, high=1e6, rare=True
+    )
     reduction: str = option(
         "mean",
         "Of the gradient over the batch.",
@@ -149,11 +150,11 @@ class Config(Training, Arm):
             )
         scales = ",".join(self.decoder_std)
         if not self.decoder_std:
-            raise UsageError("--decoder_std=: a positive number or 'learned'")
+            raise UsageError("--decoder_std=: a number from 1e-06 to 1000, or 'learned'")
         for std in self.decoder_std:
-            if std != "learned" and not _is_positive(std):
+            if std != "learned" and not _is_scale(std):
                 raise UsageError(
-                    f"--decoder_std={configs.shown(std)}: a positive number or 'learned'"
+                    f"--decoder_std={configs.shown(std)}: a number from 1e-06 to 1000, or 'learned'"
                 )
         arms = self.arms()
         if self.decoder_std != ("learned",) and any(
@@ -180,8 +181,8 @@ class Config(Training, Arm):
         return None if std == "learned" else float(std)
 
 
-def _is_positive(text: str) -> bool:
+def _is_scale(text: str) -> bool:
     try:
-        return 0 < float(text) < math.inf
+        return 1e-6 <= float(text) <= 1e3
     except ValueError:
         return False

@@ -63,7 +63,9 @@ def prepare(config: Config) -> Job:
         raise UsageError(f"--batch_size={config.batch_size}: only {size} training images")
     parallel.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
-    return Job(config, splits, {name: network(config, name, shape) for name in config.arms()})
+    job = Job(config, splits, {name: network(config, name, shape) for name in config.arms()})
+    parallel.require_memory(memory_needed(job))
+    return job
 
 
 def network(config: Config, name: str, shape) -> networks.Model:
@@ -85,12 +87,45 @@ def network(config: Config, name: str, shape) -> networks.Model:
     return networks.build(architecture)
 
 
-def disk_needed(job: Job) -> float:
-    """Bytes for the checkpoints: three of (params, two moments) for all seeds, and 50 MB."""
+def parameters(job: Job) -> list[int]:
+    """Of each model."""
     shape = job.splits["train"]["image"].shape[1:]
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     trees = [jax.eval_shape(m.init, jax.random.key(0), images) for m in job.models.values()]
-    return 5e7 + 4 * 9 * job.config.seeds * sum(map(networks.parameter_count, trees))
+    return list(map(networks.parameter_count, trees))
+
+
+def memory_needed(job: Job) -> dict[str, float]:
+    """{flags: bytes, at least} of the largest model in training, and of its likelihood."""
+    config, pixels = job.config, math.prod(job.splits["train"]["image"].shape[1:])
+    held = [
+        # Of an image: what each draw makes, hidden units and pixels, and a mixture's densities.
+        (config.seeds if arm.arch == "mlp" else 1)
+        * (
+            MODELS[arm.model].draws(arm) * (sum(arm.hidden) + pixels)
+            + MODELS[arm.model].network(arm).get("pseudo_inputs", 0) * arm.latent
+        )
+        for arm in config.arms().values()
+    ]
+    return {
+        # Weights, two moments and gradients.
+        "--hidden, --latent, --layers, --channels, --pseudo_inputs or --seeds": 16.0
+        * config.seeds
+        * max(parameters(job)),
+        "--k, --iwae_k, --pseudo_inputs, --hidden or --batch_size": 4.0
+        * config.batch_size
+        * max(held),
+        "--steps_per_call, --batch_size or --seeds": 4.0
+        * config.seeds
+        * config.batch_size
+        * config.steps_per_call,
+        "--nll_samples": 2 * 4.0 * 100 * config.nll_samples,
+    }
+
+
+def disk_needed(job: Job) -> float:
+    """Bytes for the checkpoints: three of (params, two moments) for all seeds, and 50 MB."""
+    return 5e7 + 4 * 9 * job.config.seeds * sum(parameters(job))
 
 
 def work(job: Job, folder, clock) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genjax.core.config import Options, option
+from genjax.core.config import STRONGEST, Options, option
 
 if TYPE_CHECKING:
     from genjax.vae.config import Arm
@@ -19,12 +19,13 @@ class Kind(NamedTuple):
     """A model: (arm, network) -> its loss, in nats an image (`objectives`).
 
     deterministic: a code is a point, not a distribution. network: arm -> the fields of Architecture
-    in which it differs from a flat one, Kingma & Welling's.
+    in which it differs from a flat one, Kingma & Welling's. draws: arm -> latents drawn an image.
     """
 
     loss: "Callable[[Arm, Model], Callable]"
     deterministic: bool = False
     network: "Callable[[Arm], dict[str, Any]]" = lambda arm: {}
+    draws: "Callable[[Arm], int]" = lambda arm: 1 if arm.deterministic else arm.k
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,22 @@ class ModelOptions(Options):
         choices=("elbo", "iwae"),
         rare=True,
     )
-    beta: float = option(4.0, "beta_vae: weight of the rate.", group="Objective", low=0)
-    free_bits: float = option(0.5, "ladder: nats a layer.", group="Objective", low=0, rare=True)
+    beta: float = option(
+        4.0, "beta_vae: weight of the rate.", group="Objective", low=0, high=STRONGEST
+    )
+    free_bits: float = option(
+        0.5, "ladder: nats a layer.", group="Objective", low=0, high=1e6, rare=True
+    )
     pseudo_inputs: int = option(
         50, "vamp: components.", group="Objective", low=1, high=10**5, rare=True
     )
     corruption: float = option(
-        0.2, "dae: standard deviation of the input noise.", group="Objective", low=0, rare=True
+        0.2,
+        "dae: standard deviation of the input noise, in grey levels.",
+        group="Objective",
+        low=0,
+        high=1e3,
+        rare=True,
     )
     rae: str = option(
         "l2",
@@ -70,13 +80,13 @@ class ModelOptions(Options):
         rare=True,
     )
     rae_latent: float = option(
-        0.05, "rae: weight of |z|^2 / 2.", group="Objective", low=0, rare=True
+        0.05, "rae: weight of |z|^2 / 2.", group="Objective", low=0, high=STRONGEST, rare=True
     )
     rae_decoder: float = option(
-        1e-3, "rae: weight of l2 or gp.", group="Objective", low=0, rare=True
+        1e-3, "rae: weight of l2 or gp.", group="Objective", low=0, high=STRONGEST, rare=True
     )
     mmd_weight: float = option(
-        100.0, "wae_mmd: weight of the MMD.", group="Objective", low=0, rare=True
+        100.0, "wae_mmd: weight of the MMD.", group="Objective", low=0, high=STRONGEST, rare=True
     )
 
 
@@ -93,6 +103,10 @@ def _rae(arm: "Arm", model: "Model") -> Callable:
         "sn": {},  # In the network.
     }[arm.rae]
     return _reconstruction(arm, model, latent_weight=arm.rae_latent, **smooth)
+
+
+def _draws(arm: "Arm") -> int:
+    return arm.iwae_k if arm.bound == "iwae" else arm.k
 
 
 def _elbo(arm: "Arm", model: "Model", **weights) -> Callable:
@@ -131,19 +145,24 @@ MODELS = {
     # Higgins et al. 2017.
     "beta_vae": Kind(lambda arm, model: _elbo(arm, model, beta=arm.beta)),
     # Burda et al. 2016.
-    "iwae": Kind(_iwae),
+    "iwae": Kind(_iwae, draws=lambda arm: arm.iwae_k),
     # Tolstikhin et al. 2018.
     "wae_mmd": Kind(
         lambda arm, model: _reconstruction(arm, model, mmd_weight=arm.mmd_weight),
         deterministic=True,
     ),
     # Tomczak & Welling 2018.
-    "vamp": Kind(_bound, network=lambda arm: {"pseudo_inputs": arm.pseudo_inputs}),
+    "vamp": Kind(_bound, network=lambda arm: {"pseudo_inputs": arm.pseudo_inputs}, draws=_draws),
     # Burda et al. 2016, several stochastic layers.
-    "hvae": Kind(_bound, network=lambda arm: {"family": "hierarchical", "layers": arm.layers}),
+    "hvae": Kind(
+        _bound,
+        network=lambda arm: {"family": "hierarchical", "layers": arm.layers},
+        draws=_draws,
+    ),
     # Sonderby et al. 2016.
     "ladder": Kind(
         lambda arm, model: _bound(arm, model, free_bits=arm.free_bits),
         network=lambda arm: {"family": "ladder", "layers": arm.layers},
+        draws=_draws,
     ),
 }

@@ -106,16 +106,15 @@ def test_an_unknown_option_is_a_type_error():
         (
             "longformer",
             "windwo",
-            "longformer: windwo: unknown option; did you mean window? "
-            "choose from dilation, global_positions, tile, window",
+            "longformer: windwo: unknown option; did you mean window?",
         ),
         # Others have it, this one has not.
         (
             "performer",
             "window",
-            "performer: window: unknown option; choose from features",
+            "performer: window: unknown option; choices: features",
         ),
-        ("linear", "features", "linear: features: unknown option; it takes none"),
+        ("linear", "features", "linear: features: unknown option; choices: none"),
     ),
 )
 def test_build_refuses_unknown_options_in_one_line(name, option, said):
@@ -130,7 +129,7 @@ def test_select_leaves_out_what_is_for_others():
     assert attention.select("full", **offered) == {}
     with pytest.raises(UsageError, match="attention: windwo: .*did you mean window?"):
         attention.select("full", windwo=8)
-    with pytest.raises(UsageError, match="--variants=ful: unknown; choose from full, flash"):
+    with pytest.raises(UsageError, match="--variants=ful: unknown; did you mean full?"):
         attention.select("ful", window=8)
 
 

@@ -128,3 +128,47 @@ def test_p_values_of_one_seed_and_of_equal_differences():
     assert claims.claim("A", "", [1.0], [0.0], direction="less")["p"] is None
     assert claims.claim("A", "", [1.0, 1.0], [0.0, 0.0], direction="less")["p"] == 0
     assert claims.claim("A", "", [1.0, 1.0], [1.0, 1.0], direction="less")["p"] == 1
+
+
+def test_a_floors_band_is_the_middle_of_its_draws():
+    """Of 0 to 40 the middle 95% are 1 to 39; what is not finite is shown, and counts not."""
+    draws = [*range(41), math.nan, math.inf]
+    found = claims.band(draws, "modes")
+    assert (found["mean"], found["low"], found["high"]) == pytest.approx((20, 1, 39))
+    assert found["per_seed"] == [*range(41), None, None] and found["unit"] == "modes"
+    assert claims.band([math.nan], "")["mean"] is claims.band([math.nan], "")["low"] is None
+
+
+def test_two_cases_have_wilsons_interval():
+    """Wilson 1927, at a share of one half: 1/2 -+ z / 2 / sqrt(n + z^2)."""
+    half = stats.norm.ppf(0.975) / 2 / np.sqrt(2 + stats.norm.ppf(0.975) ** 2)
+    assert tuple(claims.wilson(1, 2)) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_a_threshold_shifts_the_p_value():
+    found = claims.claim("X", "", LEFT, RIGHT, direction="less", threshold=-0.7)
+    assert found["p"] == pytest.approx(stats.ttest_1samp(np.subtract(LEFT, RIGHT), -0.7).pvalue)
+    missing = claims.claim("X", "", [math.nan, 1.0, 2.0], [0.0] * 3, direction="less")
+    assert missing["p"] is None and missing["estimate"] is None
+
+
+def test_holm_is_the_step_down_procedure():
+    """Holm 1979: the smallest times n, the next times n - 1, never less than one before it."""
+    found = claims.holm({"b": 0.02, "a": 0.01, "d": 0.9, "c": 0.02, "none": math.nan})
+    wanted = {"a": 0.04, "b": 0.06, "c": 0.06, "d": 0.9}
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
+    assert math.isnan(found["none"])
+    assert claims.holm({"a": 0.5, "b": 0.6}) == {"a": 1.0, "b": 1.0}
+
+
+def test_a_comparison_that_stands_in_two_claims_counts_once():
+    """Two claims on the same figures, and a third: Holm over two p values, not over three."""
+    rng = np.random.default_rng(1)
+    values, zero = 1 + rng.normal(size=6), np.zeros(6)
+    same = [claims.claim(id, "one", values, zero, direction="greater") for id in ("A", "B")]
+    other = claims.claim("C", "two", 5 + rng.normal(size=6), zero, direction="greater")
+    assert other["p"] < same[0]["p"]
+    made = claims.family([*same, other])
+    assert [claim["p_holm"] for claim in made] == pytest.approx(
+        [same[0]["p"], same[0]["p"], 2 * other["p"]]
+    )

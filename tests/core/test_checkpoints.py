@@ -5,7 +5,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from genjax.core.checkpoints import Checkpoints
+from genjax.core.checkpoints import SUMS, Checkpoints
 from genjax.core.errors import RunError
 
 
@@ -51,7 +51,7 @@ def test_the_last_comes_back_bit_for_bit(saved):
     step, found, said = restore(saved)
     assert step == 30 and not said
     assert_is(found, 30)
-    assert sorted(path.name for path in saved.iterdir()) == ["20", "30"]
+    assert sorted(path.name for path in saved.iterdir()) == ["20", "30", SUMS]
 
 
 def test_nothing_saved_is_step_0(tmp_path):
@@ -80,7 +80,9 @@ def test_what_is_not_finite_is_not_saved(saved, bad):
 
 
 def alter(saved):
-    """Step 30 with the last number of one array changed, beside the checksum that it had."""
+    """Step 30 with the last number of one array changed, beside the checksum that it had; of the
+    files there is none."""
+    (saved / SUMS).unlink()
     manager = ocp.CheckpointManager(saved, item_names=("state", "record"))
     record = ocp.args.Composite(record=ocp.args.JsonRestore())
     record = manager.restore(30, args=record)["record"]
@@ -129,6 +131,29 @@ def test_damage_is_named_and_set_aside_and_the_one_before_taken(saved, damage, r
     step, found, said = restore(saved)
     assert step == 30 and not said
     assert_is(found, 30)
+
+
+def test_damaged_files_are_not_read(saved, monkeypatch):
+    """Threads of tensorstore print tracebacks then, whatever is caught."""
+    cut(saved)
+    kept, read = Checkpoints(saved), []
+    real = kept._manager.restore
+    monkeypatch.setattr(
+        kept._manager, "restore", lambda step, **how: read.append(step) or real(step, **how)
+    )
+    assert kept.restore(state(0), lambda text: None)[0] == 20 and read == [20]
+    kept.save(30, state(30))
+    kept.close()
+    assert restore(saved)[::2] == (30, [])
+
+
+@pytest.mark.parametrize("name", [SUMS, "20/_CHECKPOINT_METADATA", "30/_CHECKPOINT_METADATA"])
+@pytest.mark.parametrize("content", [b"", b"[" * 10**5, b'{"30": 1', b"\xff"])
+def test_what_is_beside_the_arrays_may_be_damaged(saved, name, content):
+    (saved / name).write_bytes(content)
+    step, found, said = restore(saved)
+    assert step in (20, 30) and all("\n" not in line for line in said)
+    assert_is(found, step)
 
 
 def test_where_all_are_damaged_nothing_is_left(saved):

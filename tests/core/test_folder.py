@@ -39,6 +39,7 @@ def write_all(run):
     """What a room writes, without training."""
     run.write_json("data.json", {"shape": [2]})
     for arm in ("a", "b"):
+        (run.path / "checkpoints" / arm).mkdir(parents=True, exist_ok=True)
         run.write(arm, [{"seed": s, "step": t, "loss": s + t} for t in (10, 20) for s in (0, 1)])
         run.write("sweep", [{"mode": f"th {arm}", "length": 8, "round": t} for t in range(3)])
         run.write_arrays(f"arrays/{arm}.npz", {"x": np.arange(3)})
@@ -97,6 +98,11 @@ def test_a_second_run_in_this_process_is_refused_too(finished):
     kept = opened(finished)
     with pytest.raises(UsageError, match=f"process {os.getpid()} is working in this folder"):
         opened(finished)
+    for content in (b"", b"\xff\n", None):
+        path = finished / folder.PID
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(UsageError, match="another process is working in this folder"):
+            opened(finished)
     kept.close()
     opened(finished).close()
 
@@ -167,6 +173,9 @@ def test_damage_is_named_and_set_aside_with_what_depends_on_it(finished, said, n
     state = "is missing" if how == "delete" else "is damaged"
     with pytest.raises(UsageError, match=f"{name}: {state}"):
         files.read(finished, name)
+    if name.startswith("evaluation"):
+        with pytest.raises(UsageError, match=f"{name}: {state}"):
+            page.read_files(finished)
     opened(finished).close()
     assert f"{path} {state}; computed again" in said
     assert there(finished) == before - {name, *DAMAGED[name], "summary.json"}
@@ -202,7 +211,8 @@ def test_without_a_manifest_everything_measured_is_computed_again(finished, said
     path.unlink() if content is None else path.write_bytes(content)
     opened(finished).close()
     assert f"{path}: is {'damaged' if content is not None else 'missing'}; everything" in said[0]
-    assert not {"evaluation/a.json", "evaluation/b.json", "summary.json"} & there(finished)
+    measured = {"data.json", "evaluation/a.json", "evaluation/b.json", "summary.json"}
+    assert not measured & there(finished)
     assert folder.read_config(finished)["config"]["steps"] == 40
 
 
@@ -236,10 +246,14 @@ def test_rows_that_are_not_as_they_were_written_are_noticed(finished, said, how,
         left = [row for row in run.rows() if arm == "sweep" or row["arm"] != arm]
         assert left and {rows.encode(row) for row in left} <= set(whole.splitlines(keepends=True))
     run.close()
+    said.clear()
+    opened(finished).close()
+    assert not said  # Once is enough, where the run is killed before it mends them.
 
 
 def test_a_last_line_cut_short_is_what_a_kill_leaves(tmp_path, said):
     run = opened(tmp_path / "run")
+    (run.path / "checkpoints" / "a").mkdir(parents=True)
     run.write("a", [{"seed": 0, "step": 10, "loss": 1.0}])
     run.close()
     with (run.path / "metrics.jsonl").open("a") as file:
@@ -350,6 +364,9 @@ SPOILED = {
     "first row": "rows of a are damaged",
     "last row": "rows of a are damaged",
     "no rows": "rows of b are damaged",
+    "row of no arm": "rows of a are damaged",
+    "row of step 0": "rows of a are damaged",
+    "manifest and row of no arm": "rows of metrics.jsonl up to it",
     "manifest and checkpoint": "is damaged",
     "manifest and other arm": "is damaged (another arm, or another run, saved it)",
     "manifest and other step": "is damaged (it was saved at step 30)",
@@ -367,6 +384,7 @@ def spoil(path, how):
     snapshots = [path / "snapshots" / "a" / f"{step:09d}.npz" for step in (20, 40)]
     if how.startswith("manifest"):
         (path / files.MANIFEST).unlink()
+        (last.parent / checkpoints.SUMS).unlink()
     if "state cut" in how or "and checkpoint" in how:
         parts[0].write_bytes(parts[0].read_bytes()[:-9])
     elif how == "state emptied":
@@ -404,6 +422,9 @@ def spoil(path, how):
         snapshots[1].write_bytes(b"x")
     elif how == "no rows":
         log.unlink()
+    elif "row of" in how:
+        now = (b'"a"', b'"c"') if "no arm" in how else (b'"step": 10', b'"step": 0')
+        log.write_bytes(b"".join([lines[0].replace(*now), *lines[1:]]))
     elif how == "last row":
         log.write_bytes(
             b"".join(line for line in lines if b'"a", "seed": 1, "step": 40' not in line)

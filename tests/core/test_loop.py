@@ -122,11 +122,22 @@ def test_looks_fall_on_logged_steps():
     assert looks(10, 50, 0) == (1, 1)
 
 
-def test_nan_names_step_and_seed_and_is_not_saved():
+def test_a_schedule_saves_and_validates_at_its_end_alone():
     events = []
-    with pytest.raises(RunError, match="loss is nan at step 14 of seed 6"):
+    hooks = loop.Hooks(
+        save=lambda step, *_: events.append(step), validate=lambda s: events.append("look") or {}
+    )
+    loop.fit(fake(3), 0, loop.Schedule([5, 6], 22, log_every=4), batches, hooks)
+    assert events == ["look", 22]
+    assert loop.Schedule([5], 1000).log_every == 100
+
+
+@pytest.mark.parametrize("step", [13, 14, 15])
+def test_nan_names_step_and_seed_and_is_not_saved(step):
+    events = []
+    with pytest.raises(RunError, match=f"loss is nan at step {step} of seed 6"):
         loop.fit(
-            fake(3, nan_at=14),
+            fake(3, nan_at=step),
             0,
             loop.Schedule([5, 6], 22, log_every=4, save_every=8),
             batches,

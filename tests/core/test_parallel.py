@@ -186,3 +186,64 @@ def test_what_is_measured_by_seed_is_each_seed_alone():
         assert len(found[1].sharding.device_set) == 2
         np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(found[1], params["w"].sum(1))
+
+
+def test_memory_that_is_not_there_is_refused_with_the_largest_part_named(monkeypatch):
+    monkeypatch.setattr(parallel, "memory_free", lambda: 5e9)
+    parallel.require_memory({"--small": 1e9, "--large": 4e9})
+    with pytest.raises(
+        UsageError, match="^--large: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
+    ):
+        parallel.require_memory({"--small": 1e9, "--large": 4.5e9})
+
+
+def test_a_batch_is_the_rows_of_its_index_and_padding_weighs_nothing():
+    arrays = {"image": np.arange(8.0).reshape(4, 2), "label": np.array([7, 8, 9, 6])}
+    batch = parallel.take(arrays, np.array([3, 0, -1]))
+    assert set(batch) == {"image", "label", "index", "weight"}
+    np.testing.assert_array_equal(batch["image"][:2], [[6, 7], [0, 1]])
+    np.testing.assert_array_equal(batch["label"][:2], [6, 7])
+    np.testing.assert_array_equal(batch["index"], [3, 0, 0])
+    np.testing.assert_array_equal(batch["weight"], [1, 1, 0])
+
+
+def test_without_a_plan_steps_are_those_of_dense_nets():
+    step = lambda state, *_, **__: (state, {})  # noqa: E731
+    compiled = parallel.compile_step(step, {"image": IMAGES}, [0], 8)
+    assert compiled.plan == (parallel.CPU_STEPS_PER_CALL, False)
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "found"),
+    [
+        ((0, 10, 2), "", "--xla_cpu_experimental_ynn_fusion_type="),
+        ((0, 10, 0), "--xla_a=1", "--xla_a=1 --xla_cpu_experimental_ynn_fusion_type="),
+        ((0, 10, 2), "--xla_cpu_experimental_ynn_fusion_type=2", None),
+        ((0, 9, 10), "--xla_a=1", None),
+        ((0, 11, 0), "--xla_a=1", None),
+        ((1, 10, 0), "--xla_a=1", None),
+    ],
+)
+def test_products_are_left_to_eigen_where_the_option_is_known(monkeypatch, version, given, found):
+    """XLA ends the process at an option that it does not know, and what a person gives stays."""
+    monkeypatch.setattr(parallel.jax, "__version_info__", version)
+    monkeypatch.setenv("XLA_FLAGS", given)
+    parallel.tune_cpu()
+    assert parallel.os.environ["XLA_FLAGS"] == (found or given)
+
+
+def test_rows_in_batches_of_one_shape_are_those_of_one_call():
+    shapes = []
+
+    def twice(x, i):
+        shapes.append((len(x), len(i)))
+        return {"double": 2 * x, "index": i}
+
+    x = np.arange(14.0).reshape(7, 2)
+    found = parallel.batched(twice, x, np.arange(7), size=3)
+    np.testing.assert_array_equal(found["double"], 2 * x)
+    np.testing.assert_array_equal(found["index"], np.arange(7))
+    assert shapes == [(3, 3)] * 3
+    # No larger than what there is.
+    parallel.batched(twice, x, np.arange(7))
+    assert shapes[3:] == [(7, 7)]

@@ -102,8 +102,8 @@ def test_names(tmp_path, monkeypatch):
 
 
 def test_unknown_source_and_binarization():
-    assert "did you mean --data=digits?" in fails("--data=digit: ", "digit")
-    assert "did you mean --data=tfds:<name>?" in fails("--data=tdfs:mnist: ", "tdfs:mnist")
+    assert "did you mean digits?" in fails("--data=digit: ", "digit")
+    assert "did you mean tfds?" in fails("--data=tdfs:mnist: ", "tdfs:mnist")
     assert fails("--data=mnist: ", "mnist").endswith("digits, idx:<folder>, tfds:<name>")
     for spec in ("idx:", "tfds:", "digits:8", ""):
         fails(f"--data={spec}: no such source", spec)

@@ -217,6 +217,13 @@ def test_lora_is_judged_at_the_rate_its_valid_text_prefers():
     study.arms["wise"] = study.arms["all"] | {"average": 0.5}
     found["wise"] = results(9.0, 9.0, valid=0.0)
     assert verdicts(study, found)["D7a"] == "supported"
+    # Each rank is held against it, from the lowest on.
+    study.arms["rank16"] = tuned(train="lora", lora_rank=16)
+    found["rank16"] = results(0.5, 1.0)
+    judged = verdicts(study, found)
+    ends = [judged[f"D7{letter}"] for letter in "abcd"]
+    assert ends == ["supported", "supported", "refuted", "supported"] and "D7e" not in judged
+    del study.arms["rank16"], found["rank16"]
     found["low"]["valid"], found["high"]["valid"] = around(2.0), around(1.0)
     judged = verdicts(study, found)
     assert (judged["D7a"], judged["D7b"]) == ("refuted", "refuted")
@@ -261,6 +268,8 @@ def test_a_front_of_one_method_is_no_balance():
 
     assert judged((3.0, 2.0, 1.0)) == "supported"
     assert judged((1.0, 2.0, 3.0)) == "refuted"
+    # Two are more than one: the third learns less and keeps less.
+    assert judged((2.0, 1.0, 3.0)) == "supported"
     # One way at three rates is one way.
     for arm, rate in zip("xyz", (0.1, 0.2, 0.3), strict=True):
         study.arms[arm] |= tuned(learning_rate=rate, replay=0.0, ewc=0.0)

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import golden
 import jax
 import numpy as np
 import pytest
@@ -69,6 +70,10 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
         )
     }  # fmt: skip
     assert "What is not claimed" in (finished / "report.html").read_text()
+
+
+def test_the_smoke_run_is_that_of_the_golden_file(finished):
+    golden.check("domains", finished)
 
 
 def test_an_adapted_arm_starts_from_what_its_parent_ended_with(finished):
@@ -172,6 +177,9 @@ def test_a_half_finished_arm_is_loaded_from_its_checkpoint(finished, tmp_path):
             np.testing.assert_allclose(a, b, atol=1e-6)
     shutil.rmtree(folder / "checkpoints" / "many" / "6")
     assert run.model("many").step == 3
+    (folder / "models" / "replay" / "4" / "record" / "metadata").write_text("{}")
+    with pytest.raises(UsageError, match="models/replay: is damaged"):
+        run.model("replay")  # The last checkpoint is of weights that are not averaged yet.
     with pytest.raises(UsageError, match="ngram is an n-gram"):
         run.model("ngram")
     shutil.rmtree(folder / "checkpoints" / "gru")
@@ -285,6 +293,13 @@ BAD = {
         ["--arm=a:model=ngram,mixture=proportional"],
         ["--mixture=proportional", "n-gram"],
     ),
+    "a grid that fits nowhere": (
+        ["--chains=900", "--vocabulary=65536"],
+        ["--chains or --vocabulary", "GB"],
+    ),
+    "documents that fit nowhere": (["--pool=100000000", "--context=4096"], ["--pool", "GB"]),
+    "a net that fits nowhere": (["--width=65536", "--depth=1024"], ["--width", "--seeds", "GB"]),
+    "a name too long": (["--arm=a:from=" + "x" * 300], ["--from=xxx", "neither an arm"]),
     "dots": (["--arm=.."], ["--arm=..", "a name"]),
     "measured": ([CORPUS + "/good", "--measured_bytes=9"], ["--measured_bytes=9"]),
     "stride": ([CORPUS + "/good", "--context=64"], ["--stride=128", "64"]),

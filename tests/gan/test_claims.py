@@ -94,6 +94,7 @@ def test_packing_is_held_against_the_vanilla_gan():
 def test_packings_benefit_is_late_where_it_was_smaller_before():
     figures = (15.0, 0.6, -2.0), (24.0, 0.2, -1.0)
     assert packing(*figures, early=(0.5, 0.4))["G5"] == "supported"
+    assert packing(*figures, early=(0.5, 0.2))["G5"] == "supported"  # 0.3 of 0.4.
     assert packing(*figures, early=(0.9, 0.1))["G5"] == "refuted"
 
 
@@ -110,6 +111,15 @@ def test_the_floor_is_reached_from_both_sides():
         assert floor(spread=spread)["G6c"] == verdict
     for full, verdict in ((19, "inconclusive"), (10, "refuted")):
         assert floor(modes=seeds(24, 25, full))["G6a"] == verdict
+
+
+@pytest.mark.parametrize(
+    "other", [{"loss": "wgan", "spectral_norm": True}, {"loss": "ns"}, {"r1": 0.0}, {"r2": 0.0}]
+)
+def test_rpgan_with_both_penalties_is_that_alone(other):
+    figures = {"r3": {"modes": 25.0, "high_quality": 0.989, "spread": 1.0}}
+    assert "G6" in verdicts({"r3": R3}, figures)
+    assert not verdicts({"r3": R3 | other}, figures)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,9 @@ def test_a_flow_reaches_all_modes_where_most_seeds_do(full, verdict):
 REMEDIES = [
     {"loss": "hinge"}, {"pack": 2}, {"n_critic": 2, "updates": "alternating"}, {"generators": 2},
     {"resample": 8},
-    {"minibatch": "stddev"}, {"r1": 1.0}, {"r2": 1.0}, {"gp": 1.0}, {"unroll": 1}, {"ema": 0.9},
+    {"pack": 2, "n_critic": 2, "updates": "alternating"},
+    {"minibatch": "stddev"}, {"minibatch": "discrimination"},
+    {"r1": 1.0}, {"r2": 1.0}, {"gp": 1.0}, {"unroll": 1}, {"ema": 0.9},
     {"reconstruction": 1.0}, {"spectral_norm": True}, {"d_fourier": 0.1}, {"g_skip": True},
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.core.errors import UsageError
 from genjax.gan import data, evaluate, game, mixtures
 from genjax.gan import figures as plots
 from genjax.gan.config import Config
@@ -95,3 +96,44 @@ def test_directions_without_a_slope_are_in_the_picture():
     _, figure = plots.FIGURES["slopes"]({"arrays": {"gan": {"singular_values": values}}})
     shares = figure.axes[0].patches[0].get_data().values
     assert shares.sum() == pytest.approx(1) and shares[0] == pytest.approx(4 / 6)
+
+
+@pytest.mark.parametrize(
+    ("modes", "samples", "points"),
+    [(8, 100, 32), (25, 100, 100), (60, 120, 100), (1000, 2000, 100)],
+)
+def test_measures_need_samples_of_all_modes_and_points_of_all_bins(modes, samples, points):
+    """Two samples a mode, or the 100 that neighbours take; four bins a mode, at most 100."""
+    evaluate.check_count(samples, points, modes)
+    evaluate.check_count(samples + 7, points + 7, modes)
+    what = "neighbours" if samples == 100 else f"{modes} modes"
+    with pytest.raises(UsageError, match=f"--eval_samples={samples - 1}: .*{what} need {samples} "):
+        evaluate.check_count(samples - 1, points, modes)
+    with pytest.raises(UsageError, match=f"--points={points - 1}: fewer than the {points} bins"):
+        evaluate.check_count(samples, points - 1, modes)
+
+
+def test_with_a_reconstructor_pairs_of_sample_and_latent_are_judged():
+    """VEEGAN's discriminator sees (x, F(x)); nothing of F, and it would judge otherwise."""
+    config = Config(reconstruction=1.0, latent=3, d_width=4, g_width=4)
+    arm = config.arms()["gan"]
+    method, networks = game.method(config, arm, (2,)), game.players(config, arm, (2,))
+    params = method.init(jax.random.key(0))
+    samples = RNG.standard_normal((5, 2)).astype(np.float32)
+    pairs = np.concatenate([samples, networks.reconstruct(params["reconstructor"], samples)], 1)
+    assert pairs.shape == (5, 5)
+    logits = networks.discriminate(params["discriminator"], pairs[None], *[lambda x: x] * 2)
+    found = method.discriminate(params, samples)
+    np.testing.assert_allclose(found, logits[0, :, 0], rtol=1e-5)
+
+
+def test_samples_are_of_the_same_latents_for_all_params():
+    """By default; of other keys, other ones."""
+    config = Config(latent=3, d_width=4, g_width=4)
+    method = game.method(config, config.arms()["gan"], (2,))
+    some = method._replace(sample=lambda params, key, index: params * method.latents(key, index))
+    draw = evaluate.sampler(some, 50)
+    np.testing.assert_allclose(2 * draw(jnp.ones(())), draw(jnp.full((), 2.0)), rtol=1e-6)
+    assert len(np.unique(draw(jnp.ones(())))) == 150
+    other = evaluate.sampler(some, 50, jax.random.key(1))(jnp.ones(()))
+    np.testing.assert_allclose(other, method.latents(jax.random.key(1), jnp.arange(50)), rtol=1e-6)

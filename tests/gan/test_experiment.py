@@ -5,6 +5,7 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import golden
 import image_files
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
         assert film.n_frames > 2
     page = (finished / "report.html").read_text()
     assert page.count("data:image/gif;base64") == 1 and ">truth<" in page
+
+
+def test_the_smoke_run_is_that_of_the_golden_file(finished):
+    golden.check("gan", finished)
 
 
 def test_modes_are_counted_along_training_and_all_else_less_often(finished):
@@ -109,6 +114,7 @@ def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
         return contextlib.closing(Folder(tmp_path / "run", config, experiment="gan", room="gan"))
 
     with opened() as folder:
+        (folder.path / "checkpoints" / "gan").mkdir(parents=True)
         folder.write("gan", [{"seed": s, "step": 10, "modes": m} for s, m in ((0, 3.0), (1, 9.0))])
     watch = object.__new__(Watch)
     vars(watch).update(arm="gan", task=SimpleNamespace(modes=8), seeds=[0, 1])
@@ -137,7 +143,7 @@ def test_rows_that_were_changed_are_computed_again(finished, cache, tmp_path):
 def test_samples_that_are_not_finite_end_the_run(cache, tmp_path):
     """The first update of such a rate leaves a finite loss and a generator of nan."""
     tiny = [*scripts.smoke_of("gan", "gan"), "--steps=1", "--evaluations=1", cache]
-    done = gan(*tiny, "--learning_rate=1e38", f"--workdir={tmp_path / 'run'}")
+    done = gan(*tiny, "--learning_rate=1e6", f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 1, done.stderr
     assert "gan: samples are not finite after step 1, seed 0" in done.stderr.splitlines()[-1]
 
@@ -248,6 +254,18 @@ BAD = {
         ["--data=stacked", "--arch=dcgan", "--unroll=100", "--seeds=100"],
         ["--unroll=100", "--seeds=100", "GB"],
     ),
+    "packs of many points": (["--points=100000000", "--pack=1024"], ["--points or --pack", "GB"]),
+    "nets without end": (["--g_width=65536", "--g_depth=1000"], ["--g_width", "--seeds", "GB"]),
+    "too many modes": (["--data=ring" + "9" * 20], ["--data=ring999", "2 to 10,000 modes"]),
+    "a mode far away": (
+        ["--data=modes", "--sigma=1", "--modes=0,0;1e30,0"],
+        ["--modes=0,0;1e30,0", "1,000,000"],
+    ),
+    "slopes of large images": (
+        ["--data=stacked:idx:{folder}/large", "--method=flow"],
+        ["--flow_steps=64", "2,352 latents", "hours"],
+    ),
+    "slopes of many latents": (["--latent=16384"], ["--latent=16384", "16,384 latents", "hours"]),
     "images without labels": (["--data=stacked:idx:{folder}"], ["without labels"]),
     "veegan of images": (
         ["--data=stacked", "--reconstruction=1"],
@@ -263,6 +281,8 @@ def refusals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refusals")
     blank = np.zeros((40, 8, 8), np.uint8)
     image_files.write_folder(folder, blank, blank, classes=1)
+    (folder / "large").mkdir()
+    image_files.write_folder(folder / "large", *np.zeros((2, 40, 28, 28), np.uint8))
     return scripts.refusals("gan", BAD, folder)
 
 

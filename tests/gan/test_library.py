@@ -1,5 +1,7 @@
 """The GAN room from Python: run, read, and use what was trained, without flags."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -38,6 +40,17 @@ def test_a_folder_gives_back_what_was_asked_and_found(trained):
     assert "samples" in run.figures()
     better = {path: value["better"] for path, value in run.summary["metrics"].items()}
     assert better["gan/recall"] == better["truth/recall"] == "more" and better["gan/modes"] is None
+
+
+def test_a_row_of_a_flow_that_is_lost_is_measured_again(trained, tmp_path):
+    folder, lost = tmp_path / "run", "evaluation/flow@1.json"
+    shutil.copytree(trained.folder, folder)
+    (folder / lost).unlink()
+    with pytest.raises(UsageError, match=f"{lost}: is missing"):
+        genjax.open(folder).judge()
+    run = genjax.gan.run(trained.config, folder, compile_cache="off")
+    assert (folder / lost).read_bytes() == (trained.folder / lost).read_bytes()
+    assert run.claims == trained.claims
 
 
 @pytest.mark.parametrize("arm", ["gan", "pac", "mix", "flow"])

@@ -430,6 +430,9 @@ def test_a_landscape_judges_each_point_by_itself(nets):
     real = task.perfect(draws * batch * pack, np.random.default_rng(0))
     real = np.array(real, np.float32).reshape(draws, batch, pack, 2)
     axis = fine["landscape_axis"]
+    # A quarter beyond the outermost mean, and three deviations.
+    reach = 1.25 * np.abs(mixture.means).max() + 3 * mixture.sigma
+    np.testing.assert_allclose(axis, reach * np.array([-1, -0.5, 0, 0.5, 1]), rtol=1e-5)
     for row, column in ((0, 0), (1, 4), (3, 2)):
         real[:, 0, 0] = axis[column], axis[row]
         logits = networks.discriminate(

@@ -95,8 +95,8 @@ def test_counts_are_those_of_a_row_and_head_times_six(name):
     both = cases.of_variant(variant, "both", SHAPE, "float32")
     assert forward.flops == 6 * variant.cost.flops and forward.bytes == 6 * variant.cost.bytes
     assert both.flops / forward.flops == (2 + AGAIN[name]) / 2
-    # Gradients are as large as what they belong to; `full` keeps its weights, and two cotangents.
-    assert both.bytes / forward.bytes == (3 if name == "full" else 2)
+    # Gradients are as large as what they belong to.
+    assert both.bytes / forward.bytes == 2
     assert forward.note == both.note == variant.note
 
 
@@ -112,12 +112,12 @@ def test_flops_are_xlas(name, mode):
 
 
 def test_bytes_of_full_are_of_the_order_of_xlas():
-    """Matrices of n x n, of which XLA on CPU keeps up to twice as many as are counted."""
+    """Matrices of n x n: two forward, four backward; of short ones XLA keeps fewer or more."""
     for mode in ("forward", "both"):
         program = cases.of_variant(build("full"), mode, SHAPE, "float32")
         _, facts = compile_program(program)
-        assert facts["count_bytes"] == (3 if mode == "both" else 1) * 6 * 4 * LENGTH**2
-        assert 0.9 < facts["temp_bytes"] / facts["count_bytes"] < 2.5
+        assert facts["count_bytes"] == (4 if mode == "both" else 2) * 6 * 4 * LENGTH**2
+        assert 0.6 < facts["temp_bytes"] / facts["count_bytes"] < 1.9
 
 
 def test_arguments_are_normal_and_the_same_for_all_variants():

@@ -120,3 +120,17 @@ def test_verdicts_need_no_jax():
     code = f"import sys, {imports}; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_through_two_lengths_the_exponent_is_told_without_an_interval():
+    asked = Figures({"full/forward": fit(1.7)}, {}, {}, {}, {}, [])
+    two, three = (judge(asked, Config(lengths=LENGTHS[:n]))[0] for n in (2, 3))
+    assert [part["estimate"] for part in two["parts"]] == [1.7, 1.7]
+    assert [part["low"] for part in two["parts"]] == [None, None]
+    assert two["verdict"] == "inconclusive" and three["verdict"] == "refuted"
+
+
+def test_a_task_without_the_exact_transformer_leaves_the_next_to_be_judged():
+    row = {"accuracy": [0.99, 0.98, 1.0]}
+    found = {"copy": {"32": {"linear": row}}, "recall": {"32": {"flash": row}}}
+    assert verdicts(learnt=found) == {"A8 recall": "supported"}

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import golden
 import numpy as np
 import pytest
 import scripts
@@ -67,6 +68,10 @@ def test_a_run_holds_points_fits_probes_claims_and_pictures(run):
         "time", "memory", "exponents", "tradeoff", "lookups", "pareto",
     }  # fmt: skip
     assert "What is not claimed" in (run / "report.html").read_text()
+
+
+def test_the_smoke_run_is_that_of_the_golden_file(run):
+    golden.check("attention", run)
 
 
 def test_a_trained_transformer_answers_as_it_was_measured(run):

@@ -39,6 +39,18 @@ def test_leaving_one_out_shows_a_bend():
     assert fit.left_out[0] == pytest.approx(1.0) and fit.high > fit.estimate
 
 
+def test_rounds_alike_leave_the_range_of_lengths_left_out():
+    """Slopes by NumPy's polynomials, each length left out in turn; all rounds say the same."""
+    values = 1e-9 * LENGTHS**2 * np.exp(0.2 * np.sin(np.arange(len(LENGTHS)) ** 2))
+    x, y = np.log(LENGTHS[-4:]), np.log(values[-4:])
+    others = [np.polyfit(np.delete(x, i), np.delete(y, i), 1)[0] for i in range(4)]
+    found = exponents.exponent(LENGTHS, np.tile(values, (5, 1)))
+    assert found.estimate == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert found.bootstrap == pytest.approx([found.estimate] * 2)
+    assert (found.low, found.high) == pytest.approx((min(others), max(others)))
+    assert found.high - found.low > 0.1
+
+
 def test_one_slow_round_moves_the_median_less_than_its_interval():
     rounds = np.stack([LENGTHS**2] * 5)
     rounds[0, -1] *= 3

@@ -189,6 +189,9 @@ def test_a_variant_is_held_against_full_where_both_ran():
     assert fitting.below_full(ahead, "fast", "forward") == (128, 128, 128)
     short = sweep(rows_of("full", "forward", slow[:, :1]), rows_of("fast", "forward", fast))
     assert fitting.below_full(short, "fast", "forward") is None
+    # Two lengths that both have are enough for a line.
+    two = sweep(rows_of("full", "forward", slow[:, :2]), rows_of("fast", "forward", 0.35 * fast))
+    assert fitting.below_full(two, "fast", "forward") == pytest.approx([0.35 * 512] * 3)
     assert fitting.below_full(measured, "absent", "forward") is None
 
 
@@ -207,6 +210,9 @@ def test_layers_cross_where_their_laws_do():
     assert found["64"]["whole"] == pytest.approx([512] * 3, rel=1e-4)
     assert found["128"]["halves"] == pytest.approx([1024] * 3)
     assert found["128"]["whole"] == pytest.approx([2048] * 3, rel=1e-4)
+    # Three coefficients take three lengths.
+    three = sweep(rows_of("layer@64", "forward", law(2.0)[:, :3] + 2 * law(1.0, 2.56e-7)[:, :3]))
+    assert fitting.layers(three, [64])["64"]["whole"] == pytest.approx([512] * 3, rel=1e-4)
     # What was not timed has no row.
     assert fitting.layers(
         sweep(*rows[:1], rows_of("layer@64", "forward", law(1.0)[:, :2])), [64]

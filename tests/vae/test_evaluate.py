@@ -515,3 +515,11 @@ def test_noise_belongs_to_seed_and_position(ref):
     # An image seen twice is drawn twice.
     twice = evaluate.represent(functions, PARAMS, np.repeat(x[:1], 2, 0), 1)[1]
     assert (twice[0] != twice[1]).any()
+
+
+def test_pictures_show_no_more_than_two_thousand_codes():
+    many = evaluate.reference({"train": data(1500, 0), "test": data(2100, 1)}, classify)
+    _, arrays = evaluate.measure_coder(plain(), many, [], seed=4)
+    x = flat(many.splits["test"]["image"])[:2000]
+    np.testing.assert_array_equal(arrays["latent"], x[:, :2].astype(np.float32))
+    np.testing.assert_array_equal(arrays["label"], many.splits["test"]["label"][:2000])

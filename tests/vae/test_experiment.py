@@ -5,11 +5,13 @@ import signal
 import subprocess
 import time
 
+import golden
 import numpy as np
 import pytest
 import scripts
 from scripts import assert_identical, checkpoint, rows
 
+SMOKE = scripts.smoke("vae")
 TINY = [
     "--steps=40",
     "--log_every=10",
@@ -30,9 +32,9 @@ def launch(*args, **how):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory, cache):
-    """A finished small comparison."""
+    """The smoke run: autoencoder and VAE, two seeds."""
     folder = tmp_path_factory.mktemp("compared") / "run"
-    done = launch("--compare=ae,vae", *TINY, cache, f"--workdir={folder}")
+    done = launch(SMOKE, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -45,9 +47,13 @@ def test_run_folder_holds_what_a_run_promises(compared):
         assert np.isfinite(summary["metrics"][path]["mean"]), path
     assert len(summary["metrics"]["vae/elbo"]["per_seed"]) == 2
     logged = [row for row in rows(compared) if row["arm"] == "vae" and "loss" in row]
-    assert [row["step"] for row in logged] == [10, 10, 20, 20, 30, 30, 40, 40]
+    assert [row["step"] for row in logged] == sorted([*range(1, 41)] * 2)
     assert (compared / "report.html").stat().st_size > 10_000
     assert len(list((compared / "plots").glob("*.png"))) >= 7
+
+
+def test_the_smoke_run_is_that_of_the_golden_file(compared):
+    golden.check("vae", compared)
 
 
 def test_flags_txt_repeats_the_run_and_compiles_nothing(compared, cache, tmp_path):
@@ -64,7 +70,7 @@ def test_flags_txt_repeats_the_run_and_compiles_nothing(compared, cache, tmp_pat
 def test_finished_run_is_not_trained_again(compared, cache):
     before = (compared / "metrics.jsonl").read_text()
     stamp = (compared / "checkpoints" / "vae" / "40").stat().st_mtime_ns
-    done = launch("--compare=ae,vae", *TINY, cache, f"--workdir={compared}")
+    done = launch(SMOKE, cache, f"--workdir={compared}")
     assert done.returncode == 0, done.stderr
     assert (compared / "metrics.jsonl").read_text() == before
     assert (compared / "checkpoints" / "vae" / "40").stat().st_mtime_ns == stamp
@@ -132,7 +138,10 @@ def test_interrupted_run_with_a_damaged_checkpoint_ends_the_same(uninterrupted, 
 
 def test_pmap_runs_the_whole_script(compared, cache, tmp_path):
     folder = tmp_path / "pmap"
-    done = launch("--model=ae", *TINY, "--parallel=pmap", cache, f"--workdir={folder}", devices=4)
+    done = launch(
+        SMOKE, "--compare=", "--model=ae", "--parallel=pmap", cache, f"--workdir={folder}",
+        devices=4,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     alone, spread = checkpoint(compared, "ae", 40), checkpoint(folder, "ae", 40)
     for name in alone:
@@ -141,7 +150,7 @@ def test_pmap_runs_the_whole_script(compared, cache, tmp_path):
 
 def test_loss_that_is_not_finite_names_step_and_seed(cache, tmp_path):
     done = launch(
-        "--model=vae", *TINY, "--learning_rate=1e30", cache, f"--workdir={tmp_path / 'nan'}"
+        "--model=vae", *TINY, "--learning_rate=1e6", cache, f"--workdir={tmp_path / 'nan'}"
     )
     assert done.returncode == 1
     message = done.stderr.strip().splitlines()[-1]
@@ -167,6 +176,9 @@ BAD = {
         ["--decoder_std=0.1", "--likelihood=gaussian"],
     ),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
+    "a net that fits nowhere": (["--hidden=65536,65536"], ["--hidden", "--seeds", "GB"]),
+    "draws that fit nowhere": (["--model=iwae", "--iwae_k=100000"], ["--iwae_k", "GB"]),
+    "nobody's folder": (["--data=idx:~nobody/x"], ["--data=idx:~nobody/x", "no such folder"]),
     "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
     "misspelt flag": (["--latnet=3"], ["latnet"]),
@@ -191,7 +203,7 @@ def test_a_refusal_is_the_same_in_a_process_of_its_own(refusals, tmp_path):
 
 def test_another_configuration_is_refused(compared, cache):
     before = {path: path.stat().st_mtime_ns for path in compared.rglob("*")}
-    done = launch("--compare=ae,vae", *TINY, "--latent=4", cache, f"--workdir={compared}")
+    done = launch(SMOKE, "--latent=4", cache, f"--workdir={compared}")
     assert done.returncode == 2
     line = done.stderr.strip()
     assert "--latent=4" in line and str(compared) in line and "\n" not in line

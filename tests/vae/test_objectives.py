@@ -91,6 +91,18 @@ def test_iwae_with_one_sample_is_the_sampled_elbo():
         )
 
 
+def test_every_bound_reports_rate_and_distortion_of_its_draws():
+    code = MODEL.encode(PARAMS, IMAGES)
+    std = jnp.exp(code["log_std"])
+    logits = MODEL.decode(PARAMS, code["mean"] + std * noise(3))
+    distortion = optax.sigmoid_binary_cross_entropy(logits, IMAGES).sum((2, 3, 4)).mean(0)
+    rate = 0.5 * (code["mean"] ** 2 + std**2 - 1 - 2 * jnp.log(std)).sum(-1)
+    for make_loss in (objectives.elbo_loss, objectives.iwae_loss, objectives.dreg_loss):
+        of = make_loss(MODEL, k=3)
+        loss = jax.jit(lambda params, of=of: of(params, BATCH, KEY, identity))
+        close(loss(PARAMS)[1], {"rate": rate, "distortion": distortion})
+
+
 def test_dreg_gradients_by_the_papers_formula():
     k = 4
     found, usual = grads(objectives.dreg_loss(MODEL, k=k)), grads(objectives.iwae_loss(MODEL, k=k))
@@ -162,7 +174,24 @@ def test_regularisers_of_the_autoencoder():
     dense = [*decoder["Stack_0"].values(), decoder["Dense_0"]]
     kernels = sum((layer["kernel"] ** 2).sum() for layer in dense)
     close(value(decoder_l2=0.1) - plain, 0.1 * kernels, rtol=1e-3)
-    assert value(corruption=0.5) != plain
+
+
+def test_an_autoencoder_reconstructs_clean_images_from_noisy_ones():
+    """The cross-entropy written out, of the target without the noise, and its gradient."""
+    stream = jax.random.fold_in(KEY, objectives.CORRUPT)
+    keys = [jax.random.fold_in(stream, i) for i in BATCH["index"]]
+    added = jnp.stack([jax.random.normal(key, IMAGES.shape[1:]) for key in keys])
+    for corruption in (0.0, 0.5):
+
+        def reference(params, corruption=corruption):
+            z = POINT.encode(params, IMAGES + corruption * added)["mean"]
+            logits = POINT.decode(params, z)
+            return optax.sigmoid_binary_cross_entropy(logits, IMAGES).sum((1, 2, 3)).mean()
+
+        loss = objectives.reconstruction_loss(POINT, corruption=corruption)
+        wanted = jax.jit(jax.value_and_grad(reference))(POINT_PARAMS)
+        close(mean_loss(loss)(POINT_PARAMS), wanted[0])
+        close(grads(loss, POINT_PARAMS), wanted[1])
 
 
 def test_decoder_gradient_is_the_jacobians_norm_in_expectation():

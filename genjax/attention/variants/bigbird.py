@@ -35,6 +35,7 @@ def bigbird(
         raise UsageError(f"--block={block}: does not divide the length {length}")
     positions = blocks.cut(np.arange(length), block)
     count = len(positions)
+    blocks.require_table(count, min(count, 5 + random_blocks))
     rng = np.random.default_rng(pattern_seed)
     lists = []
     for i in range(count):
@@ -42,8 +43,10 @@ def bigbird(
             lists.append(np.arange(count))
             continue
         fixed = {0, count - 1, i - 1, i, i + 1}
-        others = np.setdiff1d(np.arange(count), list(fixed))
-        drawn = rng.choice(others, min(random_blocks, len(others)), replace=False)
+        others = count - len(fixed)
+        drawn = rng.choice(others, min(random_blocks, others), replace=False)
+        for block_ in sorted(fixed):  # From a number among the others to a block's.
+            drawn += drawn >= block_
         lists.append(np.array(sorted(fixed | set(drawn.tolist()))))
     sees_all = all(len(row) == count for row in lists)
     # The rows that see all have lists of their own length: a part apart keeps the table narrow.

@@ -1,0 +1,244 @@
+"""What an arm is trained with: its optimizer's rates, batches, weights, and what is watched."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.core.checkpoints import Checkpoints, last_params
+from genjax.core.errors import UsageError
+from genjax.core.folder import Folder
+from genjax.data.text import Measured
+from genjax.domains import training
+from genjax.domains.config import Arm, Config
+from genjax.domains.job import Job, Once
+from genjax.lm import finetune, transformer
+
+LENGTH = 6
+NAMES = ["a", "b", "c", "d"]
+
+
+def draw(name, index):
+    """Windows that tell their domain and their number."""
+    return np.full((len(index), LENGTH + 1), 100 * NAMES.index(name)) + index[:, None]
+
+
+def measured(name, split):
+    """Five windows; from the third on the first places do not count; a token is half a unit."""
+    assert split == "valid"
+    windows = np.arange(5)[:, None] + 10 * NAMES.index(name) + np.zeros(LENGTH + 1, int)
+    scored = np.ones((5, LENGTH), bool)
+    scored[2:, :2] = False
+    return Measured(windows, scored, scored.sum() / 2, np.arange(5))
+
+
+def job_of(arms, **settings):
+    source = SimpleNamespace(
+        names=NAMES, held_out=["c", "d"], length=LENGTH, vocabulary=7, draw=draw,
+        pool=lambda name, limit=0: 50, measured=measured,
+    )  # fmt: skip
+    config = SimpleNamespace(**({"all_seeds": [3, 4], "watched": 3} | settings))
+    made = {name: Arm(**arm) for name, (arm, *_) in arms.items()}
+    on, before = ({name: row[i] for name, row in arms.items()} for i in (1, 2))
+    return Job(config, source, made, on, before, Once())
+
+
+def rates_of(steps, **more):
+    """The change of one parameter at each step, with gradients alike once they are clipped."""
+    arm = Arm(steps=steps, optimizer="adamw", **more)
+    made = training.optimizer(arm, finetune.Method(), rate=0.01)
+    params = {"model": {"w": jnp.array([2.0, 2.0])}}
+    state, moved = made.init(params), []
+    for i in range(steps):
+        grads = {"model": {"w": jnp.array([3.0, 4.0]) * 10.0 ** (i % 3)}}
+        updates, state = made.update(grads, state, params)
+        moved.append(-float(updates["model"]["w"][1]))
+    return np.array(moved)
+
+
+@pytest.mark.parametrize(("steps", "peak"), [(7, 1), (59, 3), (60, 4)])
+def test_the_rate_warms_up_for_a_twentieth_and_falls_to_a_twentieth(steps, peak):
+    count = np.arange(steps)
+    # The cosine would reach its end one step behind the last.
+    falling = 0.5 * (1 + np.cos(np.pi * (count - peak) / (steps + 1 - peak)))
+    wanted = 0.01 * np.where(count < peak, count / peak, 0.05 + 0.95 * falling)
+    np.testing.assert_allclose(rates_of(steps), wanted, rtol=1e-4, atol=1e-7)
+    # Decay is decoupled: times the parameter, 2, and the rate.
+    decayed = rates_of(steps, weight_decay=0.1)
+    np.testing.assert_allclose(decayed, 1.2 * wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_a_batch_is_windows_their_targets_and_domains():
+    windows = jnp.array([[1, 2, 3, 4, 9], [-1] * 5, [0, 6, 0, 5, 0]])
+    batch = training.take_windows(None, windows)
+    np.testing.assert_array_equal(batch["tokens"], [[1, 2, 3], [0, 0, 0], [0, 6, 0]])
+    np.testing.assert_array_equal(batch["target"], [[2, 3, 4], [0, 0, 0], [6, 0, 5]])
+    np.testing.assert_array_equal(batch["domain"], [9, -1, 0])
+    np.testing.assert_array_equal(batch["weight"], [1, 0, 1])
+    assert batch["weight"].dtype == jnp.float32
+
+
+def test_a_method_is_what_the_arm_says():
+    arms = {
+        "plain": ({}, ["a", "b"], []),
+        "lora": ({"from_": "plain", "train": "lora", "lora_rank": 3}, ["c"], ["a", "b"]),
+        "bits": ({"from_": "plain", "train": "biases", "lora_rank": 3}, ["c"], ["a", "b"]),
+        "last": ({"from_": "plain", "train": "last", "ewc": 2.0, "anchor": 0.5}, ["c"], ["a"]),
+        "dro": ({"dro": "plain"}, ["a", "b"], []),
+    }
+    job = job_of(arms)
+    found = {name: training.method_of(job, name) for name in arms}
+    assert found == {
+        "plain": finetune.Method("all", 0, 0, 0, 0),
+        "lora": finetune.Method("lora", 3, 0, 0, 0),
+        "bits": finetune.Method("biases", 0, 0, 0, 0),
+        "last": finetune.Method("last", 0, 2.0, 0.5, 0),
+        "dro": finetune.Method("all", 0, 0, 0, 2),
+    }
+
+
+def test_mean_weights_sum_to_one_by_seed():
+    params = {"weights": {"mean": jnp.array([[1.0, 3.0], [0.5, 0.5], [0.9, 0.0]])}}
+    job = job_of({"proxy": ({}, ["b", "a"], [])})
+    found = training.mean_weights(job, "proxy", params)
+    assert found == {"b": [0.25, 0.5, 1.0], "a": [0.75, 0.5, 0.0]}
+
+
+def test_fishers_windows_are_whole_ones_of_the_old_domains():
+    job = job_of({"next": ({}, ["a"], ["c", "d"])})
+    found = training.old_windows(job, "next")
+    assert found.shape == (64, LENGTH + 1)
+    of, number = found // 100, found % 100
+    # Whole windows as they were drawn, of both domains about evenly.
+    assert (found == found[:, :1]).all() and number.max() < 50
+    assert set(of[:, 0]) == {2, 3} and 20 < (of[:, 0] == 2).sum() < 44
+    np.testing.assert_array_equal(found, training.old_windows(job, "next"))
+
+
+def test_what_is_watched_is_the_mean_bits_a_unit_of_valid_windows():
+    """Bits of a window are its tokens' number, times the seed's parameter."""
+
+    def meter(params, windows):
+        bits = params["scale"][:, None, None] * (windows[None, :, 1:] + 1.0)
+        return bits, None, None
+
+    class Watched(Job):
+        def meter(self, name, kind):
+            return meter
+
+    arms = {"first": ({}, ["a", "b"], []), "next": ({}, ["c"], ["a", "b"])}
+    job = Watched(*job_of(arms))
+    state = SimpleNamespace(params={"model": {"scale": jnp.array([1.0, 3.0])}})
+
+    def loss(name):
+        """Windows 0, 2 and 4 of five; the first counts at six places, the others at four."""
+        start = 10 * NAMES.index(name) + 1
+        return 2 * (6 * start + 4 * (start + 2) + 4 * (start + 4)) / 14
+
+    found = training.watch(job, "next", lambda params: params["model"])(state)
+    wanted = {f"valid/{name}": loss(name) for name in "cabd"}
+    wanted |= {
+        "valid_new": loss("c"),
+        "valid_old": (loss("a") + loss("b")) / 2,
+        "valid_unseen": loss("d"),
+    }
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert found[name] == pytest.approx([value, 3 * value]), name
+    # From scratch nothing is old, and all that was held out is unseen.
+    found = training.watch(job, "first", lambda params: params["model"])(state)
+    names = {"valid_new", "valid_unseen", *(f"valid/{name}" for name in NAMES)}
+    assert found.keys() == names
+    assert found["valid_unseen"] == pytest.approx([(loss("c") + loss("d")) / 2] * np.array([1, 3]))
+
+
+def network(width):
+    return transformer.Model(lambda key: {"w": jax.random.normal(key, (width,))}, None)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """(a run's folder, what its arm `base` ended with)."""
+    folder = tmp_path_factory.mktemp("run")
+    params = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    kept = Checkpoints(folder / "models" / "base", keep=1, owner="base's")
+    kept.save(5, params)
+    kept.close()
+    return folder, params
+
+
+def test_an_arms_end_is_read_where_seeds_and_shape_agree(kept):
+    folder, params = kept
+    place = folder / "models" / "base"
+    found = training.kept_params(place, network(3), [0, 1])
+    np.testing.assert_array_equal(found["w"], params["w"])
+    assert training.kept_params(place, network(4), [0, 1]) is None
+    assert training.kept_params(place, network(3), [0, 1, 2]) is None
+    assert training.kept_params(place, network(3), [0, 1], "another's") is None
+    assert place.exists()
+
+
+def test_what_an_arm_starts_from_is_its_own_runs_or_another_runs(kept, monkeypatch, capsys):
+    folder, params = kept
+    arms = {"base": ({}, ["a"], []), "next": ({"from_": "base"}, ["b"], ["a"])}
+    job = job_of(arms)
+    monkeypatch.setattr(Job, "network", lambda job, name: network(3))
+    run = SimpleNamespace(path=folder, owner=lambda name: "base's" if name == "models/base" else "")
+    found = training.started_from(job, run, "next", "from", "base")
+    np.testing.assert_array_equal(found["w"], params["w"])
+    # Of another run nobody asks who saved it.
+    other = str(folder / "models" / "base")
+    found = training.started_from(job, run, "next", "from", other)
+    np.testing.assert_array_equal(found["w"], params["w"])
+    # What its own run has lost is trained again; what another has is refused.
+    monkeypatch.setattr(training, "train", lambda job, folder, name: f"{name} again")
+    run.owner = lambda name: "somebody else's"
+    assert training.started_from(job, run, "next", "from", "base") == "base again"
+    with pytest.raises(UsageError, match="--arm=next: --from=nowhere: no whole .* 2 seeds"):
+        training.started_from(job, run, "next", "from", "nowhere")
+    assert "made again from the checkpoints of base" in capsys.readouterr().err
+
+
+def test_an_arm_ends_as_what_others_start_from(tmp_path):
+    """A table of bigrams on two domains, then on a third: twice at a rate of 0, with the Fisher
+    penalty and without, and once with a quarter of the new weights."""
+    model = transformer.Model(
+        lambda key: {"table": {"kernel": jax.random.normal(key, (350, 350))}},
+        lambda params, tokens: params["table"]["kernel"][tokens],
+    )
+    more = {"steps": 3, "optimizer": "adamw", "depth": 1}
+    still = more | {"from_": "base", "learning_rate": 0.0}
+    arms = {
+        "base": (more, ["a", "b"], []),
+        "still": (still, ["c"], ["a", "b"]),
+        "bound": (still | {"ewc": 2.0}, ["c"], ["a", "b"]),
+        "part": (more | {"from_": "base", "average": 0.25}, ["c"], ["a", "b"]),
+    }
+    config = Config(seeds=2, seed=3, batch_size=4, evaluations=1, watched=2, steps_per_call=3)
+
+    class Bigrams(Job):
+        def network(self, name):
+            return model
+
+    job = Bigrams(*job_of(arms)._replace(config=config))
+    kept = Folder(tmp_path / "run", config, experiment="domains", room="domains")
+    try:
+        ends = {name: training.train(job, kept, name)["table"]["kernel"] for name in arms}
+    finally:
+        kept.close()
+    for name, end in ends.items():
+        assert end.shape == (2, 350, 350)
+        # The folder that a later --from names holds the end, and nothing else.
+        assert [path.name for path in (kept.path / "models" / name).iterdir()] == ["3"]
+        found = training.kept_params(kept.path / "models" / name, model, [3, 4])
+        np.testing.assert_array_equal(found["table"]["kernel"], end)
+    np.testing.assert_array_equal(ends["still"], ends["base"])
+    np.testing.assert_array_equal(ends["bound"], ends["base"])
+    # A quarter of the way to where training ended; the tokens of domain c alone were seen.
+    _, whole = last_params(kept.path / "checkpoints" / "part")
+    base, end = ends["base"], whole["model"]["table"]["kernel"]
+    np.testing.assert_allclose(ends["part"], 0.75 * base + 0.25 * end, atol=1e-6)
+    moved = np.abs(end - base).max((0, 2)) > 1e-4
+    assert moved.any() and set(np.flatnonzero(moved)) <= set(range(200, 250))

@@ -1,0 +1,87 @@
+"""Training to look up: the optimizer's rates, the measures of answers by hand."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.lm import transformer
+from genjax.scaling import lookups, training
+from genjax.scaling.config import Config
+
+
+@pytest.mark.parametrize(("steps", "peak"), [(1, 1), (59, 3), (60, 4)])
+def test_the_rate_warms_up_for_a_twentieth_and_falls_as_a_cosine(steps, peak):
+    """Adam moves by its rate where all gradients are one; clipped at norm 1, these are."""
+    optimizer = training.optimizer(Config(steps=steps, learning_rate=0.01))
+    params = {"w": jnp.zeros(2)}
+    state, rates = optimizer.init(params), []
+    for i in range(steps):
+        grads = {"w": jnp.array([3.0, 4.0]) * 10.0 ** (i % 3)}
+        updates, state = optimizer.update(grads, state, params)
+        rates.append(-float(updates["w"][1]))
+    count = np.arange(steps)
+    falling = 0.5 * (1 + np.cos(np.pi * (count - peak) / max(steps - peak, 1)))
+    wanted = 0.01 * np.where(count < peak, count / peak, falling)
+    np.testing.assert_allclose(rates, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_bands_of_distance_are_quarters_of_the_length():
+    """Distances 0 to 15, one a place, of which the first, the fifth and the last two are right."""
+    place = np.arange(16)
+    data = {"target": place[None] % 3, "distance": place[None]}
+    answers = np.where(np.isin(place, (0, 4, 14, 15)), place % 3, 9)[None]
+    assert training.accuracies(answers, data, 16) == {
+        "accuracy": 0.25,
+        "chance": 6 / 16,
+        "accuracy_0-3": 0.25,
+        "accuracy_4-7": 0.25,
+        "accuracy_8-11": 0.0,
+        "accuracy_12-15": 0.5,
+    }
+
+
+def test_answers_are_measured_seed_by_seed_on_all_fresh_sequences(monkeypatch):
+    """A model that answers its parameter everywhere is right where that is asked for."""
+
+    def apply(params, tokens):
+        return jnp.broadcast_to(jnp.arange(4) == params["answer"], (*tokens.shape, 4)) * 1.0
+
+    rng = np.random.default_rng(0)
+    fresh = {
+        "tokens": np.zeros((23, 8), np.int32),
+        "target": rng.integers(-1, 4, (23, 8)),
+        "distance": rng.integers(0, 8, (23, 8)),
+    }
+    # Ten calls a seed, of 6 seconds each but for the sixth.
+    ticks = np.cumsum([100.0] + ([0.0, 6.0] * 5 + [0.0, 1.0] + [0.0, 6.0] * 4) * 2)[1:]
+    clock = SimpleNamespace(perf_counter=iter(ticks.tolist()).__next__)
+    monkeypatch.setattr(training, "time", clock)
+    model = transformer.Model(None, apply)
+    trained = training.Trained(model, {"answer": jnp.array([1, 3])}, fresh)
+    found = training.measure(Config(seeds=2), trained)
+    asked = fresh["target"] >= 0
+    shares = [(fresh["target"][asked] == answer).mean() for answer in (1, 3)]
+    assert found["accuracy"] == pytest.approx(shares)
+    far = asked & (fresh["distance"] >= 6)
+    assert found["accuracy_6-7"] == pytest.approx(
+        [(fresh["target"][far] == answer).mean() for answer in (1, 3)]
+    )
+    # The fastest of ten calls on two or three sequences each: a second on two.
+    assert found["seconds"] == [0.5, 0.5]
+    assert {name for name in found if name.startswith("accuracy_")} == {
+        "accuracy_0-1", "accuracy_2-3", "accuracy_4-5", "accuracy_6-7",
+    }  # fmt: skip
+
+
+def test_the_network_has_the_tasks_vocabulary_and_length():
+    config = Config(
+        variants=("flash",), tasks=("recall",), task_lengths=(32,), recall_pairs=4, symbols=5,
+        width=16, depth=1,
+    )  # fmt: skip
+    model = training.network(config, "flash-recall-32")
+    params = model.init(jax.random.key(0))
+    logits = model.apply(params, np.zeros((1, 32), np.int32))
+    assert logits.shape == (1, 32, lookups.vocabulary("recall", 5))
