@@ -8,8 +8,8 @@ import types
 import pytest
 
 from genjax import verify
-from genjax.core.config import Training
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 
 
 def claim(id, verdict, seal="s"):

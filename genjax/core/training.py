@@ -8,10 +8,10 @@ import numpy as np
 
 from genjax.core import interrupt, loop, parallel
 from genjax.core.checkpoints import Checkpoints
-from genjax.core.config import Training
 from genjax.core.folder import Folder
 from genjax.core.loop import Hooks, Schedule
 from genjax.core.progress import Progress, say
+from genjax.core.training_options import Training
 
 
 def schedule(config: Training, *, steps: int = 0, evaluations: int = 0) -> Schedule:

@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from genjax.attention import catalogue
 from genjax.core import arms
-from genjax.core.config import FASTEST, STRONGEST, Options, Training, default, option
+from genjax.core.config import FASTEST, STRONGEST, Options, default, option
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.lm.ngram import SMOOTHINGS
 
 MODELS = ("transformer", "lstm", "gru", "ssm", "ngram")

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import FASTEST, STRONGEST, Options, Training, default, option
+from genjax.core.config import FASTEST, STRONGEST, Options, default, option
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from genjax.attention import catalogue
 from genjax.core import config as configs
-from genjax.core.config import FASTEST, Options, Training, default, option
+from genjax.core.config import FASTEST, Options, default, option
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.scaling import lookups
 
 VARIANTS = catalogue.variant_names()

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import FASTEST, Training, default, option
+from genjax.core.config import FASTEST, default, option
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.vae.models import MODELS, ModelOptions
 
 MODEL_NAMES = tuple(MODELS)

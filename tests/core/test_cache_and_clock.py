@@ -10,8 +10,8 @@ import pytest
 import scripts
 
 from genjax.core import environment
-from genjax.core.config import Training
 from genjax.core.folder import Folder
+from genjax.core.training_options import Training
 
 COMPILE = """
 import sys, warnings

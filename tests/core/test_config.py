@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from genjax.core import arms, config, flags
-from genjax.core.config import Options, Training, default, option
+from genjax.core.config import Options, default, option
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import pytest
 import scripts
 
 from genjax.core import checkpoints, files, folder, interrupt, loop, parallel, rows, training
-from genjax.core.config import Training
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.report import page
 
 CONFIG = Training(seeds=2, steps=40, log_every=10, checkpoint_every=10)
@@ -73,7 +73,7 @@ def test_what_was_written_is_opened_without_a_word(finished, said):
 
 HOLD = """
 import sys, time
-from genjax.core.config import Training
+from genjax.core.training_options import Training
 from genjax.core.folder import Folder
 kept = Folder(sys.argv[1], Training(seeds=2, steps=40, log_every=10, checkpoint_every=10),
               experiment="vae", room="vae")

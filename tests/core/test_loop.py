@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from genjax.core import interrupt, loop, parallel, training
-from genjax.core.config import Training
 from genjax.core.errors import RunError
+from genjax.core.training_options import Training
 
 
 def fake(size, nan_at=None):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genjax.core import arms
-from genjax.core.config import Options, Training, option
+from genjax.core.config import Options, option
+from genjax.core.training_options import Training
 
 
 @dataclass(frozen=True)
