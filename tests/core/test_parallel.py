@@ -4,6 +4,8 @@ With SGD, since Adam hides a gradient that is too large by a factor; with noise,
 last batch.
 """
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import optax
@@ -186,6 +188,38 @@ def test_what_is_measured_by_seed_is_each_seed_alone():
         assert len(found[1].sharding.device_set) == 2
         np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(found[1], params["w"].sum(1))
+
+
+def test_free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages(monkeypatch):
+    def device(platform, **stats):
+        made = SimpleNamespace(platform=platform, memory_stats=lambda: stats)
+        monkeypatch.setattr(parallel.jax, "local_devices", lambda: [made])
+
+    def kernel(text):
+        def read(path):
+            assert path == "/proc/meminfo"
+            if text is None:
+                raise FileNotFoundError
+            return text
+
+        monkeypatch.setattr(
+            parallel, "Path", lambda path: SimpleNamespace(read_text=lambda: read(path))
+        )
+
+    pages = {"SC_AVPHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(parallel.os, "sysconf", pages.__getitem__)
+    kernel("MemTotal:  9 kB\nMemAvailable:     2048 kB\nBuffers:  7 kB\n")
+    device("gpu", bytes_limit=80e9, bytes_in_use=30e9)
+    assert parallel.memory_free() == 50e9
+    device("tpu")
+    assert parallel.memory_free() == 2048 * 1024
+    device("cpu", bytes_limit=80e9, bytes_in_use=30e9)
+    assert parallel.memory_free() == 2048 * 1024
+    for text in (None, "MemTotal:  9 kB\n"):
+        kernel(text)
+        assert parallel.memory_free() == 4096000
+    monkeypatch.delattr(parallel.os, "sysconf")
+    assert parallel.memory_free() == np.inf
 
 
 def test_memory_that_is_not_there_is_refused_with_the_largest_part_named(monkeypatch):
