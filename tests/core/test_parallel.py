@@ -281,3 +281,33 @@ def test_rows_in_batches_of_one_shape_are_those_of_one_call():
     # No larger than what there is.
     parallel.batched(twice, x, np.arange(7))
     assert shapes[3:] == [(7, 7)]
+
+
+def counting(devices, how):
+    """A step that counts, compiled; and what `run` takes for one step."""
+
+    def step(state, batch, key, *, total, gather):
+        return state + 1, {"loss": total(batch["weight"].sum())}
+
+    compiled = parallel.compile_step(
+        step, {"image": IMAGES}, [0], 8, how=how, devices=jax.devices()[:devices]
+    )
+    index = np.zeros((how.steps_per_call, 1, 8), np.int32)
+    return compiled, (compiled.place(np.zeros(1, np.float32)), index, 1)
+
+
+def test_of_several_devices_one_program_is_in_flight(monkeypatch):
+    """Their collectives share a pool of threads on CPU, and two programs' can wait for ever."""
+    waited = []
+    monkeypatch.setattr(parallel.jax, "block_until_ready", lambda out: waited.append(1) or out)
+    for devices, times in ((1, 0), (4, 1)):
+        compiled, given = counting(devices, parallel.Plan(2, False))
+        compiled.run(*given)
+        assert len(waited) == times
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_call_of_one_step_holds_no_loop(count):
+    """In which XLA:CPU's convolutions are slow."""
+    compiled, given = counting(1, parallel.Plan(count, False))
+    assert ("while[" in str(jax.make_jaxpr(compiled.run)(*given))) == (count > 1)
