@@ -48,6 +48,9 @@ CHEAP = [
         "without_a_plan_steps_are_those_of_dense_nets",
         "products_are_left_to_eigen_where_the_option_is_known",
         "rows_in_batches_of_one_shape_are_those_of_one_call",
+        "free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages",
+        "memory_that_is_not_there_is_refused_with_the_largest_part_named",
+        "of_several_devices_one_program_is_in_flight", "a_call_of_one_step_holds_no_loop",
     )
 ]  # fmt: skip
 CHEAP_GAN = [

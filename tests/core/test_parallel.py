@@ -4,6 +4,8 @@ With SGD, since Adam hides a gradient that is too large by a factor; with noise,
 last batch.
 """
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import optax
@@ -188,6 +190,38 @@ def test_what_is_measured_by_seed_is_each_seed_alone():
         np.testing.assert_allclose(found[1], params["w"].sum(1))
 
 
+def test_free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages(monkeypatch):
+    def device(platform, **stats):
+        made = SimpleNamespace(platform=platform, memory_stats=lambda: stats)
+        monkeypatch.setattr(parallel.jax, "local_devices", lambda: [made])
+
+    def kernel(text):
+        def read(path):
+            assert path == "/proc/meminfo"
+            if text is None:
+                raise FileNotFoundError
+            return text
+
+        monkeypatch.setattr(
+            parallel, "Path", lambda path: SimpleNamespace(read_text=lambda: read(path))
+        )
+
+    pages = {"SC_AVPHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(parallel.os, "sysconf", pages.__getitem__)
+    kernel("MemTotal:  9 kB\nMemAvailable:     2048 kB\nBuffers:  7 kB\n")
+    device("gpu", bytes_limit=80e9, bytes_in_use=30e9)
+    assert parallel.memory_free() == 50e9
+    device("tpu")
+    assert parallel.memory_free() == 2048 * 1024
+    device("cpu", bytes_limit=80e9, bytes_in_use=30e9)
+    assert parallel.memory_free() == 2048 * 1024
+    for text in (None, "MemTotal:  9 kB\n"):
+        kernel(text)
+        assert parallel.memory_free() == 4096000
+    monkeypatch.delattr(parallel.os, "sysconf")
+    assert parallel.memory_free() == np.inf
+
+
 def test_memory_that_is_not_there_is_refused_with_the_largest_part_named(monkeypatch):
     monkeypatch.setattr(parallel, "memory_free", lambda: 5e9)
     parallel.require_memory({"--small": 1e9, "--large": 4e9})
@@ -247,3 +281,33 @@ def test_rows_in_batches_of_one_shape_are_those_of_one_call():
     # No larger than what there is.
     parallel.batched(twice, x, np.arange(7))
     assert shapes[3:] == [(7, 7)]
+
+
+def counting(devices, how):
+    """A step that counts, compiled; and what `run` takes for one step."""
+
+    def step(state, batch, key, *, total, gather):
+        return state + 1, {"loss": total(batch["weight"].sum())}
+
+    compiled = parallel.compile_step(
+        step, {"image": IMAGES}, [0], 8, how=how, devices=jax.devices()[:devices]
+    )
+    index = np.zeros((how.steps_per_call, 1, 8), np.int32)
+    return compiled, (compiled.place(np.zeros(1, np.float32)), index, 1)
+
+
+def test_of_several_devices_one_program_is_in_flight(monkeypatch):
+    """Their collectives share a pool of threads on CPU, and two programs' can wait for ever."""
+    waited = []
+    monkeypatch.setattr(parallel.jax, "block_until_ready", lambda out: waited.append(1) or out)
+    for devices, times in ((1, 0), (4, 1)):
+        compiled, given = counting(devices, parallel.Plan(2, False))
+        compiled.run(*given)
+        assert len(waited) == times
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_call_of_one_step_holds_no_loop(count):
+    """In which XLA:CPU's convolutions are slow."""
+    compiled, given = counting(1, parallel.Plan(count, False))
+    assert ("while[" in str(jax.make_jaxpr(compiled.run)(*given))) == (count > 1)

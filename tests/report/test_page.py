@@ -129,8 +129,11 @@ def test_markdown_table(folder):
 
 
 def test_broken_files_are_named(folder, tmp_path):
-    with pytest.raises(UsageError, match="summary.json is missing"):
+    with pytest.raises(UsageError, match="no run, there is no such folder"):
         report.read(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="summary.json is missing"):
+        report.read(tmp_path / "empty")
     (folder / "arrays" / "ae.npz").write_bytes(b"PK nonsense")
     with pytest.raises(UsageError, match="is broken"):
         report.read(folder)
