@@ -20,12 +20,11 @@ from genjax.core.errors import RunError, UsageError
 def main():
     signals.install("verify.py")
     try:
-        asked = flags.parse(verify.Config, "verify", sys.argv[1:])
+        asked = flags.read(verify.Config, sys.argv[1:])
         if asked.help:
-            full = asked.help == "helpfull"
-            print(
-                flags.help_text(verify.Config, "experiments/verify.py", __doc__, full=full), end=""
-            )
+            script, full = "experiments/verify.py", asked.help == "helpfull"
+            text = flags.help_text(verify.Config, script, __doc__, full=full, place=False)
+            print(text, end="")
             return
         counts = Counter()
         for one in verify.run(asked.config):

@@ -63,15 +63,30 @@ class Asked:
     place: Place | None = None
 
 
+def read(kind: type[Options], arguments: list[str]) -> Asked:
+    """The options of type `kind` of a command line, where no run folder is asked for.
+
+    Raises UsageError as `parse`.
+    """
+    given = _given((kind,), arguments)
+    return _helped(given) or Asked("", _made(kind, given))
+
+
+def _helped(given: dict) -> Asked | None:
+    """What help is asked for; takes its flags out of what was given."""
+    asked = [name for name in ("helpfull", "help") if given.pop(name, False)]
+    return Asked(asked[0]) if asked else None
+
+
 def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
     """The configuration of type `kind`, and its place, of a command line without its first word.
 
     Raises UsageError with one line for what cannot be read or is no flag, and what `kind` refuses.
     """
-    given = _given(kind, arguments)
-    for name in ("helpfull", "help"):
-        if given.pop(name, False):
-            return Asked(name)
+    given = _given((kind, Place), arguments)
+    helped = _helped(given)
+    if helped:
+        return helped
     if given.get("seeds") == "auto" and "max_seeds" in kind.options():
         given = {"max_seeds": "40"} | given | {"seeds": "5"}
     config = _made(kind, given)
@@ -83,10 +98,10 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
     return Asked("", config, place)
 
 
-def _given(kind: type[Options], arguments: list[str]) -> dict:
+def _given(asked: tuple[type[Options], ...], arguments: list[str]) -> dict:
     """{flag: text, bool, or for arms texts} of the flags that were given."""
     values = absl_flags.FlagValues()
-    for options in (kind, Place):
+    for options in asked:
         kinds = typing.get_type_hints(options)
         for name, field in options.options().items():
             define = {
@@ -175,7 +190,7 @@ def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str
     files = [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
     name = Path(files[-1].split("=", 1)[1]).stem if files else "default"
     try:
-        plain = configs.lines(_made(kind, _given(kind, files[-1:])))
+        plain = configs.lines(_made(kind, _given((kind, Place), files[-1:])))
     except UsageError:
         plain = None  # The file asks for flags beside it.
     if plain != configs.lines(config):
@@ -186,15 +201,17 @@ def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str
 # --- Help ----------------------------------------------------------------------------------------
 
 
-def help_text(kind: type[Options], script: str, about: str, *, full: bool) -> str:
+def help_text(
+    kind: type[Options], script: str, about: str, *, full: bool, place: bool = True
+) -> str:
     """The help of a script: its docstring, then the options in groups, common ones first.
 
-    full: the rare options too.
+    full: the rare options too. place: those of a run folder too.
     """
     blocks = [about.strip(), "Flags are written --name=value; --flagfile=<file> reads them."]
     groups: dict[str, list[str]] = {}
     hidden = 0
-    for options in (Place, kind):
+    for options in (Place, kind) if place else (kind,):
         for name, field in options.options().items():
             if field.metadata["rare"] and not full:
                 hidden += 1
