@@ -129,8 +129,12 @@ def test_markdown_table(folder):
 
 
 def test_broken_files_are_named(folder, tmp_path):
+    nothing = tmp_path / "nothing"
+    with pytest.raises(UsageError, match="there is no such folder"):
+        report.read(nothing)
+    nothing.mkdir()
     with pytest.raises(UsageError, match="summary.json is missing"):
-        report.read(tmp_path / "nothing")
+        report.read(nothing)
     (folder / "arrays" / "ae.npz").write_bytes(b"PK nonsense")
     with pytest.raises(UsageError, match="is broken"):
         report.read(folder)
