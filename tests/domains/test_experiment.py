@@ -298,7 +298,7 @@ BAD = {
         ["--chains or --vocabulary", "GB"],
     ),
     "documents that fit nowhere": (["--pool=100000000", "--context=4096"], ["--pool", "GB"]),
-    "a net that fits nowhere": (["--width=65536", "--depth=1024"], ["--width", "--seeds", "GB"]),
+    "a net that fits nowhere": (["--width=65536", "--depth=8"], ["--width", "--seeds", "GB"]),
     "a name too long": (["--arm=a:from=" + "x" * 300], ["--from=xxx", "neither an arm"]),
     "dots": (["--arm=.."], ["--arm=..", "a name"]),
     "measured": ([CORPUS + "/good", "--measured_bytes=9"], ["--measured_bytes=9"]),
