@@ -297,7 +297,7 @@ BAD = {
         ["--chains=900", "--vocabulary=65536"],
         ["--chains or --vocabulary", "GB"],
     ),
-    "documents that fit nowhere": (["--pool=100000000", "--context=4096"], ["--pool", "GB"]),
+    "documents that fit nowhere": (["--pool=100000000", "--vocabulary=60000"], ["--pool", "GB"]),
     "a net that fits nowhere": (["--width=65536", "--depth=8"], ["--width", "--seeds", "GB"]),
     "a name too long": (["--arm=a:from=" + "x" * 300], ["--from=xxx", "neither an arm"]),
     "dots": (["--arm=.."], ["--arm=..", "a name"]),

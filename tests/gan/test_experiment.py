@@ -256,7 +256,7 @@ BAD = {
         ["--unroll=100", "--seeds=100", "GB"],
     ),
     "packs of many points": (["--points=100000000", "--pack=1024"], ["--points or --pack", "GB"]),
-    "nets without end": (["--g_width=65536", "--g_depth=1000"], ["--g_width", "--seeds", "GB"]),
+    "nets without end": (["--g_width=65536", "--g_depth=100"], ["--g_width", "--seeds", "GB"]),
     "too many modes": (["--data=ring" + "9" * 20], ["--data=ring999", "2 to 10,000 modes"]),
     "a mode far away": (
         ["--data=modes", "--sigma=1", "--modes=0,0;1e30,0"],
