@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -12,27 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scripts
+from run_folders import CONFIG, Killed, opened, there
 
-from genjax.core import checkpoints, files, folder, interrupt, loop, parallel, rows, training
+from genjax.core import files, folder, interrupt, rows
 from genjax.core.errors import UsageError
-from genjax.core.training_options import Training
 from genjax.report import page
 
-CONFIG = Training(seeds=2, steps=40, log_every=10, checkpoint_every=10)
 ROOT = Path(__file__).parents[2]
-
-
-def opened(path, config=CONFIG, **how):
-    return folder.Folder(path, config, experiment="vae", room="vae", **how)
-
-
-@pytest.fixture
-def said(monkeypatch):
-    """The lines that a person is told."""
-    lines = []
-    monkeypatch.setattr(folder, "say", lines.append)
-    monkeypatch.setattr(training, "say", lines.append)
-    return lines
 
 
 def write_all(run):
@@ -56,12 +41,6 @@ def finished(tmp_path):
     return run.path
 
 
-def there(path):
-    """The files of a run that hold results."""
-    names = (p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-    return {n for n in names if not n.startswith((".", "damaged/"))}
-
-
 def test_what_was_written_is_opened_without_a_word(finished, said):
     before = {name: (finished / name).read_bytes() for name in there(finished)}
     opened(finished).close()
@@ -73,7 +52,6 @@ def test_what_was_written_is_opened_without_a_word(finished, said):
 
 HOLD = """
 import sys, time
-from genjax.core.training_options import Training
 from genjax.core.folder import Folder
 kept = Folder(sys.argv[1], Training(seeds=2, steps=40, log_every=10, checkpoint_every=10),
               experiment="vae", room="vae")
@@ -108,10 +86,6 @@ def test_a_second_run_in_this_process_is_refused_too(finished):
 
 
 # --- Kills between two renames -------------------------------------------------------------------
-
-
-class Killed(Exception):
-    pass
 
 
 def test_a_kill_before_any_rename_is_no_damage(tmp_path, monkeypatch, said):
@@ -261,218 +235,6 @@ def test_a_last_line_cut_short_is_what_a_kill_leaves(tmp_path, said):
     again = opened(run.path)
     assert again.rows() == [{"arm": "a", "seed": 0, "step": 10, "loss": 1.0}] and not said
     again.close()
-
-
-# --- Training ------------------------------------------------------------------------------------
-
-
-def run_steps(state, index, count):
-    """A step that is arithmetic: the state's numbers tell which steps it has seen."""
-    losses = np.zeros((5, 2), np.float32)
-    for i in range(count):
-        w = np.sin(state["params"] + np.float32(1.0) + index[i].sum(-1)[:, None], dtype=np.float32)
-        state = {"params": w, "step": state["step"] + 1}
-        losses[i] = w.sum(-1)
-    return state, {"loss": losses}
-
-
-def batches(first, count):
-    return np.tile(np.arange(first, first + count, dtype=np.int32)[:, None, None], (1, 2, 4))
-
-
-def train(run, arm="a", stop_at=None, stop=interrupt.Interrupted):
-    """Trains an arm; stop_at: told to stop in the call after that step, or killed."""
-
-    def reach(first, count):
-        if stop_at is not None and first >= stop_at:
-            if stop is Killed:
-                raise Killed
-            interrupt.ask(signal.SIGTERM)
-        return batches(first, count)
-
-    compiled = parallel.Compiled(run_steps, lambda state: state, parallel.Plan(5, False))
-    state = {"params": np.zeros((2, 3), np.float32), "step": np.zeros(2, np.int32)}
-
-    def validate(state):
-        name = f"snapshots/{arm}/{state['step'][0]:09d}.npz"
-        run.write_arrays(name, {"w": state["params"]})
-        return {"valid_loss": state["params"].mean(-1)}
-
-    when = loop.Schedule([0, 1], 40, log_every=10, save_every=10, validate_every=20)
-    found = training.train(run, arm, compiled, state, when, reach, validate=validate)
-    run.write_json(f"evaluation/{arm}.json", {"w": found["params"].tolist()})
-    return found["params"]
-
-
-def result(path):
-    """What a finished run holds, but for Orbax' own files."""
-    kept = {n for n in there(path) if n.startswith(("evaluation", "snapshots"))}
-    log = sorted(rows.encode(row) for row in page.read_rows(path))
-    return log, {n: (path / n).read_bytes() for n in kept}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of two arms."""
-    run = opened(tmp_path_factory.mktemp("trained") / "run")
-    train(run, "a"), train(run, "b")
-    run.seal()
-    run.close()
-    return run.path
-
-
-def trained_again(path):
-    """Opened and finished, as a room does it."""
-    run = opened(path)
-    for arm in ("a", "b"):
-        if run.read_json(f"evaluation/{arm}.json") is None:
-            train(run, arm)
-    run.seal()
-    run.close()
-    return result(path)
-
-
-@pytest.mark.parametrize("stop", [interrupt.Interrupted, Killed])
-@pytest.mark.parametrize("stop_at", [0, 5, 10, 25, 35])
-def test_training_that_is_stopped_ends_the_same(trained, tmp_path, said, stop, stop_at):
-    run = opened(tmp_path / "run")
-    with pytest.raises(stop):
-        train(run, stop_at=stop_at, stop=stop)
-    run.close()
-    assert trained_again(run.path) == result(trained)
-    assert not said
-
-
-LAST = "checkpoints/a/40"
-# {what is done: part of what is said}
-SPOILED = {
-    "state cut": "is damaged",
-    "state emptied": "is damaged",
-    "state removed": "is damaged",
-    "record garbage": "is damaged",
-    "record nested": "is damaged",
-    "folder removed": "is missing",
-    "folder renamed": "is missing",
-    "folder emptied": "is damaged",
-    "file added": "is damaged",
-    "a file in its place": "is damaged",
-    "both removed": "is missing",
-    "other arm": "is damaged",
-    "other step": "is damaged",
-    "first snapshot": "snapshots/a/000000020.npz is damaged",
-    "last snapshot": "snapshots/a/000000040.npz is damaged",
-    "first row": "rows of a are damaged",
-    "last row": "rows of a are damaged",
-    "no rows": "rows of b are damaged",
-    "row of no arm": "rows of a are damaged",
-    "row of step 0": "rows of a are damaged",
-    "manifest and row of no arm": "rows of metrics.jsonl up to it",
-    "manifest and checkpoint": "is damaged",
-    "manifest and other arm": "is damaged (another arm, or another run, saved it)",
-    "manifest and other step": "is damaged (it was saved at step 30)",
-    "manifest and rows": "rows of metrics.jsonl up to it",
-    "manifest and snapshot": "snapshots/a/000000020.npz is damaged or missing",
-}
-
-
-def spoil(path, how):
-    last, log = path / LAST, path / "metrics.jsonl"
-    parts = sorted(
-        (p for p in (last / "state").rglob("*") if p.is_file()), key=lambda p: -p.stat().st_size
-    )  # noqa: E501
-    record, lines = last / "record" / "metadata", log.read_bytes().splitlines(keepends=True)
-    snapshots = [path / "snapshots" / "a" / f"{step:09d}.npz" for step in (20, 40)]
-    if how.startswith("manifest"):
-        (path / files.MANIFEST).unlink()
-        (last.parent / checkpoints.SUMS).unlink()
-    if "state cut" in how or "and checkpoint" in how:
-        parts[0].write_bytes(parts[0].read_bytes()[:-9])
-    elif how == "state emptied":
-        for part in parts:
-            part.write_bytes(b"")
-    elif how == "state removed":
-        shutil.rmtree(last / "state")
-    elif how == "record garbage":
-        record.write_bytes(random.Random(0).randbytes(99))
-    elif how == "record nested":
-        record.write_text("[" * 10**5)
-    elif how == "folder removed":
-        shutil.rmtree(last)
-    elif how == "folder renamed":
-        last.rename(last.with_name("041"))
-    elif how == "folder emptied":
-        shutil.rmtree(last)
-        last.mkdir()
-    elif how == "file added":
-        (last / "thesis.tex").write_text("x")
-    elif how == "a file in its place":
-        shutil.rmtree(last)
-        last.write_text("x")
-    elif how == "both removed":
-        shutil.rmtree(last.parent)
-    elif "other arm" in how:
-        shutil.rmtree(last)
-        shutil.copytree(path / "checkpoints" / "b" / "40", last)
-    elif "other step" in how:
-        shutil.rmtree(last)
-        shutil.copytree(last.with_name("30"), last)
-    elif how in ("first snapshot", "manifest and snapshot"):
-        snapshots[0].write_bytes(b"x")
-    elif how == "last snapshot":
-        snapshots[1].write_bytes(b"x")
-    elif how == "no rows":
-        log.unlink()
-    elif "row of" in how:
-        now = (b'"a"', b'"c"') if "no arm" in how else (b'"step": 10', b'"step": 0')
-        log.write_bytes(b"".join([lines[0].replace(*now), *lines[1:]]))
-    elif how == "last row":
-        log.write_bytes(
-            b"".join(line for line in lines if b'"a", "seed": 1, "step": 40' not in line)
-        )
-    else:
-        log.write_bytes(b"".join(lines[1:]))
-
-
-@pytest.mark.parametrize("how", SPOILED)
-def test_what_is_spoiled_in_training_is_trained_again(trained, tmp_path, said, how):
-    path = tmp_path / "run"
-    shutil.copytree(trained, path)
-    spoil(path, how)
-    assert trained_again(path) == result(trained)
-    assert any(SPOILED[how] in line for line in said), said
-    said.clear()
-    assert trained_again(path) == result(trained) and not said
-
-
-def test_a_step_that_is_restored_trains_no_more_than_it_must(trained, tmp_path, said):
-    """The checkpoint before the last is whole: the arm begins there, not anew."""
-    path = tmp_path / "run"
-    shutil.copytree(trained, path)
-    spoil(path, "last snapshot")
-    asked = []
-    run, real = opened(path), batches
-
-    def counted(first, count):
-        asked.append(first)
-        return real(first, count)
-
-    globals()["batches"] = counted
-    train(run)
-    globals()["batches"] = real
-    run.close()
-    assert asked == [30, 35]
-
-
-@pytest.mark.parametrize("how", ["state cut", "state removed", "record garbage", "other step"])
-def test_a_reader_of_parameters_is_told_in_a_line(trained, tmp_path, how):
-    path = tmp_path / "run"
-    shutil.copytree(trained, path)
-    step, params = checkpoints.last_params(path / "checkpoints" / "a")
-    assert step == 40
-    assert params.tolist() == json.loads((path / "evaluation" / "a.json").read_text())["w"]
-    spoil(path, how)
-    with pytest.raises(UsageError, match=r"checkpoints/a/40: is damaged \("):
-        checkpoints.last_params(path / "checkpoints" / "a")
 
 
 # --- Stopped by a signal -------------------------------------------------------------------------

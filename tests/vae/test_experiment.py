@@ -177,7 +177,10 @@ BAD = {
     ),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
     "a net that fits nowhere": (["--hidden=65536,65536"], ["--hidden", "--seeds", "GB"]),
-    "draws that fit nowhere": (["--model=iwae", "--iwae_k=100000"], ["--iwae_k", "GB"]),
+    "draws that fit nowhere": (
+        ["--model=iwae", "--iwae_k=100000", "--batch_size=1000", "--seeds=99"],
+        ["--iwae_k", "GB"],
+    ),
     "nobody's folder": (["--data=idx:~nobody/x"], ["--data=idx:~nobody/x", "no such folder"]),
     "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
