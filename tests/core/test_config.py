@@ -35,7 +35,7 @@ class Config(Training, Arm):
     variants: dict = option({}, "Arms.", flag="arm")
 
     def arms(self):
-        return arms.arms(self, Arm, "one")
+        return arms.arms(self, Arm, "one", ("truth",))
 
     def check(self):
         super().check()
