@@ -244,6 +244,7 @@ def test_a_last_line_cut_short_is_what_a_kill_leaves(tmp_path, said):
 def test_while_importing_a_signal_is_one_line(tmp_path, name):
     code = (
         "import sys, time, signal; sys.path.insert(0, 'experiments'); import launch;"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL);"  # Ignored, as under nohup, it stays so.
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from genjax.core import flags;"  # What launch imports first takes its time.
         "flags.parse = lambda *a: (print('importing', flush=True), time.sleep(600));"

@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
     folder = tmp_path / "run"
     done = script(
         SMOKE, cache, f"--workdir={folder}", "--variants=full,linear", "--lengths=64,128,2048,4096",
-        "--memory=0.02", "--tasks=", "--peaks=0", "--widths=16", "--rounds=2",
+        "--memory=0.04", "--tasks=", "--peaks=0", "--widths=16", "--rounds=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())
