@@ -9,20 +9,17 @@ python experiments/report.py --publish=vae_digits runs/vae/vae_digits
 
 import argparse
 import contextlib
-import datetime
 import importlib
-import json
 import sys
 from pathlib import Path
+
+from publishing import publish
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
 from genjax.core.flags import shown_line
 from genjax.core.folder import read_config
-from genjax.report import page, published
-
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results"
+from genjax.report import page
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,35 +60,6 @@ def main():
     except UsageError as error:
         print(f"report.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def publish(flagfile: str, folders: list[str]):
-    """Writes results/<flagfile>.json of a finished run, and the pages that quote results anew."""
-    from genjax.core import config as configs
-    from genjax.core import flags
-    from genjax.run import Run
-
-    if len(folders) > 1:
-        raise UsageError(f"--publish={flagfile}: one run, not {len(folders)}")
-    run = Run(folders[0])
-    if run.summary is None:
-        raise UsageError(f"{run.folder}: no finished run, summary.json is missing")
-    path = ROOT / "experiments" / "flags" / f"{flagfile}.flags"
-    made = flags.parse(type(run.config), run.experiment.name, [f"--flagfile={path}"]).config
-    if configs.digest(made) != configs.digest(run.config):
-        raise UsageError(f"--publish={flagfile}: {run.folder} was made by other flags")
-    room = type(run.config).__module__.split(".")[1]
-    today = datetime.date.today().isoformat()
-    found = published.publish(run.summary, flagfile, room, today)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{flagfile}.json").write_text(json.dumps(found, indent=1) + "\n")
-    for page_ in pages():
-        page_.write_text(published.fill(page_.read_text(), RESULTS))
-
-
-def pages() -> list[Path]:
-    """The pages that may quote results."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def figures_of(folder: Path) -> dict:

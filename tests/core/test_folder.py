@@ -53,6 +53,7 @@ def test_what_was_written_is_opened_without_a_word(finished, said):
 HOLD = """
 import sys, time
 from genjax.core.folder import Folder
+from genjax.core.training_options import Training
 kept = Folder(sys.argv[1], Training(seeds=2, steps=40, log_every=10, checkpoint_every=10),
               experiment="vae", room="vae")
 print("held", flush=True)

@@ -114,7 +114,8 @@ def test_measures_of_a_coder_are_worked_out_anew(ref, measured, exact):
     for name, (value, tolerance) in exact.items():
         assert found[name] == pytest.approx(value, abs=tolerance), name
     samples = {name for name in found if name.startswith("normal/")}
-    assert set(found) == set(exact) | samples | {"kfid_midpoints"}
+    scale_free = {"mmd_rescaled", "mmd_normal"}
+    assert set(found) == set(exact) | samples | scale_free | {"kfid_midpoints"}
     x = ref.splits["test"]["image"]
     np.testing.assert_array_equal(arrays["inputs"], x[:8])
     np.testing.assert_array_equal(flat(arrays["reconstructions"]), flat(x[:8]) * [1, 1, 0, 0])
@@ -159,6 +160,8 @@ def test_codes_without_labels_in_them_are_no_better_than_chance(ref):
 def test_draws_far_from_the_prior_have_the_integrals_mmd(ref):
     found = evaluate.measure_coder(plain(noise=3.0), ref, [], seed=4)[0]
     assert found["mmd"] == pytest.approx(mmd_to_prior(3.0), rel=0.15) and found["mmd"] > 0.5
+    # Rescaled they are Gaussian of mean 0 and covariance I, and so are draws of it.
+    assert abs(found["mmd_rescaled"]) < 0.05 and abs(found["mmd_normal"]) < 0.05
 
 
 def path(coder, codes, count=4000):
