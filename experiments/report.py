@@ -13,8 +13,6 @@ import importlib
 import sys
 from pathlib import Path
 
-from publishing import publish
-
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
 from genjax.core.flags import shown_line
@@ -48,6 +46,8 @@ def main():
     options = parser.parse_args()
     try:
         if options.publish:
+            from publishing import publish
+
             publish(options.publish, options.folders)
             return
         for folder in map(Path, options.folders):
