@@ -1,6 +1,7 @@
 """Claims: what is asserted, what was measured over seeds, and the verdict.
 
-One file an experiment beside this one: its claims, and their thresholds.
+Each room has its claims and their thresholds in its own claims.py. `sealed` is the form that they
+are to take, with controls and intervals of the median; here is what the others still use.
 """
 
 import math
@@ -30,10 +31,10 @@ def summarize(per_seed: Seeds, unit: str) -> dict:
     values = np.asarray(per_seed, np.float64)
     mean, low, high = interval(values)
     return {
-        "mean": _finite(mean),
-        "low": _finite(low),
-        "high": _finite(high),
-        "per_seed": [_finite(value) for value in values],
+        "mean": finite(mean),
+        "low": finite(low),
+        "high": finite(high),
+        "per_seed": [finite(value) for value in values],
         "unit": unit,
     }
 
@@ -54,7 +55,7 @@ def band(draws: Seeds, unit: str) -> dict:
 def summarize_share(hits: Seeds, unit: str) -> dict:
     """The same for what a seed has (1) or has not (0): the share, and its 95% Wilson interval."""
     low, high = wilson(int(np.sum(hits)), len(hits))
-    return summarize(hits, unit) | {"low": _finite(low), "high": _finite(high)}
+    return summarize(hits, unit) | {"low": finite(low), "high": finite(high)}
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
@@ -87,9 +88,9 @@ def claim(
     return {
         "id": id,
         "statement": statement,
-        "estimate": _finite(estimate),
-        "low": _finite(low),
-        "high": _finite(high),
+        "estimate": finite(estimate),
+        "low": finite(low),
+        "high": finite(high),
         "threshold": threshold,
         "direction": direction,
         "seeds": len(left),
@@ -137,8 +138,8 @@ def share(id: str, statement: str, hits: Seeds, *, direction: str, threshold: fl
         "id": id,
         "statement": statement,
         "estimate": float(np.mean(hits)),
-        "low": _finite(low),
-        "high": _finite(high),
+        "low": finite(low),
+        "high": finite(high),
         "threshold": threshold,
         "direction": direction,
         "seeds": len(hits),
@@ -160,9 +161,9 @@ def between(
         {
             "id": f"{id}{letter}",
             "statement": statement,
-            "estimate": _finite(estimate),
-            "low": _finite(low),
-            "high": _finite(high),
+            "estimate": finite(estimate),
+            "low": finite(low),
+            "high": finite(high),
             "threshold": bound,
             "direction": direction,
             "interval": how,
@@ -190,7 +191,8 @@ def both(id: str, statement: str, parts: list[dict]) -> dict:
     return {"id": id, "statement": statement, "parts": parts, "verdict": verdict}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it: None for nan and infinities."""
     return float(value) if math.isfinite(value) else None
 
 

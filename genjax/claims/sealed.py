@@ -18,9 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genjax.claims import intervals
-
-VERDICTS = ("supported", "refuted", "equivalent", "undetermined")
+from genjax.claims import finite, holm, intervals
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,9 @@ def judge(
         "family": claim.family,
         "replicates": len(values),
         "on_side": int(_on_side(claim, values).sum()),
-        "estimate": _finite(found.median),
-        "low": _finite(found.low),
-        "high": _finite(found.high),
+        "estimate": finite(found.median),
+        "low": finite(found.low),
+        "high": finite(found.high),
         "interval": "95%, of the median" + (", at every look" if looks.sequential else ""),
         "p": p,
         "verdict": plain,
@@ -157,16 +155,6 @@ def family(made: Sequence[dict], *, alpha: float = intervals.ALPHA) -> list[dict
     return result
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Step-down adjusted p values (Holm 1979) under the same names."""
-    adjusted, least = {}, 0.0
-    for i, (p, name) in enumerate(sorted((p, name) for name, p in p_values.items())):
-        # Never below that of a smaller p value: rejection stops at the first that fails.
-        least = max(least, min(1.0, (len(p_values) - i) * p))
-        adjusted[name] = least
-    return adjusted
-
-
 def _decide(claim: Claim, values, looks: Looks) -> tuple[str, float]:
     """(verdict without controls, the least alpha at which the interval gives one)."""
     sequential = looks.sequential
@@ -196,9 +184,9 @@ def _control(claim: Claim, control: Control, kind: str, looks: Looks) -> dict:
     return {
         "name": control.name,
         "kind": kind,
-        "estimate": _finite(found.median),
-        "low": _finite(found.low),
-        "high": _finite(found.high),
+        "estimate": finite(found.median),
+        "low": finite(found.low),
+        "high": finite(found.high),
         "verdict": verdict,
         "as_it_must": (verdict == "supported") == (kind == "positive"),
     }
@@ -211,13 +199,9 @@ def _power(claim: Claim, values, made: dict, looks: Looks) -> dict:
         return {}
     effect = intervals.visible(values, **looks._asdict())
     return {
-        "visible": _finite(effect),
+        "visible": finite(effect),
         "would_settle": intervals.would_settle(values, claim.threshold, **looks._asdict()),
     }
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 # --- The ledger ----------------------------------------------------------------------------------
