@@ -90,16 +90,20 @@ def _kth_distance(points, k):
     return np.array([cdist(points[[i]], points[[j]])[0, 0] for i, j in enumerate(last)])
 
 
+# A median of so many is known within some 2%, and each is compared with all training images.
+MEDIAN_OF = 1000
+
+
 def memorisation_ratio(
     train: Float[np.ndarray, "n p"], test: Float[np.ndarray, "m p"], fake: Float[np.ndarray, "k p"]
 ) -> float:
     """Median distance of fakes to their nearest training image, over that of test images.
 
     About 1 for samples as new as the test set, near 0 for copies of the training set; well above 1
-    where samples are unlike any image. Pixel space, Euclidean.
+    where samples are unlike any image. Pixel space, Euclidean; of the first 1,000 on each side.
     """
     neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
-    fakes, tests = (np.median(neighbours.kneighbors(x)[0]) for x in (fake, test))
+    fakes, tests = (np.median(neighbours.kneighbors(x[:MEDIAN_OF])[0]) for x in (fake, test))
     return float(fakes / tests)
 
 

@@ -1,4 +1,4 @@
-"""The claims of the VAE experiment, V1 to V6: what is said, and what must not pass for it.
+"""The claims of the VAE experiment, V1 to V7: what is said, and what must not pass for it.
 
 Sealed in ledger.json beside this file; a change is a new version there. Controls are figures of the
 same run: what nothing was learned for, what a rescaling does, and what is known to be better.
@@ -173,11 +173,12 @@ JUDGED = (
             margin=0.02,
             why="a fiftieth of the path",
             negative=(AGAIN,),
-            positive=("a straight path",),
+            positive=("as many principal components",),
+            version=3,
         ),
         lambda f: f.of("vae", "roughness") - f.of("ae", "roughness"),
         lambda f: [_again(f.of("ae", "roughness"))],
-        lambda f: [1 - f.of("ae", "roughness")],
+        lambda f: [f.of("pca", "roughness") - f.of("ae", "roughness")],
     ),
     Judged(
         _claim(
@@ -205,11 +206,12 @@ JUDGED = (
             margin=0.01,
             why="one image in a hundred",
             negative=("the codes of an untrained autoencoder",),
-            positive=("the labels themselves",),
+            positive=("all pixels",),
+            version=3,
         ),
         lambda f: f.of("ae", "probe/all") - f.of("pca", "probe/all"),
         lambda f: [f.of("random", "probe/all") - f.of("pca", "probe/all")],
-        lambda f: [1 - f.of("pca", "probe/all")],
+        lambda f: [f.of("pixels", "probe/all") - f.of("pca", "probe/all")],
         vae=False,
     ),
     Judged(
@@ -228,6 +230,43 @@ JUDGED = (
         lambda f: [_again(f.far("ae", "gmm"))],
         lambda f: [f.floor - f.far("vae", "gmm")],
         needs=("gmm",),
+    ),
+    Judged(
+        _claim(
+            "V6b",
+            "From a flow trained on its codes, a second stage, the autoencoder's samples are "
+            "nearer to {data} than the VAE's",
+            "kKID({ae}) - kKID({vae}), samples of a flow trained on codes",
+            unit=SHARE,
+            margin=0.01,
+            why="new real images differ from test images by as much",
+            negative=(AGAIN,),
+            positive=("new real images",),
+            version=1,
+        ),
+        lambda f: f.far("ae", "flow") - f.far("vae", "flow"),
+        lambda f: [_again(f.far("ae", "flow"))],
+        lambda f: [f.floor - f.far("vae", "flow")],
+        needs=("flow",),
+    ),
+    Judged(
+        _claim(
+            "V7",
+            "A flow trained on its codes, a second stage, brings the autoencoder's samples nearer "
+            "to {data} than a Gaussian fitted to them does",
+            "kKID({ae}, flow) - kKID({ae}, Gaussian), test images",
+            unit=SHARE,
+            margin=0.01,
+            why="new real images differ from test images by as much",
+            negative=("the Gaussian of the next seed",),
+            positive=("codes of training images",),
+            version=1,
+        ),
+        lambda f: f.far("ae", "flow") - f.far("ae", "gaussian"),
+        lambda f: [_again(f.far("ae", "gaussian"))],
+        lambda f: [f.far("ae", "posterior") - f.far("ae", "gaussian")],
+        needs=("flow", "gaussian", "posterior"),
+        vae=False,
     ),
 )
 CLAIMS = tuple(judged.claim for judged in JUDGED)

@@ -12,7 +12,9 @@ from genjax.core.training_options import Training
 from genjax.vae.models import MODELS, ModelOptions
 
 MODEL_NAMES = tuple(MODELS)
-SAMPLERS = ("normal", "gaussian", "gmm", "posterior", "vamp")
+SAMPLERS = ("normal", "gaussian", "gmm", "posterior", "vamp", "flow")
+# A flow is trained on the codes of each seed: some seconds more.
+QUICK = SAMPLERS[:-1]
 # Rows of the tables that no arm made.
 ROWS = ("pca", "mean", "untrained", "pixels", "random", "floor", "noise", "classifier", "baselines")
 BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
@@ -119,7 +121,12 @@ class Config(Training, Arm):
         rare=True,
     )
     samplers: tuple[str, ...] = option(
-        SAMPLERS, "Where latents come from.", group="Measures", choices=SAMPLERS, distinct=True
+        QUICK,
+        "Where latents come from: N(0, I); fitted to codes a Gaussian, a mixture of ten, or a flow "
+        "(a second stage of training); codes of training images; the learned mixture of vamp.",
+        group="Measures",
+        choices=SAMPLERS,
+        distinct=True,
     )
     classifier_steps: int = option(
         1000,

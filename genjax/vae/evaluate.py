@@ -11,8 +11,8 @@ from sklearn.decomposition import PCA
 from genjax.core import parallel
 from genjax.core.steps import example_noise
 from genjax.images import distances
-from genjax.vae import latents, samplers
-from genjax.vae.likelihood import importance_bounds
+from genjax.vae import latents, learned_prior, samplers
+from genjax.vae.likelihood import importance_bounds, trustworthy
 from genjax.vae.networks import Model
 from genjax.vae.objectives import POSTERIOR
 
@@ -25,12 +25,13 @@ SHOWN = 8
 BETTER = {
     "less": ("kfid", "kkid", "mse", "bce", "nll", "mmd", "mmd_rescaled", "roughness",
              "kfid_reconstructions", "kfid_midpoints", "frechet_to_normal", "total_variation",
-             "kl_to_prior"),
-    "more": ("elbo", "psnr", "precision", "recall", "density", "coverage", "probe", "knn"),
+             "kl_to_prior", "unreliable"),
+    "more": ("ess", "elbo", "psnr", "precision", "recall", "density", "coverage", "probe", "knn"),
 }  # fmt: skip
 UNITS = {
     "rate": "nats", "distortion": "nats", "elbo": "nats", "nll": "nats", "kl_to_prior": "nats",
-    "mutual_information": "nats", "mse": "per pixel", "bce": "nats", "psnr": "dB",
+    "mutual_information": "nats", "mutual_information_cap": "nats", "ess": "draws",
+    "unreliable": "share of images", "mse": "per pixel", "bce": "nats", "psnr": "dB",
     "probe": "accuracy", "knn": "accuracy", "entropy": "nats", "active_units": "units",
     "decoder_std": "grey level",
 }  # fmt: skip
@@ -106,7 +107,7 @@ def represent(functions: Functions, params, images, seed: int):
 
 
 def neural_coder(model: Model, functions: Functions, params, ref: Reference, seed: int) -> Coder:
-    """A trained model with its samplers: normal, gaussian, gmm, posterior, vamp where it has one.
+    """A trained model with its samplers; vamp where it has a learned mixture.
 
     Fitted samplers see draws of the posterior of (at most 10,000) training images, which for a
     deterministic encoder are its codes.
@@ -120,6 +121,7 @@ def neural_coder(model: Model, functions: Functions, params, ref: Reference, see
         return parallel.batched(lambda n: functions.descend(params, n), noise)
 
     sources["normal"] = normal
+    sources["flow"] = lambda count, rng: learned_prior.fitted(draws, seed)(count, rng)
     sources["posterior"] = lambda count, rng: draws[rng.integers(len(draws), size=count)]
     if model.mixture:
         means, log_stds = jax.device_get(model.mixture(params))
@@ -283,6 +285,10 @@ def measure_posterior(
     measures = {f"nll/k={k}": float(v.mean()) for k, v in found["nll"].items()}
     rate, distortion = (float(found[name].mean()) for name in ("rate", "distortion"))
     measures |= {"rate": rate, "distortion": distortion, "elbo": -rate - distortion}
+    samples = max(found["nll"])
+    measures["ess"] = float(found["ess"].mean())
+    if not np.isnan(found["k_hat"]).any():
+        measures["unreliable"] = float((found["k_hat"] > trustworthy(samples)).mean())
     arrays = {}
     # A learned mixture does not factorise over units.
     if model.mixture is None:
@@ -293,6 +299,7 @@ def measure_posterior(
         train = ref.splits["train"]["image"][:MOST]
         mean, draws, log_std, _ = represent(functions, params, train, seed)
         measures |= latents.aggregated_posterior(mean, log_std, draws)
+        measures["mutual_information_cap"] = float(np.log(len(draws)))
     return measures, arrays
 
 

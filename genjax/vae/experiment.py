@@ -222,7 +222,7 @@ def measured_images(config: Config, splits: dict) -> dict:
 
 
 def baselines(job: Job, ref) -> dict[str, list[float]]:
-    """Measures without training, one value each: PCA, new images, noise, the claims' controls."""
+    """Measures without training: PCA, new images, noise, pixels; by seed what no step trained."""
     config = job.config
     train, test = ref.splits["train"], ref.splits["test"]
     pca = evaluate.pca_coder(train["image"], config.latent)
@@ -232,21 +232,37 @@ def baselines(job: Job, ref) -> dict[str, list[float]]:
     rows["floor"] = evaluate.measure_floor(ref)
     mean = np.broadcast_to(train["image"].mean(0), test["image"].shape)
     rows["mean"] = distances.reconstruction_errors(test["image"], mean)
+    rows["pixels"] = probed(ref, lambda images: images.reshape(len(images), -1), 0)
+    found = {f"{row}/{path}": [v] for row, one in rows.items() for path, v in one.items()}
+    return found | untrained(job, ref)
+
+
+def probed(ref, code, seed: int) -> dict[str, float]:
+    """What the probes read from codes that `code` makes of images."""
+    train, test = ref.splits["train"], ref.splits["test"]
+    return evaluate.probes(
+        code(train["image"]), train["label"], code(test["image"]), test["label"], seed
+    )
+
+
+def untrained(job: Job, ref) -> dict[str, list[float]]:
+    """Reconstruction and probes of the autoencoder before its first step, by seed."""
+    config, train, test = job.config, ref.splits["train"], ref.splits["test"]
     plain = config.replace(model="ae", compare=(), arm={})
-    untrained = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
-    params = untrained.init(jax.random.key(0), train["image"][:FIRST])
-    encode = jax.jit(lambda images: untrained.encode(params, images)["mean"])
-    rebuild = jax.jit(lambda images: jax.nn.sigmoid(untrained.decode(params, encode(images))))
-    rebuilt = parallel.batched(rebuild, test["image"])
-    rows["untrained"] = distances.reconstruction_errors(test["image"], rebuilt)
-    controls = {
-        "pixels": lambda images: images.reshape(len(images), -1),
-        "random": partial(parallel.batched, encode),
-    }
-    for row, code in controls.items():
-        codes = code(train["image"]), train["label"], code(test["image"]), test["label"]
-        rows[row] = evaluate.probes(*codes, 0)
-    return {f"{row}/{path}": [v] for row, found in rows.items() for path, v in found.items()}
+    model = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
+    encode = jax.jit(lambda params, x: model.encode(params, x)["mean"])
+    rebuild = jax.jit(lambda params, x: jax.nn.sigmoid(model.decode(params, encode(params, x))))
+    found = {}
+    for seed in config.all_seeds:
+        params = model.init(jax.random.key(seed), train["image"][:FIRST])
+        rebuilt = parallel.batched(partial(rebuild, params), test["image"])
+        one = distances.reconstruction_errors(test["image"], rebuilt)
+        rows = {f"untrained/{path}": value for path, value in one.items()}
+        read = probed(ref, partial(parallel.batched, partial(encode, params)), seed)
+        rows |= {f"random/{path}": value for path, value in read.items()}
+        for path, value in rows.items():
+            found.setdefault(path, []).append(value)
+    return found
 
 
 def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:

@@ -4,7 +4,6 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.mixture import GaussianMixture
 
-SAMPLERS = ("normal", "gaussian", "gmm", "posterior", "vamp")
 COMPONENTS = 10
 
 

@@ -104,10 +104,13 @@ def test_measures_of_a_posterior_are_the_closed_forms(ref, wrong):
         for k in (1, 10, 100, 1000):
             assert found[f"nll/k={k}"] == pytest.approx(exact["nll/k=1000"][0], abs=1e-3)
         assert exact["elbo"][0] == pytest.approx(-exact["nll/k=1000"][0])
+        assert found["ess"] == pytest.approx(1000, abs=0.1) and found["unreliable"] == 0
     for name, (value, tolerance) in exact.items():
         assert found[name] == pytest.approx(value, abs=tolerance), name
     np.testing.assert_allclose(arrays["kl_units"], kl, rtol=1e-3)
-    assert set(found) == set(exact) | {"nll/k=10", "nll/k=100"}
+    assert found["mutual_information_cap"] == np.log(len(ref.splits["train"]["image"]))
+    more = {"nll/k=10", "nll/k=100", "ess", "unreliable", "mutual_information_cap"}
+    assert set(found) == set(exact) | more
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,7 @@ def test_samplers_of_a_neural_coder_follow_their_laws(ref):
         "posterior": drawn,
         "gaussian": drawn,
         "gmm": drawn,
+        "flow": drawn,
         "vamp": (np.full(2, 5.0), np.diag([0.01, 4.0])),
     }
     assert set(coder.sources) == set(laws) and "vamp" not in neural(ref).sources
@@ -208,3 +212,9 @@ def test_noise_belongs_to_seed_and_position(ref):
     # An image seen twice is drawn twice.
     twice = evaluate.represent(functions, PARAMS, np.repeat(x[:1], 2, 0), 1)[1]
     assert (twice[0] != twice[1]).any()
+
+
+def test_a_posterior_that_is_too_narrow_is_called_unreliable(ref):
+    """Its weights have no variance, and few draws count."""
+    found = posterior(ref, spread=0.4)[0]
+    assert found["unreliable"] > 0.5 and found["ess"] < 300

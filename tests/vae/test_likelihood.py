@@ -4,11 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from genjax.vae import networks
 from genjax.vae.architecture import Architecture
-from genjax.vae.likelihood import grouped_bound, importance_bounds
+from genjax.vae.likelihood import (
+    effective_samples,
+    grouped_bound,
+    importance_bounds,
+    pareto_k,
+    trustworthy,
+)
 
 IMAGES = jnp.round(jax.random.uniform(jax.random.key(3), (4, 3, 3, 1)))
 INDEX = jnp.arange(4)
@@ -78,3 +84,31 @@ def test_grouped_bound_is_the_mean_of_its_groups():
 def test_any_number_of_samples_is_cut_into_chunks(params):
     found = importance_bounds(MODEL, samples=21, chunk=10)(params, IMAGES, INDEX, jax.random.key(1))
     assert sorted(found["nll"]) == [1, 10, 21] and np.isfinite(found["nll"][21]).all()
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.3, 0.7, 1.2])
+def test_pareto_k_is_the_shape_of_the_tail(shape):
+    """Against SciPy's maximum likelihood on the same tail, drawn towards 1/2 by ten of 213."""
+    rng = np.random.default_rng(0)
+    weights = 1e-3 + stats.genpareto.rvs(shape, size=(5000, 4), random_state=rng)
+    found = pareto_k(jnp.asarray(np.log(weights), jnp.float32))
+    for one, column in zip(found, weights.T, strict=True):
+        *_, cut = (ordered := np.sort(column))[:-213]
+        fitted = stats.genpareto.fit(ordered[-213:] - cut, floc=0)[0]
+        np.testing.assert_allclose(one, (213 * fitted + 5) / 223, atol=0.04)
+
+
+def test_no_tail_is_no_danger_and_few_draws_are_no_tail():
+    assert (pareto_k(jnp.zeros((5000, 2))) == 0).all()
+    assert jnp.isnan(pareto_k(jnp.zeros((20, 2)))).all()
+    assert trustworthy(100) == 0.5 and trustworthy(5000) == 0.7
+
+
+def test_the_draws_that_count():
+    log_weights = jnp.log(jnp.array([[1.0, 1.0, 3.0], [1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(effective_samples(log_weights - 80.0), [3, 1, 1.6], rtol=1e-4)
+
+
+def test_weights_of_the_exact_posterior_all_count(params, found):
+    assert (found["ess"] > 1000).all() and (found["ess"] <= 5000).all()
+    assert (found["k_hat"] < 0.7).all()
