@@ -94,17 +94,10 @@ def _kth_distance(points, k):
 MEDIAN_OF = 1000
 
 
-def memorisation_ratio(
-    train: Float[np.ndarray, "n p"], test: Float[np.ndarray, "m p"], fake: Float[np.ndarray, "k p"]
-) -> float:
-    """Median distance of fakes to their nearest training image, over that of test images.
-
-    About 1 for samples as new as the test set, near 0 for copies of the training set; well above 1
-    where samples are unlike any image. Pixel space, Euclidean; of the first 1,000 on each side.
-    """
+def nearest_distance(train: Float[np.ndarray, "n p"], images: Float[np.ndarray, "m p"]) -> float:
+    """Median distance of images, the first 1,000, to the nearest training image; Euclidean."""
     neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
-    fakes, tests = (np.median(neighbours.kneighbors(x[:MEDIAN_OF])[0]) for x in (fake, test))
-    return float(fakes / tests)
+    return float(np.median(neighbours.kneighbors(images[:MEDIAN_OF])[0]))
 
 
 def class_balance(probabilities: Float[np.ndarray, "n c"]) -> dict[str, float]:

@@ -18,6 +18,8 @@ from genjax.vae.objectives import POSTERIOR
 
 LABELS = (100, 1000, None)
 MOST = 10_000
+# Codes that the MMD compares, each with each.
+PAIRED = 5_000
 PATHS, POINTS = 200, 11
 COLLAPSE = (0.001, 0.01, 0.1, 1.0)
 SHOWN = 8
@@ -42,11 +44,13 @@ class Reference(NamedTuple):
 
     splits: {"train" | "valid" | "test": {"image" [n, h, w, c], "label" [n]}}, as the measures see
         them (dynamic binarization drawn once). classify: images -> (probabilities, features).
+    test_distance: the median of test images to the nearest training image.
     """
 
     splits: dict
     classify: Callable
     test_features: np.ndarray
+    test_distance: float
 
     @property
     def compared(self) -> int:
@@ -68,7 +72,18 @@ class Coder(NamedTuple):
 
 def reference(splits: dict, classify: Callable) -> Reference:
     """Runs the classifier over the test images, at most 10,000."""
-    return Reference(splits, classify, classify(splits["test"]["image"][:MOST])[1])
+    train, test = (flat(splits[name]["image"]) for name in ("train", "test"))
+    return Reference(
+        splits,
+        classify,
+        classify(splits["test"]["image"][:MOST])[1],
+        distances.nearest_distance(train, test),
+    )
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Images [n, h, w, c] as rows."""
+    return images.reshape(len(images), -1)
 
 
 class Functions(NamedTuple):
@@ -174,7 +189,7 @@ def measure_coder(
     measures["kfid_reconstructions"] = distances.frechet_distance(
         ref.test_features, ref.classify(rebuilt[:MOST])[1]
     )
-    draws = coder.draw(test["image"])[:MOST]
+    draws = coder.draw(test["image"])[:PAIRED]
     measures["mmd"] = latents.mmd_imq(draws, rng.standard_normal(draws.shape))
     measures["frechet_to_normal"] = latents.frechet_to_normal(draws)
     measures |= scale_free(draws, coder.draw(train["image"][:MOST]), seed)
@@ -238,17 +253,18 @@ def interpolations(coder: Coder, ref: Reference, codes: np.ndarray, rng: np.rand
 
 
 def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, float]:
-    """Measures of images against the test images; distances to the training set for copies."""
+    """Measures of images against the test images.
+
+    memorisation: the median distance to the nearest training image, over that of test images; 0
+    for copies, about 1 for samples as new as the test set, more where they are unlike any image.
+    """
     probabilities, features = ref.classify(images)
     real = ref.test_features[: ref.compared]
     kernel, _ = distances.kernel_distance(real, features, seed=seed)
     found = {"kfid": distances.frechet_distance(real, features), "kkid": kernel}
     found |= distances.precision_recall_density_coverage(real, features)
-    flat = [
-        x.reshape(len(x), -1)
-        for x in (ref.splits["train"]["image"], ref.splits["test"]["image"][: ref.compared], images)
-    ]
-    found["memorisation"] = distances.memorisation_ratio(*flat)
+    near = distances.nearest_distance(flat(ref.splits["train"]["image"]), flat(images))
+    found["memorisation"] = near / ref.test_distance
     return found | distances.class_balance(probabilities)
 
 

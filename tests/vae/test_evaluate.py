@@ -172,7 +172,7 @@ def path(coder, codes, count=4000):
         return np.full((len(images), 2), 0.5), flat(images)
 
     features = pixels(images)[1][np.resize(np.arange(len(images)), count)]
-    ref = evaluate.Reference({}, pixels, features)
+    ref = evaluate.Reference({}, pixels, features, 1.0)
     return evaluate.interpolations(coder, ref, codes, np.random.default_rng(2))
 
 

@@ -133,12 +133,6 @@ def test_balls_of_radius_zero_hold_their_own_point():
     assert found["precision"] == found["recall"] == found["coverage"] == 1
 
 
-def test_memorisation_ratio():
-    train, test, new = RNG.normal(size=(3, 400, 5))
-    assert samples.memorisation_ratio(train, test, train[:50]) < 1e-6
-    assert 0.8 < samples.memorisation_ratio(train, test, new) < 1.25
-
-
 def test_class_balance():
     confident = np.eye(4)[[0, 0, 0, 1]]
     found = samples.class_balance(confident)
