@@ -281,7 +281,8 @@ def judge(found: dict, config: Config) -> list[dict]:
     arms = config.arms()
     firsts = {n: next((a for a in arms if arms[a].model == n), "") for n in ("ae", "vae")}
     figures = Figures(found, firsts, config.seeds)
-    names = firsts | {"data": data.name(config.data, config.binarize).removesuffix("/none")}
+    named = data.name(config.data, config.binarize).removesuffix("/none").rpartition(":")[2]
+    names = firsts | {"data": named}
     made = [
         sealed.judge(
             judged.claim,
