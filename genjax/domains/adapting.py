@@ -147,7 +147,7 @@ def replay() -> list[Judged]:
     ]
 
 
-def front(id: str, kind: str, words: str) -> Judged:
+def front(id: str, words: str, **other) -> Judged:
     def ahead(study, found):
         return np.subtract(*(roles.volume(study, found[key]) for key in ("other", "plain")))
 
@@ -163,7 +163,7 @@ def front(id: str, kind: str, words: str) -> Judged:
             negative=(NOTHING, "the same rates with the next seed"),
             positive=("knowing the new domain and forgetting nothing",),
         ),
-        roles.fronts(kind),
+        roles.fronts(**other),
         ahead,
         lambda s, r: [-roles.volume(s, r["plain"]), again(roles.volume(s, r["plain"]))],
         lambda s, r: [roles.room(s, r["plain"][0]) - roles.volume(s, r["plain"])],

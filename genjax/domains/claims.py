@@ -176,8 +176,8 @@ JUDGED = (
     *adapting.lora(2, "D7a", "D7b"),
     *adapting.lora(8, "D7c", "D7d"),
     *adapting.replay(),
-    adapting.front("D9a", "replay", "Finetuning with 5% of replay"),
-    adapting.front("D9b", "lora", "LoRA"),
+    adapting.front("D9a", "Finetuning with 5% of replay", replay=0.05),
+    adapting.front("D9b", "LoRA of rank 8", train="lora", lora_rank=8),
 )
 CLAIMS = tuple(judged.claim for judged in JUDGED)
 

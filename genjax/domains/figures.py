@@ -61,7 +61,7 @@ def _diversity(run):
     groups = [group for group in alike(arms, "domains") if len(group) > 1]
     if not groups:
         return None
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 4.4), layout="constrained")
     axes = figure.subplots()
     for number, (group, colour) in enumerate(zip(groups, COLOURS, strict=False)):
         group = sorted(group, key=lambda arm: len(summary["trained_on"][arm]))
@@ -82,8 +82,8 @@ def _diversity(run):
         axes.set_xticks(x)
     axes.set_xlabel("training domains, at one token budget")
     axes.set_ylabel(summary["unit"])
-    axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25, lw=0.6)
+    legend(figure, "right center")
     return (
         "Loss on domains that were never seen, against the number that were. Floors count tokens "
         "and do not compose. `seen`: the best that perfect memory could do there, `family`: "

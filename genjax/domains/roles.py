@@ -267,19 +267,13 @@ def low_rank(rank: int):
     return roles
 
 
-def fronts(kind: str):
+def fronts(**other):
     """The arms of plain finetuning, and of another way at as many rates: {role: names}."""
 
     def roles(study: Study) -> dict | None:
         found = ways(study)
-        others = [
-            group
-            for key, group in found.items()
-            if key != PLAIN
-            and (key[1] if kind == "replay" else key[0] == "lora")
-            and len(group) == len(found.get(PLAIN, [])) >= RATES
-        ]
-        return {"plain": found[PLAIN], "other": others[0]} if others else None
+        plain, rival = found.get(PLAIN, []), found.get(way(Arm(from_="x", **other)), [])
+        return {"plain": plain, "other": rival} if len(plain) == len(rival) >= RATES else None
 
     return roles
 
@@ -299,10 +293,16 @@ def path(study: Study, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """
     start, trained_on = parent(study.arms, arm), study.facts.trained_on
     assert start is not None  # Of adapted arms alone it is asked.
-    before = [study.of(start, f"loss/{name}") for name in trained_on[arm]]
+    before = [_before(study, start, name) for name in trained_on[arm]]
     new = np.column_stack([np.mean(before, 0), study.along(arm, "test_new")])
     old = study.along(arm, "test_old") - study.end(start, "test_new")[:, None]
     return new, np.column_stack([study.zero, old])
+
+
+def _before(study, start, domain):
+    """A new domain's loss before adaptation, on the windows that are watched where it was."""
+    watched = study.along(start, f"test/{domain}")
+    return watched[:, -1] if watched.size else study.of(start, f"loss/{domain}")
 
 
 def reached(study: Study, arms: Sequence[str]) -> np.ndarray:

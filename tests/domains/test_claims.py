@@ -44,7 +44,7 @@ def arms():
 HELD = {
     "few": {"unseen": 5.0, "stopped_unseen": 5.0, "stopped_score": -0.2},
     "many": {"unseen": 4.0, "stopped_unseen": 4.0, "stopped_score": 0.3, "few_shot_gain": 0.1,
-             "few_shot_strange": -0.1, "loss/new": 5.0, "seen": 3.0},
+             "few_shot_strange": -0.1, "loss/new": 9.0, "seen": 3.0},
     "lstm": {"unseen": 4.5, "stopped_unseen": 4.5},
     "window": {"unseen": 4.5, "stopped_unseen": 4.5},
     "ssm": {"unseen": 4.5, "stopped_unseen": 4.5},
@@ -84,6 +84,8 @@ def figures(changes, baselines, paths, spread):
         found[name] = {k: around(v, spread) for k, v in (own | changes.get(name, {})).items()}
     for name in ("many", "deep"):
         rows += [row(name, seed, 10, 3.0, None) for seed in SEEDS]
+    # Of `many` the start was watched, and is not what all documents say.
+    rows = [r | ({"test/new": 5.0} if r["arm"] == "many" else {}) for r in rows]
     for name, (new, old) in (PATHS | paths).items():
         ends = {"new": new[-1], "valid": new[-1], "forgetting": old[-1], "new_known_line": 2.5}
         found[name] = {k: around(v, spread) for k, v in (ends | changes.get(name, {})).items()}
@@ -291,8 +293,8 @@ def test_fewer_domains_are_of_those_that_others_hold_out_none():
 
 
 def test_ways_of_as_many_rates_are_compared():
-    assert roles.fronts("replay")(study())["other"] == ["replay2", "replay1", "replay0"]
-    assert roles.fronts("replay")(study(remove=["replay1"])) is None
+    assert roles.fronts(replay=0.05)(study())["other"] == ["replay2", "replay1", "replay0"]
+    assert roles.fronts(replay=0.05)(study(remove=["replay1"])) is None
     assert roles.low_rank(8)(study(remove=["lora8_1"])) is None
     assert roles.low_rank(4)(study()) is None
     assert roles.replayed(study(remove=["joint"])) is None

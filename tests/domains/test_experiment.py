@@ -16,7 +16,7 @@ from genjax.domains import experiment
 
 SMOKE = scripts.smoke("domains")
 ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora", "proxy", "mixed"]
-ARMS += ["far1", "far2", "far4"]
+ARMS += ["far1", "far2", "far4", "rung1", "rung4", "rung16"]
 
 
 def launch(*args):
@@ -65,8 +65,8 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
     assert names == {
         f"{name}.png"
         for name in (
-            "diversity", "domains", "front", "few_shot", "adaptation", "position", "curves",
-            "samples",
+            "diversity", "ladder", "domains", "front", "few_shot", "adaptation", "position",
+            "curves", "samples",
         )
     }  # fmt: skip
     assert "What is not claimed" in (finished / "report.html").read_text()
