@@ -179,6 +179,34 @@ def test_few_examples_in_context_are_scored_behind_them():
     np.testing.assert_allclose(row["few_shot_area"], area, rtol=1e-4)
 
 
+def test_strange_examples_are_those_of_another_unseen_domain():
+    """A model whose loss is a token times the sum of all before tells whose examples they were."""
+
+    def meter(params, windows):
+        tokens = windows[..., 1:].astype(float)
+        read = np.cumsum(tokens, -1) * tokens
+        return np.stack([read, 2 * read]), np.ones((2, *read.shape)), np.ones((2, *read.shape))
+
+    def lost(shown, query):
+        """Two tokens behind examples [64, n], bits a unit."""
+        first, second = query.astype(float).T
+        before = shown.sum(1) + first
+        return (before * first + (before + second) * second).sum() / (64 * 2 / 1.6)
+
+    study = study_of({"arm": {}}, shots=[0, 1, 3])
+    few, strange = evaluate.few_shot(study, meter, None, ["c", "d"])
+    cases = {n: data.examples(SOURCE, n, [0, 1, 3], 2, 64, seed=0) for n in "cd"}
+    query = {n: cases[n][0].windows[:, 1:3] for n in "cd"}
+    shown = {n: {k: cases[n][k].windows[:, 1 : 2 * k + 1] for k in (0, 1, 3)} for n in "cd"}
+    own = [np.mean([lost(shown[n][k], query[n]) for n in "cd"]) for k in (0, 1, 3)]
+    other = np.mean([lost(shown["d"][3], query["c"]), lost(shown["c"][3], query["d"])])
+    np.testing.assert_allclose(few, [own, 2 * np.array(own)])
+    np.testing.assert_allclose(strange, [other, 2 * other])
+    assert abs(other - own[2]) > 0.1
+    # Of one unseen domain there is no other.
+    assert evaluate.few_shot(study, meter, None, ["c"])[1] is None
+
+
 def dynamic(name, split, rate):
     """Plain descent on each window after it was scored, written out."""
     found, totals = measured(name, split), []
