@@ -124,3 +124,18 @@ def test_unseen_text_moves_no_floor(job):
     )
     found = evaluate.baselines(job._replace(sources=[guarded, job.sources[1]]))
     assert found == evaluate.baselines(job)
+
+
+def test_a_job_measures_each_seed_on_its_own_documents(job):
+    for split in ("valid", "test"):
+        found = job.measured("s1l0", split)
+        for own, source in zip(found.windows, job.sources, strict=True):
+            np.testing.assert_array_equal(own, source.measured("s1l0", split).windows)
+        assert (found.windows[0] != found.windows[1]).any()
+    lines = job.lines("s1l0", ["s0l1", "s0l2"])
+    for i, source in enumerate(job.sources):
+        for line, bits in source.lines("s1l0", ["s0l1", "s0l2"]).items():
+            np.testing.assert_array_equal(lines[line][i], bits)
+    # Of text there is one source, and one set of windows for every seed.
+    alike = job._replace(sources=[job.sources[0]._replace(lines=None)] * 2)
+    assert alike.measured("s1l0", "test").windows.ndim == 2 and alike.lines("s1l0", []) == {}
