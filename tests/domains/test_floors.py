@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genjax.data.text import Measured
-from genjax.domains import chains, evaluate, floors
+from genjax.domains import chains, data, evaluate, floors, hmm
 from genjax.domains.config import Config
 from genjax.domains.experiment import read_sources
 from genjax.domains.job import Job, Once
@@ -139,3 +139,13 @@ def test_a_job_measures_each_seed_on_its_own_documents(job):
     # Of text there is one source, and one set of windows for every seed.
     alike = job._replace(sources=[job.sources[0]._replace(lines=None)] * 2)
     assert alike.measured("s1l0", "test").windows.ndim == 2 and alike.lines("s1l0", []) == {}
+
+
+def test_each_seed_draws_a_grid_of_its_own(job):
+    for source, seed in zip(job.sources, (5, 6), strict=True):
+        grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4, seed=seed)
+        wanted = data.from_grid(grid, length=32, pool=20, documents=6, seed=seed)
+        found, own = (one.measured("s1l0", "test").windows for one in (source, wanted))
+        np.testing.assert_array_equal(found, own)
+        index = np.arange(20)
+        np.testing.assert_array_equal(source.draw("s0l1", index), wanted.draw("s0l1", index))
