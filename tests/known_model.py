@@ -90,7 +90,7 @@ def study_of(arms, source=SOURCE, kind=FakeJob, **settings):
     }
     trained_on = {name: arm.domains.split("+") for name, arm in made.items()}
     before = {name: arms_of.trained_before(made, trained_on, name) for name in made}
-    return kind(config, source, made, trained_on, before, Once())
+    return kind(config, [source] * len(SEEDS), made, trained_on, before, Once())
 
 
 def run_of(**files):

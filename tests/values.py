@@ -47,7 +47,7 @@ MEANT = {
         "beta1 beta2 data_seed split_seed init_seed noise_seed order_seed",
         "scaling": "cores global_positions random_blocks stride seconds memory peaks",
         "domains": "limit weight_decay ewc anchor replay average bpe measured_bytes shared "
-        "grid_seed chains dynamic samples",
+        "chains dynamic samples",
         "benchmark": "cores",
     },
     # A list of none, or a text whose absence has a meaning.

@@ -31,11 +31,15 @@ class Facts(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What is judged: {arm: {measure: [seeds]}}, the rows of metrics.jsonl, and the facts."""
+    """What is judged: {arm: {measure: [seeds]}}, the rows of metrics.jsonl, and the facts.
+
+    baselines: {row/measure: [seeds]} of what no arm made.
+    """
 
     found: dict[str, dict]
     rows: list[dict]
     facts: Facts
+    baselines: dict[str, list]
 
 
 def facts_of(content: dict) -> Facts:
@@ -102,6 +106,33 @@ def compared(arms: dict[str, Arm], trained_on: dict) -> dict[str, dict[str, list
                 if len(domains) == 1 and not domains <= own
             ],
         }
+    return made
+
+
+def along(rows: list[dict], arm: str, seeds: list[int], name: str) -> np.ndarray:
+    """A measure of an arm along training, [seeds, evaluations]; [seeds, 0] where it has none."""
+    found = {seed: [] for seed in seeds}
+    for row in sorted((r for r in rows if r["arm"] == arm and name in r), key=lambda r: r["step"]):
+        found[row["seed"]].append(row[name])
+    return np.array([found[seed] for seed in seeds], float)
+
+
+def stopped(rows: list[dict], arm: str, seeds: list[int]) -> dict[str, list[float]]:
+    """Each seed where its valid text of what it trains on is lowest: early stopping.
+
+    stopped_at: the step. stopped_new, stopped_old, stopped_unseen: the watched test windows' loss
+    there, of what it trains on, trained on before, and never did. {} without evaluations.
+    """
+    valid = along(rows, arm, seeds, "valid_new")
+    if not valid.size:
+        return {}
+    best, each = valid.argmin(1), np.arange(len(seeds))
+    steps = sorted({row["step"] for row in rows if row["arm"] == arm and "valid_new" in row})
+    made = {"stopped_at": [float(steps[i]) for i in best]}
+    for group in ("new", "old", "unseen"):
+        curve = along(rows, arm, seeds, f"test_{group}")
+        if curve.size:
+            made[f"stopped_{group}"] = curve[each, best].tolist()
     return made
 
 

@@ -1,372 +1,227 @@
-"""The claims of the domains experiment, D1 to D9, and their thresholds: fixed before any run."""
+"""The claims of the domains experiment, D1 to D9: what is said, and what must not pass for it.
 
-import math
-from typing import NamedTuple
+Sealed in ledger.json beside this file; a change is a new version there. A replicate is a seed: its
+own grid, its own documents, its own initial weights. Losses from scratch are those of the step that
+the training domains' valid text chooses (`arms.stopped`).
+"""
+
+from pathlib import Path
 
 import numpy as np
 
-from genjax import claims
-from genjax.domains.arms import Facts, Figures, alike, parent
-from genjax.domains.config import NETWORK, Arm, Config
-from genjax.lm import transfer
+from genjax.claims import sealed
+from genjax.claims.sealed import Control, Looks
+from genjax.domains import adapting, roles
+from genjax.domains.arms import Figures
+from genjax.domains.config import Config
+from genjax.domains.judged import AGAIN, NOTHING, OPTIMUM, Judged, claim, forgets, nothing
+from genjax.domains.roles import Study, again
 
-# Two models count as equal in parameters or FLOPs within this factor.
-EQUAL = 1.15
-# Domains that a rank correlation takes: of four, one order in twelve is perfect by chance.
-FEWEST = 5
-# What two architectures must have been taught alike.
-SCHOOLING = ("domains", "mixture", "dro", "limit", "steps")
+LEDGER = Path(__file__).with_name("ledger.json")
 
 
-class Study(NamedTuple):
-    """What the claims read: measures by arm, logged rows, facts of the data, arms, seeds."""
+def _unseen(study: Study, arm: str) -> np.ndarray:
+    return study.of(arm, "stopped_unseen")
 
-    found: dict[str, dict]
-    rows: list[dict]
-    facts: Facts
-    arms: dict[str, Arm]
-    seeds: list[int]
 
-    def of(self, arm: str, name: str) -> np.ndarray:
-        """A measure of an arm, [seeds]; what is not finite is nan."""
-        return np.asarray(self.found[arm][name], float)
+def _diversity() -> list[Judged]:
+    return [
+        Judged(
+            claim(
+                "D1a",
+                "At one budget of tokens {many_pairs} training domains carry further than "
+                "{few_pairs}: the loss on unseen domains is lower",
+                "loss on unseen domains, {few} - {many}",
+                negative=(AGAIN,),
+                positive=(OPTIMUM,),
+            ),
+            roles.diversity,
+            lambda s, r: _unseen(s, r["few"]) - _unseen(s, r["many"]),
+            lambda s, r: [again(_unseen(s, r["few"]))],
+            lambda s, r: [_unseen(s, r["few"]) - s.row("family/unseen")],
+        ),
+        Judged(
+            claim(
+                "D1b",
+                "A model of {few_pairs} training domains does not compose: on unseen domains it is "
+                "behind the best floor",
+                "score of {few}; 0: the best of three floors, 1: `family`",
+                unit="of 1",
+                direction="less",
+                why="a twentieth of the way to composition",
+                negative=(OPTIMUM,),
+                positive=("the unigram of the training text",),
+            ),
+            roles.exact_diversity,
+            lambda s, r: s.of(r["few"], "stopped_score"),
+            lambda s, r: [s.row("family/score")],
+            lambda s, r: [s.row("unigram/score")],
+        ),
+        Judged(
+            claim(
+                "D1c",
+                "A model of {many_pairs} training domains composes: on unseen domains it is ahead "
+                "of the best floor",
+                "score of {many}; 0: the best of three floors, 1: `family`",
+                unit="of 1",
+                why="a twentieth of the way to composition",
+                negative=("perfect memory of the training domains", "a cache of the document"),
+                positive=(OPTIMUM,),
+            ),
+            roles.exact_diversity,
+            lambda s, r: s.of(r["many"], "stopped_score"),
+            lambda s, r: [s.row("memory/score"), s.row("cache/score")],
+            lambda s, r: [s.row("family/score")],
+        ),
+    ]
 
-    @property
-    def zero(self) -> np.ndarray:
-        """Of each seed, to compare a difference with."""
-        return np.zeros(len(self.seeds))
 
-    def same_but(self, *names: str) -> list[list[str]]:
-        """Groups of arms that agree in all other options."""
-        return [group for group in alike(self.arms, *names) if len(group) > 1]
+def _architecture(id: str, model: str, words: str) -> Judged:
+    return Judged(
+        claim(
+            id,
+            f"After {{tokens}} tokens, each at its best learning rate, attention carries further "
+            f"than {words} of as many parameters",
+            "loss on unseen domains, {other} - {attention}",
+            margin=0.02,
+            why="a fiftieth of a bit: two in a hundred of what training leaves to be gained",
+            negative=(AGAIN,),
+            positive=(OPTIMUM,),
+        ),
+        roles.rival(model),
+        lambda s, r: _unseen(s, r["other"]) - _unseen(s, r["attention"]),
+        lambda s, r: [again(_unseen(s, r["attention"]))],
+        lambda s, r: [_unseen(s, r["other"]) - s.row("family/unseen")],
+    )
 
-    def bases(self) -> list[str]:
-        """Arms from scratch that leave a domain unseen."""
-        return [a for a in self.arms if not self.arms[a].from_ and "unseen" in self.found[a]]
 
-    def tuned(self) -> list[str]:
-        """Arms that adapt another of this run, and had a domain to forget."""
-        return [a for a in self.arms if parent(self.arms, a) and "forgetting" in self.found[a]]
+def _shape() -> list[Judged]:
+    return [
+        Judged(
+            claim(
+                "D3a",
+                "Of two nets of one size the deeper carries further",
+                "loss on unseen domains, {wide} - {deep}",
+                negative=(AGAIN,),
+                positive=(OPTIMUM,),
+            ),
+            roles.shape,
+            lambda s, r: _unseen(s, r["wide"]) - _unseen(s, r["deep"]),
+            lambda s, r: [again(_unseen(s, r["wide"]))],
+            lambda s, r: [_unseen(s, r["wide"]) - s.row("family/unseen")],
+        ),
+        Judged(
+            claim(
+                "D3b",
+                "Of two nets of one size the deeper forgets less, at equal loss on the new domain",
+                "forgetting, {wide} - {deep}",
+                negative=(NOTHING,),
+                positive=("no forgetting at all",),
+            ),
+            roles.adapted_shape,
+            lambda s, r: np.subtract(*forgets(s, r, "wide", "deep")),
+            lambda s, r: [nothing(s)],
+            lambda s, r: forgets(s, r, "wide"),
+        ),
+    ]
 
-    def plain(self) -> list[str]:
-        """Of those, the ones that train all weights, and nothing else."""
-        return [a for a in self.tuned() if self.arms[a].train == "all" and bare(self.arms[a])]
+
+def _distance() -> Judged:
+    return Judged(
+        claim(
+            "D4",
+            "Adaptation gains most where the domain is far: less shared 5-grams, more gain",
+            "rank correlation over domains of the gain with the overlap of 5-grams",
+            unit="",
+            direction="less",
+            margin=0.1,
+            why="a tenth of a rank correlation cannot be seen in a picture",
+            negative=("the gains of other domains, three places on",),
+            positive=("the distance itself",),
+        ),
+        roles.distance,
+        lambda s, r: roles.correlation(s, r),
+        lambda s, r: [roles.correlation(s, r, 3)],
+        lambda s, r: [s.zero - 1],
+    )
+
+
+def _examples() -> Judged:
+    return Judged(
+        claim(
+            "D6",
+            "Examples in context lower a model's loss on an unseen domain",
+            "loss without examples - behind {shots} of them, {arm}",
+            margin=0.02,
+            why="a fiftieth of a bit, half of what a perfect reader needs to name the domain",
+            negative=("as many examples of another unseen domain",),
+            positive=("a cache of the document",),
+        ),
+        roles.shown,
+        lambda s, r: s.of(r["arm"], "few_shot_gain"),
+        lambda s, r: [s.of(r["arm"], "few_shot_strange")],
+        lambda s, r: [s.row("cache/few_shot_gain")],
+    )
+
+
+JUDGED = (
+    *_diversity(),
+    _architecture("D2a", "lstm", "an LSTM"),
+    _architecture("D2b", "window", "attention that sees {window} tokens back"),
+    _architecture("D2d", "ssm", "a diagonal state-space net"),
+    *_shape(),
+    _distance(),
+    *adapting.overfitting(),
+    _examples(),
+    *adapting.lora(2, "D7a", "D7b"),
+    *adapting.lora(8, "D7c", "D7d"),
+    *adapting.replay(),
+    adapting.front("D9a", "Finetuning with 5% of replay", replay=0.05),
+    adapting.front("D9b", "LoRA of rank 8", train="lora", lora_rank=8),
+)
+CLAIMS = tuple(judged.claim for judged in JUDGED)
 
 
 def judge(figures: Figures, config: Config) -> list[dict]:
-    """The claims that these arms can bear; every threshold stands here, before the run.
-
-    Paired over seeds: the same seed has the same initial weights where shapes agree, and the same
-    order of batches where domains do.
-    """
-    study = Study(*figures, config.arms(), config.all_seeds)
-    judges = (
-        judge_diversity, judge_architecture, judge_shape, judge_distance, judge_overfitting,
-        judge_lora, judge_replay, judge_front, judge_examples,
-    )  # fmt: skip
-    return [claim for judged in judges for claim in judged(study)]
-
-
-def compare(id, text, left, right, direction="greater", threshold=0.0) -> dict:
-    """A claim on left - right, paired over seeds."""
-    return claims.claim(id, text, left, right, direction=direction, threshold=threshold)
-
-
-def part(id: str, number: int) -> str:
-    """The name of a claim's part: a to z, then numbers."""
-    return id + (chr(ord("a") + number) if number < 26 else str(number))
-
-
-def is_attention(arm: Arm) -> bool:
-    """Whether every token sees all before it."""
-    return arm.model == "transformer" and arm.attention in ("full", "flash")
-
-
-def bare(arm: Arm) -> bool:
-    """Whether an adapted arm does nothing to keep what it knew, and sees all of its domains."""
-    return not (arm.replay or arm.ewc or arm.anchor or arm.limit) and arm.average == 1
-
-
-def rank_of(arm: Arm) -> int:
-    """LoRA's rank; 0 for what trains otherwise."""
-    return arm.lora_rank if arm.train == "lora" else 0
-
-
-def equal(study: Study, a: str, b: str, measure: str) -> bool:
-    """Whether two arms are of one size, in `parameters` or `flops`."""
-    sizes = [study.facts.sizes[arm][measure] for arm in (a, b)]
-    return max(sizes) <= EQUAL * min(sizes)
-
-
-def judge_diversity(study: Study) -> list[dict]:
-    """D1: few training domains against many, at one budget of tokens."""
-    bases, trained_on = study.bases(), study.facts.trained_on
-    for group in study.same_but("domains"):
-        # All are measured on the same unseen domains.
-        beside = {*study.facts.far, *study.facts.held_out}
-        near = [a for a in group if a in bases and not beside & {*trained_on[a]}]
-        if not near:
+    """The claims that these arms can bear."""
+    study, made = roles.study_of(figures, config), []
+    for judged in JUDGED:
+        found = judged.find(study)
+        if found is None:
             continue
-        near.sort(key=lambda a: len(trained_on[a]))
-        few, many = near[0], near[-1]
-        counts = [len(trained_on[arm]) for arm in (few, many)]
-        if counts[0] == counts[1]:
-            continue
-        text = f"loss on unseen domains, {counts[0]} training domains - {counts[1]}"
-        parts = [compare("D1a", text, study.of(few, "unseen"), study.of(many, "unseen"))]
-        if "score" in study.found[few]:
-            text = f"with {counts[0]} it does not compose: score below a quarter"
-            parts.append(compare("D1b", text, study.of(few, "score"), study.zero, "less", 0.25))
-            text = f"with {counts[1]} it composes: score above a half"
-            parts.append(compare("D1c", text, study.of(many, "score"), study.zero, "greater", 0.5))
-        return [claims.both("D1", "At a fixed budget more training domains carry further", parts)]
-    return []
-
-
-def judge_architecture(study: Study) -> list[dict]:
-    """D2, D2F: attention against what is taught alike, at equal parameters and at equal FLOPs."""
-    arms, bases, made = study.arms, study.bases(), []
-    full = [a for a in bases if is_attention(arms[a])]
-    for id, measure in (("D2", "parameters"), ("D2F", "flops")):
-        pairs = [
-            (other, arm)
-            for arm in full
-            for other in bases
-            if other not in full
-            and all(getattr(arms[other], key) == getattr(arms[arm], key) for key in SCHOOLING)
-            and (
-                # An n-gram has neither size: it stands once beside networks that do.
-                (arms[other].model == "ngram" and id == "D2") or equal(study, arm, other, measure)
+        own = judged.claim
+        made.append(
+            sealed.judge(
+                own,
+                judged.values(study, found),
+                negative=_controls(own.negative, judged.negative(study, found)),
+                positive=_controls(own.positive, judged.positive(study, found)),
+                looks=Looks(sequential=config.max_seeds > 0),
+                names=_names(study, found, config),
             )
-        ]
-        if any(arms[other].model != "ngram" for other, _ in pairs):
-            text = f"Attention carries further than other architectures, at equal {measure}"
-            parts = [
-                compare(
-                    part(id, number),
-                    f"loss on unseen domains, {other} - {arm}",
-                    study.of(other, "unseen"),
-                    study.of(arm, "unseen"),
-                )
-                for number, (other, arm) in enumerate(pairs)
-            ]
-            made.append(claims.both(id, text, parts))
-    return made
-
-
-def judge_shape(study: Study) -> list[dict]:
-    """D3: the wide and the deep of one size, and the first of what adapts both in one way."""
-    arms, found = study.arms, study.found
-    for group in study.same_but("width", "depth", "heads", "learning_rate"):
-        pairs = [
-            (wide, deep)
-            for wide in group
-            for deep in group
-            if arms[wide].depth < arms[deep].depth
-            and not arms[wide].from_
-            and equal(study, wide, deep, "parameters")
-            and "unseen" in found[wide]
-        ]
-        if not pairs:
-            continue
-        wide, deep = pairs[0]
-        statement = "Of two nets of one size the deeper carries further"
-        text = f"loss on unseen domains, {wide} - {deep}"
-        parts = [compare("D3a", text, study.of(wide, "unseen"), study.of(deep, "unseen"))]
-        tuned = {
-            name: arm
-            for name, arm in arms.items()
-            if arm.from_ in (wide, deep) and "forgetting" in found[name] and not arm.limit
-        }
-        for pair in alike(tuned, "from", *NETWORK):
-            starts = {arms[arm].from_ for arm in pair}
-            if len(pair) == len(starts) == 2 and len(parts) == 1:
-                a, b = sorted(pair, key=lambda arm: arms[arm].from_ == deep)
-                learnt = " and ".join(f"{study.of(arm, 'new').mean():.2f}" for arm in (a, b))
-                text = f"forgetting, {a} - {b}, which are at {learnt} bits on the new domain"
-                sides = study.of(a, "forgetting"), study.of(b, "forgetting")
-                parts.append(compare("D3b", text, *sides))
-                statement += ", and forgets less"
-        return [claims.both("D3", statement, parts)]
-    return []
-
-
-def judge_distance(study: Study) -> list[dict]:
-    """D4: does adaptation gain most where the domain is far?"""
-    single = {
-        arm: study.arms[arm]
-        for arm in study.plain()
-        if len(study.facts.trained_on[arm]) == 1 and "overlap" in study.found[arm]
-    }
-    single = max(alike(single, "domains"), key=len, default=[])
-    if len(single) < FEWEST:
-        return []
-    fit = with_overlap(study.found, single, "gain")
-    statement = (
-        "Adaptation gains most where the domain is far: rank correlation of the gain with the "
-        f"overlap of 5-grams, {len(single)} domains"
-    )
-    how = "95% Fisher z over domains"
-    return [claims.between("D4", statement, fit, -math.inf, 0.0, how)]
-
-
-def with_overlap(found: dict, arms: list[str], measure: str) -> tuple[float, float, float]:
-    """Rank correlation of a measure's mean over seeds with the lexical overlap, over arms."""
-    values = (np.array([found[arm][name] for arm in arms], float) for name in ("overlap", measure))
-    return transfer.rank_correlation(*(value.mean(-1) for value in values))
-
-
-def judge_overfitting(study: Study) -> list[dict]:
-    """D5: finetuning on few tokens, past the turn of their own valid loss."""
-    arms = study.arms
-    limited = [arm for arm in study.tuned() if arms[arm].limit and arms[arm].train == "all"]
-    if not limited:
-        return []
-    # The one that went over its tokens most often.
-    arm = max(limited, key=lambda arm: arms[arm].steps / arms[arm].limit)
-    curve = [row for row in study.rows if row["arm"] == arm and "valid_old" in row]
-    new = along(curve, study.seeds, "valid_new")
-    old = along(curve, study.seeds, "valid_old")
-    places = sorted({row["step"] for row in curve})
-    turns = turning(new)
-    shown = "/".join(str(places[turn]) for turn in sorted(set(turns)))
-    rows_of = np.arange(len(turns))
-    forgotten = study.of(arm, "forgetting")
-    text = f"Over-finetuning on {arms[arm].limit} tokens ({arm}) costs elsewhere"
-    parts = [
-        compare("D5a", "old domains: loss after - before", forgotten, study.zero),
-        compare(
-            "D5b",
-            f"new domain's valid loss turns (lowest at step {shown} of {places[-1]} by the "
-            "other seeds' mean): end - that step",
-            new[:, -1],
-            new[rows_of, turns],
-        ),
-        compare(
-            "D5c",
-            "old domains' valid loss still rises behind the turn: end - that step",
-            old[:, -1],
-            old[rows_of, turns],
-        ),
-    ]
-    return [claims.both("D5", text, parts)]
-
-
-def along(rows: list[dict], seeds: list[int], name: str) -> np.ndarray:
-    """A measure of one arm's rows, [seeds, evaluations]."""
-    return np.array(
-        [[r[name] for r in sorted(rows, key=lambda r: r["step"]) if r["seed"] == s] for s in seeds]
-    )
-
-
-def turning(curves: np.ndarray) -> list[int]:
-    """Where each seed's curve [seeds, evaluations] is lowest by the mean of the others.
-
-    By its own mean, the end could never lie below the lowest place, whatever the truth.
-    """
-    others = (curves.sum(0) - curves) if len(curves) > 1 else curves
-    return others.argmin(1).tolist()
-
-
-def judge_examples(study: Study) -> list[dict]:
-    """D6: examples in context, where most domains were seen."""
-    full = [a for a in study.bases() if is_attention(study.arms[a])]
-    shown = [a for a in full if "few_shot_gain" in study.found[a]]
-    if not shown:
-        return []
-    best = max(shown, key=lambda a: len(study.facts.trained_on[a]))
-    text = f"Examples in context lower the loss on an unseen domain ({best}), bits"
-    return [compare("D6", text, study.of(best, "few_shot_gain"), study.zero)]
-
-
-def judge_lora(study: Study) -> list[dict]:
-    """D7, each method at its best rate by the valid text of what it trains on."""
-    groups = {}
-    for name in study.tuned():
-        arm = study.arms[name]
-        if arm.train in ("all", "lora") and bare(arm):
-            kinds = groups.setdefault((arm.from_, arm.domains, arm.steps), {})
-            kinds.setdefault((arm.train, rank_of(arm)), []).append(name)
-    for group in groups.values():
-        best = {
-            kind: min(group[kind], key=lambda arm: study.of(arm, "valid").mean()) for kind in group
-        }
-        ranks = sorted(kind for kind in best if kind[0] == "lora")
-        if ("all", 0) not in best or not ranks:
-            continue
-        whole, parts = best["all", 0], []
-        for number, kind in enumerate(ranks):
-            arm = best[kind]
-            text = f"rank {kind[1]} learns less: loss on the new domain, {arm} - {whole}"
-            left, right = study.of(arm, "new"), study.of(whole, "new")
-            parts.append(compare(part("D7", 2 * number), text, left, right))
-            text = f"rank {kind[1]} forgets less: forgetting, {whole} - {arm}"
-            left, right = study.of(whole, "forgetting"), study.of(arm, "forgetting")
-            parts.append(compare(part("D7", 2 * number + 1), text, left, right))
-        return [claims.both("D7", "LoRA learns less and forgets less", parts)]
-    return []
-
-
-def judge_replay(study: Study) -> list[dict]:
-    """D8: the share of the gap to joint training that little replay closes."""
-    arms, tuned = study.arms, study.tuned()
-    trained_on, trained_before = study.facts.trained_on, study.facts.trained_before
-    for none in study.plain():
-        peers = next(group for group in alike(arms, "domains", "replay") if none in group)
-        little = [a for a in peers if a in tuned and 0 < arms[a].replay <= 0.05]
-        union = {*trained_on[none], *trained_before[none]}
-        joint = [a for a in peers if set(trained_on[a]) == union]
-        if not little or not joint:
-            continue
-
-        def both(arm, none=none):
-            """Mean of the new domains' and the old domains' losses (Ibrahim et al. 2024)."""
-            groups = trained_on[none], trained_before[none]
-            means = [np.mean([study.of(arm, f"loss/{n}") for n in names], 0) for names in groups]
-            return np.mean(means, 0)
-
-        start, replayed, end = both(none), both(little[0]), both(joint[0])
-        closed = (start - replayed).mean() / (start - end).mean()
-        text = (
-            f"{arms[little[0]].replay:.0%} of replay closes most of the gap between none and "
-            "joint training"
         )
-        parts = [
-            compare("D8a", f"there is a gap: {none} - {joint[0]}", start, end),
-            compare(
-                "D8b",
-                f"{little[0]} closes {closed:.0%} of it: half the gap left - what is left",
-                start - replayed,
-                0.5 * (start - end),
-            ),
-        ]
-        return [claims.both("D8", text, parts)]
-    return []
+    return sealed.family(made)
 
 
-def judge_front(study: Study) -> list[dict]:
-    """D9: whether one way of adapting is best in both learning and keeping."""
-    methods = rivals(study.arms, study.found, study.facts)
-    if len(methods) < 3:
-        return []
-    hits = []
-    for i in range(len(study.seeds)):
-        points = np.array([[study.of(a, n)[i] for n in ("new", "forgetting")] for a in methods])
-        hits.append(len({way(study.arms[methods[j]]) for j in transfer.front(points)}) > 1)
-    text = "Learning and keeping are a balance: more than one method lies on the front"
-    return [claims.share("D9", text, hits, direction="greater", threshold=0.5)]
+def _controls(names: tuple[str, ...], values: list) -> list[Control]:
+    return [Control(*one) for one in zip(names, values, strict=True)]
 
 
-def way(arm: Arm) -> tuple:
-    """A way of adapting, whatever its rate and length."""
-    return (arm.train, arm.replay, arm.ewc, arm.anchor, arm.average, rank_of(arm))
-
-
-def rivals(arms: dict[str, Arm], found: dict, facts: Facts) -> list[str]:
-    """The most arms that adapt one start to the same domains, each in its way."""
-    groups = {}
-    for arm, row in found.items():
-        if "forgetting" in row and not arms[arm].limit:
-            key = (parent(arms, arm), *facts.trained_on[arm])
-            groups.setdefault(key, []).append(arm)
-    return max(groups.values(), key=len, default=[])
+def _names(study: Study, found: dict, config: Config) -> dict[str, str]:
+    """What a claim's `{...}` stand for in this run."""
+    arms, names = study.arms, {}
+    for role, arm in found.items():
+        names[role] = arm if isinstance(arm, str) else "+".join(arm)
+    own = [arm for arm in found.values() if isinstance(arm, str)]
+    arm = arms[own[0]] if own else None
+    names |= {
+        "shots": str(config.shots[-1]) if config.shots else "",
+        "window": str(arms[own[-1]].window // 2) if "attention" in found else "",
+        "tokens": f"{arm.steps * config.batch_size * study.facts.length:,}" if arm else "",
+        "limit": f"{arms[found['over']].limit:,}" if "over" in found else "",
+        "over_steps": str(arms[found["over"]].steps) if "over" in found else "",
+    }
+    for role in ("few", "many"):
+        if role in found:
+            names[f"{role}_pairs"] = str(len(study.facts.trained_on[found[role]]))
+    return names

@@ -12,6 +12,8 @@ from genjax.lm.ngram import SMOOTHINGS
 
 MODELS = ("transformer", "lstm", "gru", "ssm", "ngram")
 TRAINED = ("all", "lora", "biases", "last")
+# Rows of the tables that no arm made: floors, and what is computed.
+ROWS = ("unigram", "cache", "cache_bigram", "memory", "family", "known", "baselines")
 # What makes a network; a base and what starts from it agree in these.
 NETWORK = ("model", "attention", "window", "width", "depth", "heads")
 
@@ -188,14 +190,19 @@ class Config(Training, Arm):
     tfds_dir: str | None = option(
         None, "Where tfds keeps prepared data sets.", group="Text", place=True, rare=True
     )
-    grid: int = option(4, "Structures, and lexicons.", group="Grid", low=2, high=64)
+    grid: int = option(
+        4,
+        "Structures, and lexicons; each seed draws a grid of its own.",
+        group="Grid",
+        low=2,
+        high=64,
+    )
     states: int = option(8, "Hidden states.", group="Grid", low=1, high=4096, rare=True)
     base: int = option(16, "Base tokens.", group="Grid", low=1, high=2**16, rare=True)
     vocabulary: int = option(32, "Tokens of the grid.", group="Grid", low=2, high=2**16, rare=True)
     shared: int = option(
         4, "Base tokens named alike everywhere.", group="Grid", low=0, high=2**16, rare=True
     )
-    grid_seed: int = option(0, "Draws the grid.", group="Grid", low=0, rare=True)
     chains: int = option(
         0, "Order-1 chains beside the grid, far domains to adapt to.", group="Grid", low=0, high=999
     )
@@ -257,7 +264,7 @@ class Config(Training, Arm):
 
     def arms(self) -> dict[str, Arm]:
         """The models to train, in order; an arm may start from one before it."""
-        return arms.arms(self, Arm, "model")
+        return arms.arms(self, Arm, "model", ROWS)
 
 
 def _check_start(arms: dict[str, Arm], name: str, before: list[str]):

@@ -7,7 +7,7 @@ or pools that never go to the device as a whole.
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +67,8 @@ def from_grid(
 ) -> Source:
     """Documents of the grid: `pool` of each domain to train on, `documents` to measure on.
 
-    far: transition matrices [d, v, v] of chains beside it, over the same vocabulary.
+    far: transition matrices [d, v, v] of chains beside it, over the same vocabulary. seed: draws
+    the documents.
     """
     kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
     wide = np.zeros((0, grid.vocabulary, grid.vocabulary)) if far is None else far
@@ -274,8 +275,16 @@ def weights(
     return found
 
 
+def by_seed(parts: Sequence[Measured]) -> Measured:
+    """What each seed is measured on as one: windows [seeds, n, length + 1] where they differ."""
+    first = parts[0]
+    if all(part is first for part in parts):
+        return first
+    return first._replace(windows=np.stack([part.windows for part in parts]))
+
+
 def batches(
-    source: Source,
+    sources: Sequence[Source],
     mixture: dict[str, float],
     batch: int,
     *,
@@ -284,14 +293,14 @@ def batches(
 ) -> Callable:
     """(first, count) -> [count, seeds, batch, length + 2], a function of (seed, step).
 
-    A window, and behind it the number of its domain in the mixture. limits: tokens of a domain
-    that training may see, 0 or not named: all.
+    sources: one a seed. A window, and behind it the number of its domain in the mixture. limits:
+    tokens of a domain that training may see, 0 or not named: all.
     """
     names = list(mixture)
     edges = np.cumsum(list(mixture.values()))
-    pools = np.array([source.pool(name, (limits or {}).get(name, 0)) for name in names])
+    pools = np.array([sources[0].pool(name, (limits or {}).get(name, 0)) for name in names])
 
-    def one(seed, step):
+    def one(source, seed, step):
         rng = np.random.default_rng([23, seed, step])
         which = np.minimum(np.searchsorted(edges, rng.random(batch), side="right"), len(names) - 1)
         index = (rng.random(batch) * pools[which]).astype(np.int64)
@@ -303,8 +312,12 @@ def batches(
         return found
 
     def many(first, count):
+        each = list(zip(sources, seeds, strict=True))
         return np.stack(
-            [np.stack([one(seed, step) for seed in seeds]) for step in range(first, first + count)]
+            [
+                np.stack([one(source, seed, step) for source, seed in each])
+                for step in range(first, first + count)
+            ]
         )
 
     return many

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 
-from genjax.domains import arms, data, training
+from genjax.data.text import Measured
+from genjax.domains import arms, data, floors, training
 from genjax.domains.job import Job
 from genjax.lm import ngram, per_domain, transfer
 
@@ -26,15 +27,17 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
     }
     by_name, lines = {}, {}
     for domain in source.names:
-        test = source.measured(domain, "test")
-        by_name[domain] = per_domain.losses(meter, params, test)
-        if source.lines:
-            lines[domain] = source.lines(domain, groups["seen"])
-    row = group_losses(groups, by_name, lines, job.config.seeds)
+        by_name[domain] = per_domain.losses(meter, params, job.measured(domain, "test"))
+        lines[domain] = job.lines(domain, groups["seen"])
+    lines = lines if source.lines else {}
+    row = group_losses(groups, by_name, lines)
+    if lines and groups["unseen"]:
+        ends = folder.read_json("evaluation/baselines.json")
+        row["score"] = scored(row["unseen"], ends)
     if job.arms[name].dro:
         found = folder.read_json(f"mixtures/{name}.json")
         row |= {f"weight/{domain}": weights for domain, weights in found.items()}
-    valid = [per_domain.losses(meter, params, source.measured(n, "valid"))["loss"] for n in new]
+    valid = [per_domain.losses(meter, params, job.measured(n, "valid"))["loss"] for n in new]
     row["valid"] = np.mean(valid, 0)
     row |= {f"loss/{domain}": found["loss"] for domain, found in by_name.items()}
     arrays = pictured(source.names, groups, by_name, lines)
@@ -44,9 +47,11 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
         row |= forgotten(job, folder, name, params, by_name)
     if job.config.shots and groups["unseen"] and params is not None and scratch:
         shots = np.array(job.config.shots, float)
-        few = few_shot(job, meter, params, groups["unseen"])
+        few, strange = few_shot(job, meter, params, groups["unseen"])
         arrays["few_shot"] = few
         row["few_shot_gain"] = few[:, 0] - few[:, -1]
+        if strange is not None:
+            row["few_shot_strange"] = few[:, 0] - strange
         row["few_shot_area"] = np.array([transfer.few_shot_area(shots, values) for values in few])
     if job.config.dynamic and params is not None and scratch:
         row |= dynamic(job, name, params, groups)
@@ -55,8 +60,8 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
     return {key: np.asarray(v, float).tolist() for key, v in row.items()}, arrays
 
 
-def group_losses(groups: dict, by_name: dict, lines: dict, seeds: int) -> dict:
-    """Losses, calibration and bootstraps of each group; excess and score where lines are known."""
+def group_losses(groups: dict, by_name: dict, lines: dict) -> dict:
+    """Losses, calibration and bootstraps of each group; excess where lines are known."""
     row = {}
     for group, names in groups.items():
         if not names:
@@ -66,25 +71,91 @@ def group_losses(groups: dict, by_name: dict, lines: dict, seeds: int) -> dict:
         if group in ("seen", "unseen"):
             row[f"worst_{group}"] = loss.max(0)
             row[f"ece_{group}"] = np.mean([by_name[name]["ece"] for name in names], 0)
-            # Mean, low and high over documents, the seeds' mean of each; a domain counts once.
-            parts = [by_name[name]["documents"].mean(0) for name in names]
-            sizes = [by_name[name]["sizes"] for name in names]
-            bits = np.concatenate([part / size for part, size in zip(parts, sizes, strict=True)])
-            shares = np.concatenate([size / size.sum() for size in sizes])
-            row[f"bootstrap_{group}"] = transfer.bootstrap(bits, shares)
+            if not lines:  # Of a grid each seed has documents of its own.
+                row[f"bootstrap_{group}"] = over_documents([by_name[name] for name in names])
         if lines:
             for line in ("known", "family", "seen"):
-                row[f"{group}_{line}_line"] = np.full(
-                    seeds, np.mean([lines[name][line].mean() for name in names])
-                )
+                row[f"{group}_{line}_line"] = line_of(lines, names, line)
             row[f"excess_{group}"] = row[group] - row[f"{group}_known_line"]
     if groups["unseen"]:
         row["ood_id_ratio"] = row["unseen"] / row["seen"]
-    if lines and groups["unseen"]:
-        row["score"] = transfer.composition_score(
-            row["unseen"], row["unseen_family_line"], row["unseen_seen_line"]
-        )
     return row
+
+
+def over_documents(found: list[dict]) -> tuple[float, float, float]:
+    """Mean, low and high over documents, the seeds' mean of each; a domain counts once."""
+    parts, sizes = [one["documents"].mean(0) for one in found], [one["sizes"] for one in found]
+    bits = np.concatenate([part / size for part, size in zip(parts, sizes, strict=True)])
+    return transfer.bootstrap(bits, np.concatenate([size / size.sum() for size in sizes]))
+
+
+def line_of(lines: dict, names: list[str], line: str) -> np.ndarray:
+    """The mean over domains of an exact line, bits a unit [seeds]."""
+    return np.mean([lines[name][line].mean((1, 2)) for name in names], 0)
+
+
+def scored(loss, ends: dict) -> np.ndarray:
+    """Composition scores [seeds] of losses on the unseen domains: 0 the best floor, 1 `family`."""
+    best = np.min([ends[f"{name}/unseen"] for name in floors.NAMES], 0)
+    family = np.asarray(ends["family/unseen"])
+    return np.asarray(transfer.composition_score(np.asarray(loss), family, best))
+
+
+def baselines(job: Job) -> dict[str, list[float]]:
+    """{row/measure: [seeds]} of what no arm made: floors counted on the seen domains, exact lines.
+
+    Of the same documents as every arm's. memory: the line `seen` of all domains that are not held
+    out.
+    """
+    source, found = job.source, {}
+    seen = data.select(source, "seen")
+    groups = {"seen": seen, "unseen": source.held_out}
+    made = {id(one): counted_floors(one, seen) for one in job.sources}
+    own = [made[id(one)] for one in job.sources]
+    for group, names in groups.items():
+        losses = {name: [] for name in floors.NAMES}
+        for domain in names:
+            tests = {id(one): one.measured(domain, "test") for one in job.sources}
+            bits = {
+                key: {
+                    n: b[tests[key].scored].sum() for n, b in made[key].bits(test.windows).items()
+                }
+                for key, test in tests.items()
+            }
+            for name, values in losses.items():
+                values.append([bits[id(s)][name] / tests[id(s)].units for s in job.sources])
+        found |= {f"{n}/{group}": np.mean(v, 0) for n, v in losses.items() if v}
+        if source.lines and names:
+            lines = {domain: job.lines(domain, seen) for domain in names}
+            for row, line in (("memory", "seen"), ("family", "family"), ("known", "known")):
+                found[f"{row}/{group}"] = line_of(lines, names, line)
+    if "family/unseen" in found:
+        for row in (*floors.NAMES, "memory", "family", "known"):
+            found[f"{row}/score"] = scored(found[f"{row}/unseen"], found)
+    if job.config.shots and source.held_out:
+        found["cache/few_shot_gain"] = few_shot_of_cache(job, own)
+    return {path: np.asarray(values, float).tolist() for path, values in found.items()}
+
+
+def counted_floors(source: data.Source, seen: list[str]) -> floors.Floors:
+    """The floors of one source, from its seen domains' training and valid text."""
+    documents = [document for name in seen for document in source.sequences(name)]
+    valid = [source.measured(name, "valid") for name in seen]
+    return floors.fit(documents, valid, source.vocabulary)
+
+
+def few_shot_of_cache(job: Job, own: list[floors.Floors]) -> list[float]:
+    """What the most examples of an unseen domain gain a cache, bits a unit [seeds]."""
+    ends, size = [job.config.shots[0], job.config.shots[-1]], job.config.example
+    gains = []
+    for source, made in zip(job.sources, own, strict=True):
+        lost = []
+        for domain in source.held_out:
+            cases = data.examples(source, domain, ends, size, CASES, seed=0)
+            lost.append([floors.few(made, cases[k]) for k in ends])
+        none, most = np.mean(lost, 0)
+        gains.append(none - most)
+    return gains
 
 
 def pictured(names: list[str], groups: dict, by_name: dict, lines: dict) -> dict:
@@ -101,7 +172,7 @@ def pictured(names: list[str], groups: dict, by_name: dict, lines: dict) -> dict
         if lines:
             arrays[f"position_{group}_lines"] = np.stack(
                 [
-                    np.mean([lines[n][line].mean(0) for n in own], 0)
+                    np.mean([lines[n][line].mean((0, 1)) for n in own], 0)
                     for line in ("known", "family", "seen")
                 ]
             )
@@ -129,8 +200,8 @@ def forgotten(job: Job, folder, name: str, params, by_name: dict) -> dict:
         meter = job.meter(name, per_domain.drift_meter)
         base, drift = training.started_from(job, folder, name, "from", origin), []
         for domain in old:
-            valid = job.source.measured(domain, "valid")
-            bits = meter((base, params), valid.windows[: job.config.watched])
+            valid = job.measured(domain, "valid")
+            bits = meter((base, params), valid.windows[..., : job.config.watched, :])
             drift.append(bits.mean((1, 2)) * valid.tokens_per_unit)
         found["drift"] = np.mean(drift, 0)
     return found | sequence(job, folder, name, by_name)
@@ -158,9 +229,7 @@ def dynamic(job: Job, name: str, params, groups: dict) -> dict:
     meter = job.meter(name, per_domain.dynamic_meter)
 
     def over(names, split, rate):
-        return np.mean(
-            [meter(params, job.source.measured(domain, split), rate) for domain in names], 0
-        )
+        return np.mean([meter(params, job.measured(domain, split), rate) for domain in names], 0)
 
     rates = job.config.dynamic
     valid = [over(groups["seen"], "valid", rate).mean() for rate in rates]
@@ -173,15 +242,30 @@ def dynamic(job: Job, name: str, params, groups: dict) -> dict:
     return found
 
 
-def few_shot(job: Job, meter, params, names: list[str]) -> np.ndarray:
-    """Bits of an example behind k others of its domain, [seeds, shots]."""
+def few_shot(job: Job, meter, params, names: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bits of an example behind k others of its domain [seeds, shots], and behind strange ones.
+
+    Strange: the most examples, of the next unseen domain; None where there is one alone.
+    """
     shots, size = list(job.config.shots), job.config.example
-    totals = np.zeros((job.config.seeds, len(shots)))
-    for domain in names:
-        cases = data.examples(job.source, domain, shots, size, CASES, seed=0)
-        for i, k in enumerate(shots):
-            totals[:, i] += per_domain.losses(meter, params, cases[k])["loss"]
-    return totals / len(names)
+    totals, strange = np.zeros((job.config.seeds, len(shots))), np.zeros(job.config.seeds)
+    made = {domain: examples(job, domain, shots, size) for domain in names}
+    for i, domain in enumerate(names):
+        cases = made[domain]
+        for j, k in enumerate(shots):
+            totals[:, j] += per_domain.losses(meter, params, cases[k])["loss"]
+        most = cases[shots[-1]]
+        windows = most.windows.copy()
+        shown = slice(1, shots[-1] * size + 1)
+        windows[..., shown] = made[names[i - 1]][shots[-1]].windows[..., shown]
+        strange += per_domain.losses(meter, params, most._replace(windows=windows))["loss"]
+    return totals / len(names), strange / len(names) if len(names) > 1 else None
+
+
+def examples(job: Job, domain: str, shots: list[int], size: int) -> dict[int, Measured]:
+    """`data.examples` of every seed's source."""
+    made = {id(s): data.examples(s, domain, shots, size, CASES, seed=0) for s in job.sources}
+    return {k: data.by_seed([made[id(source)][k] for source in job.sources]) for k in shots}
 
 
 def generated(job: Job, name: str, params) -> dict:
@@ -204,7 +288,13 @@ def generated(job: Job, name: str, params) -> dict:
 
 def counted(job: Job, name: str):
     """An n-gram's meter, counted on as many tokens as the networks of this run are trained on."""
-    arm, source, names = job.arms[name], job.source, job.trained_on[name]
+    made = {id(source): counted_ngram(job, name, source) for source in job.sources}
+    return per_domain.ngram_meter([made[id(source)] for source in job.sources])
+
+
+def counted_ngram(job: Job, name: str, source: data.Source) -> ngram.NGram:
+    """The n-gram of one source."""
+    arm, names = job.arms[name], job.trained_on[name]
     budget = arm.steps * job.config.batch_size * source.length // len(names)
     documents = []
     for domain in names:
@@ -214,10 +304,9 @@ def counted(job: Job, name: str):
                 break
             documents.append(np.asarray(tokens[: left + 1], np.int32))
             left -= len(documents[-1]) - 1
-    model = ngram.fit(
+    return ngram.fit(
         documents,
         order=arm.ngram_order,
         vocabulary=source.vocabulary,
         smoothing=arm.ngram_smoothing,
     )
-    return per_domain.ngram_meter(model, job.config.seeds)

@@ -8,30 +8,26 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-
 from genjax import claims
 from genjax.core import config as configs
 from genjax.core import parallel
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
-from genjax.domains import chains, data, evaluate, hmm, load, networks, training
+from genjax.domains import chains, data, evaluate, forecast, hmm, load, networks, training
 from genjax.domains.arms import (
     Facts,
     Figures,
-    alike,
     compared,
     facts_of,
     gaps,
-    parent,
-    selections,
+    stopped,
     trained_before,
 )
-from genjax.domains.claims import FEWEST, judge, rivals, with_overlap
+from genjax.domains.claims import judge
 from genjax.domains.config import Config
 from genjax.domains.figures import FIGURES
 from genjax.domains.job import Job, Once
-from genjax.lm import transfer
+from genjax.domains.notes import notes
 from genjax.report import page
 from genjax.run import Experiment, Run, execute
 
@@ -63,35 +59,48 @@ def prepare(config: Config) -> Job:
             )
         if arm.model == "transformer":
             networks.variant(arm, config.context, config.precision)
-    source = read_source(config)
+    sources = read_sources(config)
+    source = sources[0]
     trained_on = {name: data.select(source, arm.domains) for name, arm in arms.items()}
     before = {name: trained_before(arms, trained_on, name) for name in arms}
-    job = Job(config, source, arms, trained_on, before, Once())
+    job = Job(config, sources, arms, trained_on, before, Once())
     for name in arms:
         check_domains(job, name)
     parallel.require_memory(memory_needed(job))
     return job
 
 
-def read_source(config: Config) -> data.Source:
-    """The domains. Raises UsageError for what cannot be trained on."""
-    if not config.corpus:
-        parallel.require_memory(memory_of_grid(config))
-        grid = hmm.grid(
-            config.grid,
-            states=config.states,
-            base=config.base,
-            vocabulary=config.vocabulary,
-            shared=config.shared,
-            seed=config.grid_seed,
-        )
-        return data.from_grid(
-            grid,
-            length=config.context,
-            pool=config.pool,
-            documents=config.documents,
-            far=chains.draw(config.chains, config.vocabulary, config.grid_seed),
-        )
+def read_sources(config: Config) -> list[data.Source]:
+    """The domains of each seed. Raises UsageError for what cannot be trained on."""
+    if config.corpus:
+        return [read_text(config)] * config.seeds
+    parallel.require_memory(memory_of_grid(config))
+    return [grid_of(config, seed) for seed in config.all_seeds]
+
+
+def grid_of(config: Config, seed: int) -> data.Source:
+    """A seed's own grid, chains and documents."""
+    grid = hmm.grid(
+        config.grid,
+        states=config.states,
+        base=config.base,
+        vocabulary=config.vocabulary,
+        shared=config.shared,
+        seed=seed,
+    )
+    return data.from_grid(
+        grid,
+        length=config.context,
+        pool=config.pool,
+        documents=config.documents,
+        far=chains.draw(config.chains, config.vocabulary, seed),
+        seed=seed,
+    )
+
+
+def read_text(config: Config) -> data.Source:
+    """The domains of --corpus. Raises UsageError for what cannot be trained on."""
+    assert config.corpus is not None
     corpus = text.read(config.corpus, tfds_dir=config.tfds_dir)
     for name in config.held_out:
         if name not in corpus:
@@ -114,18 +123,21 @@ def read_source(config: Config) -> data.Source:
 
 
 def memory_of_grid(config: Config) -> dict[str, float]:
-    """{flags: bytes, at least} of the grid, its chains and the exact lines of its documents."""
+    """{flags: bytes, at least} of the grids, their chains and the exact lines of their documents.
+
+    The exact lines are of one domain and seed at a time.
+    """
     domains, tokens = config.grid**2, config.documents * config.context
     belief = config.states + (config.chains and config.vocabulary**2)
+    grids = 8.0 * 2 * config.seeds
     return {
-        "--states or --grid": 8.0 * 2 * config.grid * config.states**2,
-        "--vocabulary, --states or --grid": 8.0
-        * 2
+        "--states, --grid or --seeds": grids * config.grid * config.states**2,
+        "--vocabulary, --states, --grid or --seeds": grids
         * config.grid
         * config.states
         * config.vocabulary,
-        "--chains or --vocabulary": 8.0 * 2 * config.chains * config.vocabulary**2,
-        "--documents, --context or --grid": 8.0 * 2 * (domains + config.chains) * tokens,
+        "--chains, --vocabulary or --seeds": grids * config.chains * config.vocabulary**2,
+        "--documents, --context, --grid or --seeds": grids * (domains + config.chains) * tokens,
         "--documents, --states or --vocabulary": 8.0 * config.documents * belief,
         # A token of every document at once, drawn from its cumulative probabilities.
         "--pool, --vocabulary or --states": 9.0
@@ -138,11 +150,12 @@ def memory_needed(job: Job) -> dict[str, float]:
     """{flags: bytes, at least} of the texts that are trained on, and of the largest network."""
     config, source = job.config, job.source
     used = {domain for names in job.trained_on.values() for domain in names}
-    pools = 0.0 if config.corpus else 4.0 * len(used) * config.pool * config.context
+    pools = 4.0 * len(used) * config.pool * config.context * config.seeds
+    pools = 0.0 if config.corpus else pools
     rows = 4.0 * config.seeds * config.batch_size * config.context
     nets = [arm for arm in job.arms.values() if arm.model != "ngram"]
     return {
-        "--pool, --context or --grid": pools,
+        "--pool, --context, --grid or --seeds": pools,
         # Weights, two moments and gradients.
         "--width, --depth, --vocabulary, --bpe or --seeds": 16.0
         * config.seeds
@@ -187,6 +200,9 @@ def work(job: Job, folder, clock) -> None:
         folder.write_json("tokens.json", json.loads(job.source.bpe))
     if folder.read_json("data.json") is None:
         folder.write_json("data.json", facts(job)._asdict())
+    if folder.read_json("evaluation/baselines.json") is None:
+        with clock.part("evaluate"):
+            folder.write_json("evaluation/baselines.json", evaluate.baselines(job))
     for name in job.arms:
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue
@@ -225,13 +241,22 @@ def facts(job: Job) -> Facts:
 
 TABLE = (
     "seen", "valid", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen",
-    "score", "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap",
-    "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_area", "ece_seen",
-    "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate", "sequence_final",
-    "sequence_backward", "sequence_forward",
+    "score", "stopped_unseen", "stopped_score", "stopped_new", "stopped_old", "stopped_at",
+    "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap",
+    "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_strange",
+    "few_shot_area", "ece_seen", "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate",
+    "sequence_final", "sequence_backward", "sequence_forward",
 )  # fmt: skip
 # Measures that are no bits.
-PLAIN = ("score", "ood_id_ratio", "overlap", "ece_seen", "ece_unseen", "dynamic_rate")
+PLAIN = (
+    "score",
+    "stopped_score",
+    "ood_id_ratio",
+    "overlap",
+    "ece_seen",
+    "ece_unseen",
+    "dynamic_rate",
+)
 
 
 def summarize(files: dict, config: Config) -> dict:
@@ -241,9 +266,15 @@ def summarize(files: dict, config: Config) -> dict:
     assert content is not None  # Written before the first arm trains.
     known = facts_of(content)
     found = {name: dict(files["evaluation"][name]) for name in arms}
-    figures = Figures(found, files["rows"], known)
+    baselines = files["evaluation"]["baselines"]
+    figures = Figures(found, files["rows"], known, baselines)
     for name, row in gaps(arms, figures).items():
         found[name] |= row
+    for name in arms:
+        found[name] |= stopped(files["rows"], name, config.all_seeds)
+        if "stopped_unseen" in found[name] and "family/unseen" in baselines:
+            score = evaluate.scored(found[name]["stopped_unseen"], baselines)
+            found[name]["stopped_score"] = score.tolist()
     return {
         "data": data_name(config),
         "seeds": config.all_seeds,
@@ -256,14 +287,29 @@ def summarize(files: dict, config: Config) -> dict:
         "trained_on": known.trained_on,
         "trained_before": known.trained_before,
         "metrics": {
-            f"{name}/{measure}": claims.summarize(values, "" if measure in PLAIN else known.unit)
+            f"{name}/{measure}": claims.summarize(values, unit(measure, known.unit))
             for name, row in found.items()
             for measure, values in row.items()
             if measure in TABLE
+        }
+        | {
+            path: claims.summarize(values, unit(path.partition("/")[2], known.unit))
+            for path, values in baselines.items()
+        }
+        | {
+            path: {"mean": mean, "low": low, "high": high, "per_seed": [], "unit": known.unit}
+            for path, (mean, low, high) in forecast.made(arms, found).items()
         },
-        "claims": claims.family(judge(figures, config)),
+        "claims": judge(figures, config),
         "notes": notes(figures, config),
     }
+
+
+def unit(measure: str, bits: str) -> str:
+    """Of a measure; bits: of a loss."""
+    if measure == "stopped_at":
+        return "steps"
+    return "" if measure in PLAIN else bits
 
 
 def data_name(config: Config) -> str:
@@ -271,90 +317,7 @@ def data_name(config: Config) -> str:
     if config.corpus:
         return f"text of {config.corpus}"
     beside = f" and {config.chains} order-1 chains" if config.chains else ""
-    return f"grid of {config.grid} x {config.grid} hidden Markov domains{beside}"
-
-
-def notes(figures: Figures, config: Config) -> list[str]:
-    """What a reader could take for a claim."""
-    arms, found, known = config.arms(), figures.found, figures.facts
-    lines = [
-        "Measured at the last step, whose number was fixed before. No test text chose anything, "
-        "and no text of a domain that an arm had not trained on; arms that adapt are compared by "
-        "the valid text of what they adapt to. What is called an oracle is no choice.",
-        "Verdicts hold for the family: p values are adjusted by Holm's method over all claims that "
-        "have one (D4 and D9 have an interval alone).",
-    ]
-    if known.exact:
-        lines.append(
-            "The lines are exact: known (the domain is given), family (any pair of the grid; of a "
-            "chain: the prior of chains and the context), seen (the domains trained on). Excess is "
-            "over `known`, on the same documents."
-        )
-    else:
-        lines.append(
-            f"Bits a byte over windows of {config.context} tokens, stride {config.stride}; every "
-            "byte is scored once."
-        )
-    for name, row in found.items():
-        if None not in row.get("bootstrap_unseen", [None]) and not parent(arms, name):
-            mean, low, high = row["bootstrap_unseen"]
-            lines.append(
-                f"{name} on unseen domains, over documents (95% bootstrap, seeds averaged): "
-                f"{mean:.3f} ({low:.3f} to {high:.3f}) {known.unit}"
-            )
-    lines += notes_on_choices(figures, config)
-    for name, row in found.items():
-        weights = {k.removeprefix("weight/"): np.mean(v) for k, v in row.items() if "weight/" in k}
-        if weights:
-            shown = ", ".join(f"{domain} {share:.3f}" for domain, share in weights.items())
-            lines.append(f"{name}, mean weights under group DRO, seeds averaged: {shown}")
-    lines += [
-        f"{name}: {size['parameters']:,} parameters, {size['flops'] / 1e6:.2f} MFLOP a trained "
-        "token"
-        for name, size in known.sizes.items()
-        if arms[name].model != "ngram" and not arms[name].from_
-    ]
-    if config.seeds < 2:
-        lines.append("One seed: no intervals, and every claim is inconclusive.")
-    return lines
-
-
-def notes_on_choices(figures: Figures, config: Config) -> list[str]:
-    """What valid text chooses, how the gap goes with distance, and what all ways of adapting do."""
-    arms, found, known = config.arms(), figures.found, figures.facts
-    lines = []
-    for candidates, chosen, oracle in selections(arms, figures):
-        unseen = [np.asarray(found[name]["unseen"], float) for name in (chosen, oracle)]
-        mean, low, high = claims.interval(unseen[0] - unseen[1])
-        lines.append(
-            f"Of {', '.join(candidates)} the training domains' valid text takes {chosen}, "
-            f"{unseen[0].mean():.3f} on unseen domains; an oracle that reads those takes {oracle}: "
-            f"{mean:.3f} ({low:.3f} to {high:.3f}) bits less. Each chose once, by means over seeds"
-        )
-    left_out = {name: arms[name] for name, row in found.items() if {"gap", "overlap"} <= {*row}}
-    for group in alike(left_out, "domains"):
-        if len(group) >= FEWEST:
-            rho, low, high = with_overlap(found, group, "gap")
-            lines.append(
-                "Rank correlation of the gap with the overlap of 5-grams, over "
-                f"{', '.join(group)}: {rho:.2f} ({low:.2f} to {high:.2f}, 95% Fisher z, as if the "
-                "arms were independent)"
-            )
-    methods = rivals(arms, found, known)
-    if len(methods) > 1:
-        start, domains = parent(arms, methods[0]), known.trained_on[methods[0]]
-        assert start is not None  # Only what started from an arm can have forgotten.
-        volumes = []
-        for i in range(config.seeds):
-            worst = np.mean([found[start][f"loss/{domain}"][i] for domain in domains])
-            points = np.array([[found[a]["new"][i], found[a]["forgetting"][i]] for a in methods])
-            volumes.append(transfer.hypervolume(points, np.array([worst, 1.0])))
-        mean, low, high = claims.interval(volumes)
-        lines.append(
-            "Hypervolume of the front, against the loss before adaptation and one bit of "
-            f"forgetting: {mean:.3f} ({low:.3f} to {high:.3f}) square bits"
-        )
-    return lines
+    return f"grids of {config.grid} x {config.grid} hidden Markov domains, one a seed{beside}"
 
 
 EXPERIMENT = Experiment(

@@ -1,36 +1,21 @@
 """Figures of the domains experiment: functions of a run that return (caption, figure), or None."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.figure import Figure
 
-from genjax import claims
-from genjax.core import config as configs
 from genjax.domains.arms import alike, preferred
-from genjax.domains.config import Arm
+from genjax.domains.figures_more import arms_of, band, ladder, samples
 from genjax.report.plots import COLOURS, colours, legend, seeds
 
+# Counts that do not compose.
+FLOORS = {"unigram": (0, (1, 3)), "cache": (0, (1, 1)), "cache_bigram": (0, (4, 2))}
 LINES = {"known": ("#444444", ":"), "family": ("#009E73", "--"), "seen": ("#D55E00", "-.")}
-
-
-def _arms(run) -> dict[str, Arm]:
-    recipes = run["summary"]["recipes"]
-    return {name: configs.from_json(Arm, recipe) for name, recipe in recipes.items()}
 
 
 def _bases(run):
     """Arms that start from no other of this run."""
-    arms = _arms(run)
+    arms = arms_of(run)
     return [name for name, arm in arms.items() if arm.from_ not in arms]
-
-
-def _band(axes, x, values, **style):
-    """Mean over seeds [seeds, x], and its 95% t interval."""
-    fits = np.array([claims.interval(column) for column in values.T])
-    colour = axes.plot(x, fits[:, 0], **style)[0].get_color()
-    if np.isfinite(fits).all():
-        axes.fill_between(x, fits[:, 1], fits[:, 2], color=colour, alpha=0.15, lw=0)
 
 
 def _heat(run):
@@ -44,7 +29,7 @@ def _heat(run):
     figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.4 + 0.42 * len(arms)), layout="constrained")
     axes = figure.subplots()
     # Arms that overfit on purpose would take the whole scale.
-    usual = [i for i, arm in enumerate(_arms(run).values()) if not arm.limit]
+    usual = [i for i, arm in enumerate(arms_of(run).values()) if not arm.limit]
     most = losses[usual].max() if usual else losses.max()
     picture = axes.imshow(losses, cmap="viridis", aspect="auto", vmax=most)
     middle = (losses.min() + most) / 2
@@ -71,12 +56,12 @@ def _heat(run):
 
 
 def _diversity(run):
-    summary, every = run["summary"], _arms(run)
+    summary, every = run["summary"], arms_of(run)
     arms = {arm: every[arm] for arm in _bases(run) if f"{arm}/unseen" in summary["metrics"]}
     groups = [group for group in alike(arms, "domains") if len(group) > 1]
     if not groups:
         return None
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 4.4), layout="constrained")
     axes = figure.subplots()
     for number, (group, colour) in enumerate(zip(groups, COLOURS, strict=False)):
         group = sorted(group, key=lambda arm: len(summary["trained_on"][arm]))
@@ -84,9 +69,12 @@ def _diversity(run):
         for name, style in (("unseen", "o-"), ("seen", "s:")):
             values = np.stack([seeds(summary, f"{arm}/{name}") for arm in group], 1)
             model = arms[group[0]].model
-            _band(axes, x, values, color=colour, ls=style[1:], marker=style[0],
+            band(axes, x, values, color=colour, ls=style[1:], marker=style[0],
                   label=f"{model}, {name} domains")  # fmt: skip
         lines = [run["arrays"][arm].get("position_unseen_lines") for arm in group]
+        for row, dash in FLOORS.items() if number == 0 else ():
+            loss = summary["metrics"][f"{row}/unseen"]["mean"]
+            axes.axhline(loss, color="#888888", lw=1, ls=dash, label=f"floor on unseen: {row}")
         if lines[0] is not None and number == 0:
             for i, (line, (grey, dash)) in enumerate(LINES.items()):
                 axes.plot(x, [found[i].mean() for found in lines], color=grey, ls=dash, lw=1.2,
@@ -94,11 +82,12 @@ def _diversity(run):
         axes.set_xticks(x)
     axes.set_xlabel("training domains, at one token budget")
     axes.set_ylabel(summary["unit"])
-    axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25, lw=0.6)
+    legend(figure, "right center")
     return (
-        "Loss on domains that were never seen, against the number that were. `seen`: the best that "
-        "perfect memory could do there, `family`: perfect composition, `known`: the domain given.",
+        "Loss on domains that were never seen, against the number that were. Floors count tokens "
+        "and do not compose. `seen`: the best that perfect memory could do there, `family`: "
+        "perfect composition, `known`: the domain given.",
         figure,
     )
 
@@ -108,7 +97,7 @@ def _tuned(run):
     metrics = run["summary"]["metrics"]
     return {
         name: arm
-        for name, arm in _arms(run).items()
+        for name, arm in arms_of(run).items()
         if f"{name}/forgetting" in metrics and not arm.limit
     }
 
@@ -153,7 +142,7 @@ def _overlap(run):
     for kind in kinds:
         arms = {
             name: arm
-            for name, arm in _arms(run).items()
+            for name, arm in arms_of(run).items()
             if {f"{name}/{kind}", f"{name}/overlap"} <= metrics.keys() and not arm.limit
         }
         groups = [group for group in alike(arms, "domains") if len(group) > 3]
@@ -164,7 +153,7 @@ def _overlap(run):
     figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(found)))
     for axes, (kind, arms) in zip(panels, found.items(), strict=True):
-        models = {name: _arms(run)[name].model for name in arms}
+        models = {name: arms_of(run)[name].model for name in arms}
         shade, places = colours(dict.fromkeys(models.values())), {}
         for arm in arms:
             x, y = metrics[f"{arm}/overlap"]["mean"], seeds(summary, f"{arm}/{kind}")
@@ -200,7 +189,7 @@ def _few_shot(run):
     axes = figure.subplots()
     shade = colours(arms)
     for arm in arms:
-        _band(axes, np.log2(1 + np.array(shots)), run["arrays"][arm]["few_shot"],
+        band(axes, np.log2(1 + np.array(shots)), run["arrays"][arm]["few_shot"],
               color=shade[arm], marker="o", ms=4, label=arm)  # fmt: skip
     axes.set_xticks(np.log2(1 + np.array(shots)), shots)
     axes.set_xlabel("examples in context (log2(1 + k))")
@@ -216,7 +205,7 @@ def _adaptation(run):
     Of several lengths or rates of training the valid text of those domains takes one.
     """
     summary = run["summary"]
-    arms = {name: arm for name, arm in _arms(run).items() if arm.limit}
+    arms = {name: arm for name, arm in arms_of(run).items() if arm.limit}
     valid = {arm: summary["metrics"][f"{arm}/valid"]["mean"] for arm in arms}
     groups = preferred(arms, valid, "limit", "steps", "learning_rate")
     groups = [group for group in groups if len(group) > 2]
@@ -232,7 +221,7 @@ def _adaptation(run):
         values = [run["arrays"][arm]["losses"][:, where].mean(1) for arm in group]
         parent = arms[group[0]].from_
         label = f"{'+'.join(names)}, from {parent or 'scratch'}"
-        _band(axes, x, np.stack(values, 1), color=colour, marker="o", ms=4, label=label)
+        band(axes, x, np.stack(values, 1), color=colour, marker="o", ms=4, label=label)
         if parent in summary["arms"]:
             before = run["arrays"][parent]["losses"][:, where].mean()
             axes.axhline(before, color=colour, lw=1, ls=(0, (1, 3)))
@@ -288,7 +277,7 @@ def _position(run):
 
 
 def _curves(run):
-    groups = ("valid_new", "valid_old", "valid_unseen")
+    groups = ("test_new", "test_old", "test_unseen")
     summary, arms = run["summary"], run["summary"]["arms"]
     found = {
         (arm, group): rows
@@ -311,11 +300,11 @@ def _curves(run):
             places = sorted({row["step"] for row in rows})
             if places:
                 means = [np.mean([r[group] for r in rows if r["step"] == s]) for s in places]
-                axes.plot(places, means, "o-", ms=2.5, color=colour, label=group[6:])
+                axes.plot(places, means, "o-", ms=2.5, color=colour, label=group[5:])
             for name in summary["domains"]:
-                own = group == f"valid_{_kind(summary, arm, name)}"
-                if own and rows and f"valid/{name}" in rows[0]:
-                    parts = [np.mean([r[f"valid/{name}"] for r in rows if r["step"] == s])
+                own = group == f"test_{_kind(summary, arm, name)}"
+                if own and rows and f"test/{name}" in rows[0]:
+                    parts = [np.mean([r[f"test/{name}"] for r in rows if r["step"] == s])
                              for s in places]  # fmt: skip
                     axes.plot(places, parts, color=colour, lw=0.6, alpha=0.45)
         axes.set_title(arm, fontsize=9)
@@ -324,7 +313,7 @@ def _curves(run):
     figure.supxlabel("step", fontsize=9)
     figure.supylabel(summary["unit"], fontsize=9)
     return (
-        "Valid text along training: what is trained on now, what was before, what never was. "
+        "Test text along training: what is trained on now, what was before, what never was. "
         "Thin: each domain.",
         figure,
     )
@@ -338,33 +327,9 @@ def _kind(summary, arm, name):
     return "unseen"
 
 
-def _samples(run):
-    arms = [arm for arm in run["summary"]["arms"] if "generated" in run["arrays"][arm]]
-    if not arms:
-        return None
-    names, blocks = run["summary"]["domains"], []
-    for i, name in enumerate(names):
-        prompt = str(run["arrays"][arms[0]]["prompts"][i])[-60:]
-        blocks.append(f"[{name}] ...{_plain(prompt)}")
-        blocks += [
-            f"    {arm}: {_plain(str(run['arrays'][arm]['generated'][i]))[:180]}" for arm in arms
-        ]
-    lines = [
-        part for block in blocks for part in textwrap.wrap(block, 130, subsequent_indent="        ")
-    ]
-    figure = Figure(figsize=(8.6, 0.2 + 0.13 * len(lines)))
-    figure.text(0.01, 0.99, "\n".join(lines), va="top", family="monospace", fontsize=7.5)
-    return "The end of a test text of each domain, and how the first seed goes on.", figure
-
-
-def _plain(words: str) -> str:
-    """One line that a figure can show: `$` would begin a formula."""
-    shown = " ".join(words.replace("$", "S").split())
-    return "".join(char if char.isprintable() else "\ufffd" for char in shown)
-
-
 FIGURES = {
     "diversity": _diversity,
+    "ladder": ladder,
     "domains": _heat,
     "front": _front,
     "overlap": _overlap,
@@ -372,5 +337,5 @@ FIGURES = {
     "adaptation": _adaptation,
     "position": _position,
     "curves": _curves,
-    "samples": _samples,
+    "samples": samples,
 }

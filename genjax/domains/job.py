@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax.data.text import Measured
 from genjax.domains import data, networks
 from genjax.domains.config import Arm, Config
 from genjax.lm.transformer import Model
@@ -24,14 +25,32 @@ class Once:
 
 
 class Job(NamedTuple):
-    """trained_on, trained_before: {arm: domains}, now and along the chain that it starts from."""
+    """sources: one a seed; of a grid each seed has its own, of text they are the same.
+
+    trained_on, trained_before: {arm: domains}, now and along the chain that it starts from.
+    """
 
     config: Config
-    source: data.Source
+    sources: list[data.Source]
     arms: dict[str, Arm]
     trained_on: dict[str, list[str]]
     trained_before: dict[str, list[str]]
     once: Once
+
+    @property
+    def source(self) -> data.Source:
+        """The first seed's: what all agree in."""
+        return self.sources[0]
+
+    def measured(self, domain: str, split: str) -> Measured:
+        """What a domain is measured on; windows [seeds, n, length + 1] where seeds differ."""
+        made = {id(source): source.measured(domain, split) for source in self.sources}
+        return data.by_seed([made[id(source)] for source in self.sources])
+
+    def lines(self, domain: str, training: list[str]) -> dict[str, np.ndarray]:
+        """{line: bits [seeds, n, length]} of a domain's test, where the optimum is known."""
+        made = [source.lines(domain, training) for source in self.sources if source.lines]
+        return {line: np.stack([one[line] for one in made]) for line in made[0]} if made else {}
 
     def network(self, name: str) -> Model:
         """The network of an arm; arms of one shape share it."""

@@ -35,7 +35,7 @@ def train(job: Job, folder, name: str):
 
     Trains, or continues, in a run folder. Raises UsageError where what it starts from lacks.
     """
-    config, source, arm = job.config, job.source, job.arms[name]
+    config, arm = job.config, job.arms[name]
     if arm.model == "ngram":
         return None
     method, made = method_of(job, name), programs(job, name)
@@ -51,7 +51,7 @@ def train(job: Job, folder, name: str):
         train(job, folder, arm.proxy)
         proxy = folder.read_json(f"mixtures/{arm.proxy}.json")
     batches = data.batches(
-        source,
+        job.sources,
         job.mixture(name, proxy),
         config.batch_size,
         seeds=config.all_seeds,
@@ -115,7 +115,7 @@ def programs(job: Job, name: str) -> Programs:
             ),
             begin=jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None))),
             merge=jax.jit(jax.vmap(partial(finetune.merged, method=method))),
-            fisher=jax.jit(jax.vmap(partial(finetune.fisher, network.apply), in_axes=(0, None))),
+            fisher=jax.jit(jax.vmap(partial(finetune.fisher, network.apply))),
         )
 
     return job.once((network.apply, method, arm.optimizer, arm.weight_decay, arm.steps), make)
@@ -194,10 +194,11 @@ def started_from(job: Job, folder, name: str, option: str, other: str):
 
 
 def old_windows(job: Job, name: str) -> np.ndarray:
-    """Windows [n, length + 1] of the training text of what was trained on before."""
+    """Windows [seeds, n, length + 1] of the training text of what was trained on before."""
     names = job.trained_before[name]
     even = data.weights(names, [1] * len(names), "uniform")
-    return data.batches(job.source, even, FISHER_WINDOWS, seeds=[0])(0, 1)[0, 0, :, :-1]
+    drawn = data.batches(job.sources, even, FISHER_WINDOWS, seeds=[0] * len(job.sources))
+    return drawn(0, 1)[0, :, :, :-1]
 
 
 def mean_weights(job: Job, name: str, params) -> dict[str, list[float]]:
@@ -209,24 +210,34 @@ def mean_weights(job: Job, name: str, params) -> dict[str, list[float]]:
 
 
 def watch(job: Job, name: str, merge: Callable) -> Callable:
-    """Losses along training on windows of the valid texts: never the tests."""
+    """Losses along training: the valid text of what the arm trains on, and tests of all groups.
+
+    What is chosen along training (`arms.stopped`) is chosen by `valid_new` alone; `test_new`,
+    `test_old`, `test_unseen` and `test/<domain>` say what that choice is worth.
+    """
     source, watched = job.source, job.config.watched
     groups = {"new": job.trained_on[name], "old": job.trained_before[name]}
     seen = sum(groups.values(), [])
     groups["unseen"] = [domain for domain in source.held_out if domain not in seen]
+    cases = [("valid", domain) for domain in groups["new"]]
+    cases += [("test", domain) for domain in sum(groups.values(), [])]
     windows, counts, owner = [], [], []
-    for names in groups.values():
-        for domain in names:
-            found = source.measured(domain, "valid")
-            pick = np.linspace(0, len(found.windows) - 1, watched).astype(int)
-            windows.append(found.windows[pick])
-            counts.append(found.scored[pick] * found.tokens_per_unit)
-            owner += [domain] * len(pick)
-    windows, counts, owner = np.concatenate(windows), np.concatenate(counts), np.array(owner)
+    for split, domain in cases:
+        found = job.measured(domain, split)
+        there = found.windows.shape[-2]
+        pick = np.linspace(0, there - 1, min(watched, there)).astype(int)
+        windows.append(found.windows[..., pick, :])
+        counts.append(found.scored[pick] * found.tokens_per_unit)
+        owner += [(split, domain)] * len(pick)
+    windows, counts = np.concatenate(windows, -2), np.concatenate(counts)
     measure = job.meter(name, per_domain.meter)
 
-    parts = {f"valid_{group}": np.isin(owner, names) for group, names in groups.items()}
-    parts |= {f"valid/{domain}": owner == domain for domain in dict.fromkeys(owner)}
+    def of(split, names):
+        return np.array([o[0] == split and o[1] in names for o in owner])
+
+    parts = {"valid_new": of("valid", groups["new"])}
+    parts |= {f"test_{group}": of("test", names) for group, names in groups.items()}
+    parts |= {f"test/{domain}": of("test", [domain]) for split, domain in cases if split == "test"}
 
     def validate(state):
         bits = measure(jax.device_get(merge(state.params)), windows)[0] * counts

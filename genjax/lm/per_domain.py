@@ -1,9 +1,10 @@
 """What a language model loses on each domain: bits, calibration, examples in context, drift.
 
-A measure is taken for all seeds at once: parameters have leaves [seeds, ...].
+A measure is taken for all seeds at once: parameters have leaves [seeds, ...]. Windows are
+[n, t + 1], the same for every seed, or each seed's own [seeds, n, t + 1].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -22,13 +23,14 @@ CASES = 4
 
 
 def meter(apply: Callable) -> Callable:
-    """(params [seeds, ...], windows [n, t + 1]) -> bits, top probability, hit, each [seeds, n, t].
+    """(params [seeds, ...], windows) -> bits, top probability, hit, each [seeds, n, t].
 
     Bits are -log2 p of each token given those before it in its window.
     """
 
     @parallel.by_seed
-    def run(params, windows):
+    def run(case):
+        params, windows = case
         log_p = jax.nn.log_softmax(apply(params, windows[:, :-1]))
         bits = -jnp.take_along_axis(log_p, windows[:, 1:, None], -1)[..., 0] / jnp.log(2.0)
         hit = jnp.argmax(log_p, -1) == windows[:, 1:]
@@ -45,8 +47,9 @@ def drift_meter(apply: Callable) -> Callable:
     """
 
     @parallel.by_seed
-    def run(params, windows):
-        base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in params)
+    def run(case):
+        both, windows = case
+        base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in both)
         return (-(jnp.exp(base) * tuned).sum(-1) / jnp.log(2.0),)
 
     return lambda params, windows: _in_chunks(run, params, windows)[0]
@@ -60,7 +63,9 @@ def dynamic_meter(apply: Callable) -> Callable:
     """
 
     @parallel.by_seed
-    def run(params, windows, scored, rate):
+    def run(own, scored, rate):
+        params, windows = own
+
         def read(params, case):
             window, counts = case
 
@@ -80,35 +85,53 @@ def dynamic_meter(apply: Callable) -> Callable:
         nats = 0.0
         # What fills the last chunk is scored nowhere, and so moves nothing.
         scored = _chunks(measured.scored.astype(np.float32))
-        for part, counts in zip(_chunks(measured.windows), scored, strict=True):
-            params, total = run(params, part, counts, rate)
+        rows = _by_seed(params, measured.windows)
+        for part, counts in zip(_chunks(rows, 1), scored, strict=True):
+            params, total = run((params, part), counts, rate)
             nats += np.asarray(total, float)
         return nats / np.log(2) / measured.units
 
     return measure
 
 
-def _chunks(rows: np.ndarray) -> np.ndarray:
-    """[n, ...] as [chunks, CHUNK, ...], filled with zeros: one program serves every n."""
-    out = np.zeros((-(-len(rows) // CHUNK) * CHUNK, *rows.shape[1:]), rows.dtype)
-    out[: len(rows)] = rows
-    return out.reshape(-1, CHUNK, *rows.shape[1:])
+def _by_seed(params, windows: np.ndarray) -> np.ndarray:
+    """Each seed's windows, [seeds, n, t + 1]."""
+    seeds = len(jax.tree.leaves(params)[0])
+    return np.broadcast_to(windows, (seeds, *windows.shape[-2:]))
+
+
+def _chunks(rows: np.ndarray, axis: int = 0) -> list[np.ndarray]:
+    """Parts of CHUNK along an axis, the last filled with zeros: one program serves every n."""
+    filled = [(0, 0)] * rows.ndim
+    filled[axis] = (0, -rows.shape[axis] % CHUNK)
+    rows = np.pad(rows, filled)
+    return np.split(rows, rows.shape[axis] // CHUNK, axis)
 
 
 def _in_chunks(run, params, windows):
-    params = parallel.place_seeds(params)
-    found = [jax.device_get(run(params, part)) for part in _chunks(windows)]
-    return tuple(np.concatenate(parts, 1)[:, : len(windows)] for parts in zip(*found, strict=True))
+    params, count = parallel.place_seeds(params), windows.shape[-2]
+    rows = _chunks(_by_seed(params, windows), 1)
+    found = [jax.device_get(run((params, part))) for part in rows]
+    return tuple(np.concatenate(parts, 1)[:, :count] for parts in zip(*found, strict=True))
 
 
-def ngram_meter(model: NGram, seeds: int) -> Callable:
-    """The same three for an n-gram, which is the same for every seed; it knows bits alone."""
+def ngram_meter(models: Sequence[NGram]) -> Callable:
+    """The same three for n-grams, one a seed; they know bits alone."""
 
     def run(params, windows):
         del params
-        bits = -np.stack([model.log2_probs(window) for window in windows])
-        blank = np.full((seeds, *bits.shape), np.nan)
-        return np.broadcast_to(bits, blank.shape), blank, blank
+        alike = windows.ndim == 2 and all(model is models[0] for model in models)
+        counted = models[:1] if alike else models
+        rows = np.broadcast_to(windows, (len(counted), *windows.shape[-2:]))
+        bits = -np.stack(
+            [
+                np.stack([model.log2_probs(window) for window in own])
+                for model, own in zip(counted, rows, strict=True)
+            ]
+        )
+        bits = np.broadcast_to(bits, (len(models), *bits.shape[1:]))
+        blank = np.full(bits.shape, np.nan)
+        return bits, blank, blank
 
     return run
 

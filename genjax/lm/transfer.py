@@ -15,14 +15,14 @@ CONFIDENCE = 0.95
 def composition_score(
     loss: float | Float[np.ndarray, "*k"],
     family: float | Float[np.ndarray, "*k"],
-    seen: float | Float[np.ndarray, "*k"],
+    floor: float | Float[np.ndarray, "*k"],
 ) -> float | Float[np.ndarray, "*k"]:
-    """(seen - loss) / (seen - family): 1 as good as `family`, 0 no better than `seen`.
+    """(floor - loss) / (floor - family): 1 as good as `family`, 0 no better than `floor`.
 
     nan where the two ends are the same; below 0 and above 1 where the loss lies beyond them.
     """
-    span = np.asarray(seen - family)
-    score = (seen - loss) / np.where(span == 0, np.nan, span)
+    span = np.asarray(floor - family)
+    score = (floor - loss) / np.where(span == 0, np.nan, span)
     return score if np.ndim(score) else float(score)
 
 

@@ -50,7 +50,7 @@ def test_a_mixture_of_doremi_is_what_the_proxy_found():
     asked = Config(variants={"a": {}, "proxy": {"dro": "a"}, "mixed": {"mixture": "doremi:proxy"}})
     on = dict.fromkeys(asked.arms(), ["x", "y"])
     source = SimpleNamespace(pool=lambda name, limit: 100)
-    job = Job(asked, source, asked.arms(), on, dict.fromkeys(on, []), Once())
+    job = Job(asked, [source], asked.arms(), on, dict.fromkeys(on, []), Once())
     found = {"x": [0.1, 0.3], "y": [0.9, 0.7]}
     assert job.mixture("mixed", found) == pytest.approx({"x": 0.2, "y": 0.8})
     assert job.mixture("mixed") == {"x": 0.5, "y": 0.5}

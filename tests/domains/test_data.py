@@ -110,7 +110,7 @@ def test_weights_that_are_none_are_refused(rule):
 
 
 def test_batches_are_a_function_of_seed_and_step(source):
-    draw = data.batches(source, {"s0l1": 0.25, "s1l2": 0.75}, 64, seeds=[3, 4])
+    draw = data.batches([source] * 2, {"s0l1": 0.25, "s1l2": 0.75}, 64, seeds=[3, 4])
     whole, late = draw(0, 4), draw(2, 2)
     assert whole.shape == (4, 2, 64, LENGTH + 2)
     np.testing.assert_array_equal(whole[2:], late)
@@ -121,15 +121,36 @@ def test_batches_are_a_function_of_seed_and_step(source):
     assert abs(rows[:, -1].mean() - 0.75) < 0.1
 
 
+def test_each_seed_draws_from_its_own_source(source):
+    grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4, seed=1)
+    other = data.from_grid(grid, length=LENGTH, pool=20, documents=6, seed=1)
+    rows = data.batches([source, other], {"s0l1": 1.0}, 64, seeds=[3, 3])(0, 1)[0, :, :, :-1]
+    # The same indices of two pools.
+    for own, batch in zip((source, other), rows, strict=True):
+        pool = {tuple(row): i for i, row in enumerate(own.draw("s0l1", np.arange(20)))}
+        found = [pool[tuple(row)] for row in batch]
+        assert found == [pool_index(source, row) for row in rows[0]]
+    tests = [one.measured("s0l1", "test") for one in (source, other)]
+    both = data.by_seed(tests)
+    assert both.windows.shape == (2, 6, LENGTH + 1) and both.units == tests[0].units
+    np.testing.assert_array_equal(both.windows[1], tests[1].windows)
+    assert data.by_seed([tests[0]] * 2) is tests[0]
+
+
+def pool_index(source, row):
+    pool = source.draw("s0l1", np.arange(20))
+    return int(np.flatnonzero((pool == row).all(1))[0])
+
+
 def test_a_limit_is_kept(source):
-    draw = data.batches(source, {"s0l1": 1.0}, 64, seeds=[0], limits={"s0l1": 3 * LENGTH})
+    draw = data.batches([source], {"s0l1": 1.0}, 64, seeds=[0], limits={"s0l1": 3 * LENGTH})
     rows = draw(0, 4).reshape(-1, LENGTH + 2)
     assert len(np.unique(rows, axis=0)) == 3
 
 
 def test_a_limit_is_of_the_domains_named(source):
     mixture = {"s0l1": 0.5, "s1l2": 0.5}
-    draw = data.batches(source, mixture, 64, seeds=[0], limits={"s0l1": 3 * LENGTH})
+    draw = data.batches([source], mixture, 64, seeds=[0], limits={"s0l1": 3 * LENGTH})
     rows = draw(0, 4).reshape(-1, LENGTH + 2)
     counts = [len(np.unique(rows[rows[:, -1] == which], axis=0)) for which in (0, 1)]
     assert counts[0] == 3 and counts[1] > 6

@@ -27,16 +27,23 @@ def base(monkeypatch):
 
 
 def figures_of(study, found):
-    return study.arms, arms_of.Figures(found, [], experiment.facts(study))
+    return study.arms, arms_of.Figures(found, [], experiment.facts(study), {})
 
 
+# What the scores of unseen domains are read from.
+BASELINES = {
+    "evaluation_baselines": {
+        f"{row}/unseen": [loss, loss]
+        for row, loss in (("unigram", 9.0), ("cache", 8.0), ("cache_bigram", 8.5), ("family", 1.5))
+    }
+}
 # An arm that started on a and b, went on to c, and then to d.
 CHAIN = {
     "first": {"domains": "a+b"},
     "second": {"domains": "c", "from": "first"},
     "third": {"domains": "d", "from": "second"},
 }
-BEFORE = {
+BEFORE = BASELINES | {
     "evaluation_first": {"loss/a": [1.0, 2.0], "loss/b": [3.0, 1.0], "loss/c": [4.0, 5.0],
                          "loss/d": [6.0, 3.0]},
     "evaluation_second": {"loss/a": [2.0, 2.5], "loss/b": [3.5, 2.0], "loss/c": [2.0, 1.0],

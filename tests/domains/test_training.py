@@ -27,8 +27,12 @@ def draw(name, index):
 
 def measured(name, split):
     """Five windows; from the third on the first places do not count; a token is half a unit."""
-    assert split == "valid"
-    windows = np.arange(5)[:, None] + 10 * NAMES.index(name) + np.zeros(LENGTH + 1, int)
+    windows = (
+        3 * (split == "test")
+        + np.arange(5)[:, None]
+        + 10 * NAMES.index(name)
+        + np.zeros(LENGTH + 1, int)
+    )
     scored = np.ones((5, LENGTH), bool)
     scored[2:, :2] = False
     return Measured(windows, scored, scored.sum() / 2, np.arange(5))
@@ -42,7 +46,7 @@ def job_of(arms, **settings):
     config = SimpleNamespace(**({"all_seeds": [3, 4], "watched": 3} | settings))
     made = {name: Arm(**arm) for name, (arm, *_) in arms.items()}
     on, before = ({name: row[i] for name, row in arms.items()} for i in (1, 2))
-    return Job(config, source, made, on, before, Once())
+    return Job(config, [source] * 2, made, on, before, Once())
 
 
 def rates_of(steps, **more):
@@ -109,15 +113,17 @@ def test_mean_weights_sum_to_one_by_seed():
 def test_fishers_windows_are_whole_ones_of_the_old_domains():
     job = job_of({"next": ({}, ["a"], ["c", "d"])})
     found = training.old_windows(job, "next")
-    assert found.shape == (64, LENGTH + 1)
+    assert found.shape == (2, 64, LENGTH + 1)
+    np.testing.assert_array_equal(found[0], found[1])
+    found = found[0]
     of, number = found // 100, found % 100
     # Whole windows as they were drawn, of both domains about evenly.
     assert (found == found[:, :1]).all() and number.max() < 50
     assert set(of[:, 0]) == {2, 3} and 20 < (of[:, 0] == 2).sum() < 44
-    np.testing.assert_array_equal(found, training.old_windows(job, "next"))
+    np.testing.assert_array_equal(found, training.old_windows(job, "next")[0])
 
 
-def test_what_is_watched_is_the_mean_bits_a_unit_of_valid_windows():
+def test_what_is_watched_is_the_mean_bits_a_unit_of_some_windows():
     """Bits of a window are its tokens' number, times the seed's parameter."""
 
     def meter(params, windows):
@@ -132,26 +138,27 @@ def test_what_is_watched_is_the_mean_bits_a_unit_of_valid_windows():
     job = Watched(*job_of(arms))
     state = SimpleNamespace(params={"model": {"scale": jnp.array([1.0, 3.0])}})
 
-    def loss(name):
+    def loss(name, split="valid"):
         """Windows 0, 2 and 4 of five; the first counts at six places, the others at four."""
-        start = 10 * NAMES.index(name) + 1
+        start = 10 * NAMES.index(name) + 1 + 3 * (split == "test")
         return 2 * (6 * start + 4 * (start + 2) + 4 * (start + 4)) / 14
 
     found = training.watch(job, "next", lambda params: params["model"])(state)
-    wanted = {f"valid/{name}": loss(name) for name in "cabd"}
+    wanted = {f"test/{name}": loss(name, "test") for name in "cabd"} | {"valid_new": loss("c")}
     wanted |= {
-        "valid_new": loss("c"),
-        "valid_old": (loss("a") + loss("b")) / 2,
-        "valid_unseen": loss("d"),
+        "test_new": loss("c", "test"),
+        "test_old": (loss("a", "test") + loss("b", "test")) / 2,
+        "test_unseen": loss("d", "test"),
     }
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         assert found[name] == pytest.approx([value, 3 * value]), name
     # From scratch nothing is old, and all that was held out is unseen.
     found = training.watch(job, "first", lambda params: params["model"])(state)
-    names = {"valid_new", "valid_unseen", *(f"valid/{name}" for name in NAMES)}
-    assert found.keys() == names
-    assert found["valid_unseen"] == pytest.approx([(loss("c") + loss("d")) / 2] * np.array([1, 3]))
+    assert found.keys() == {"valid_new", "test_new", "test_unseen"} | {f"test/{n}" for n in NAMES}
+    unseen = (loss("c", "test") + loss("d", "test")) / 2
+    assert found["test_unseen"] == pytest.approx([unseen, 3 * unseen])
+    assert found["valid_new"] == pytest.approx([(loss("a") + loss("b")) / 2] * np.array([1, 3]))
 
 
 def network(width):

@@ -29,6 +29,30 @@ def test_losses_are_bits_of_the_scored_tokens(source):
     np.testing.assert_allclose(found["documents"].sum(1) / scored.sum(), found["loss"], rtol=1e-5)
 
 
+def test_windows_of_each_seed_are_measured_by_its_own_parameters(source):
+    model = recurrent.build("gru", vocabulary=source.vocabulary, width=8, depth=1)
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
+    tests = [source.measured(name, "test") for name in ("s0l1", "s1l2")]
+    both = tests[0]._replace(windows=np.stack([test.windows for test in tests]))
+    meter = per_domain.meter(model.apply)
+    found = per_domain.losses(meter, params, both)
+    drift = per_domain.drift_meter(model.apply)
+    drifts = drift((params, params), both.windows)
+    dynamic = per_domain.dynamic_meter(model.apply)
+    counted = [ngram.fit(source.sequences("s0l1"), order=n, vocabulary=33) for n in (1, 2)]
+    grams = per_domain.losses(per_domain.ngram_meter(counted), None, both)["loss"]
+    for i, test in enumerate(tests):
+        alone = per_domain.losses(meter, params, test)
+        for name in ("loss", "documents", "position", "ece"):
+            np.testing.assert_allclose(found[name][i], alone[name][i], rtol=1e-5)
+        np.testing.assert_allclose(drifts[i], drift((params, params), test.windows)[i], rtol=1e-5)
+        own = dynamic(params, test, 0.5)[i]
+        np.testing.assert_allclose(dynamic(params, both, 0.5)[i], own, rtol=1e-4)
+        expected = np.mean([-counted[i].log2_probs(window).mean() for window in test.windows])
+        np.testing.assert_allclose(grams[i], expected)
+    assert abs(grams[0] - grams[1]) > 1e-3
+
+
 def test_drift_from_itself_is_the_entropy(source):
     windows = source.measured("s0l0", "test").windows
     model = recurrent.build("gru", vocabulary=source.vocabulary, width=8, depth=1)
@@ -75,7 +99,7 @@ def test_dynamic_evaluation_scores_a_window_before_it_learns_it(source, monkeypa
 def test_an_ngram_is_measured_like_a_model(source):
     model = ngram.fit(source.sequences("s0l1"), order=2, vocabulary=source.vocabulary)
     test = source.measured("s0l1", "test")
-    found = per_domain.losses(per_domain.ngram_meter(model, 3), None, test)
+    found = per_domain.losses(per_domain.ngram_meter([model] * 3), None, test)
     expected = np.mean([-model.log2_probs(window).mean() for window in test.windows])
     np.testing.assert_allclose(found["loss"], [expected] * 3)
     assert np.isnan(found["ece"]).all()
