@@ -151,6 +151,7 @@ class Config(Training, Arm):
     """The whole experiment: its arms, data and measures."""
 
     arm_kind: ClassVar[type] = Arm
+    looks_again: ClassVar[bool] = True
 
     batch_size: int = default(Training, "batch_size", 16)
     variants: dict = option(

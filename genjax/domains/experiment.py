@@ -28,7 +28,7 @@ from genjax.domains.config import Config
 from genjax.domains.figures import FIGURES
 from genjax.domains.job import Job, Once
 from genjax.domains.notes import notes
-from genjax.report import page
+from genjax.report import blocks, page
 from genjax.run import Experiment, Run, execute
 
 
@@ -265,8 +265,9 @@ def summarize(files: dict, config: Config) -> dict:
     content = page.read_json(files["folder"], "data.json")
     assert content is not None  # Written before the first arm trains.
     known = facts_of(content)
-    found = {name: dict(files["evaluation"][name]) for name in arms}
-    baselines = files["evaluation"]["baselines"]
+    measured = evaluations(files, arms)
+    found = {name: dict(measured[name]) for name in arms}
+    baselines = measured["baselines"]
     figures = Figures(found, files["rows"], known, baselines)
     for name, row in gaps(arms, figures).items():
         found[name] |= row
@@ -303,6 +304,19 @@ def summarize(files: dict, config: Config) -> dict:
         "claims": judge(figures, config),
         "notes": notes(figures, config),
     }
+
+
+def evaluations(files: dict, arms: dict) -> dict[str, dict]:
+    """The measures of every arm and of the baselines, of all blocks of seeds.
+
+    What no network made leaves no row along training, by which blocks know what to join.
+    """
+    found, parts = dict(files["evaluation"]), blocks.paths(files["folder"])
+    counted = [name for name, arm in arms.items() if arm.model == "ngram"]
+    for name in ("baselines", *counted) if parts else ():
+        every = [page.read_json(path, f"evaluation/{name}.json") or {} for path in parts]
+        found[name] = {key: [v for one in every for v in one[key]] for key in every[0]}
+    return found
 
 
 def unit(measure: str, bits: str) -> str:

@@ -35,7 +35,7 @@ def notes(figures: Figures, config: Config) -> list[str]:
         )
     for name, row in found.items():
         if None not in row.get("bootstrap_unseen", [None]) and not parent(arms, name):
-            mean, low, high = row["bootstrap_unseen"]
+            mean, low, high = row["bootstrap_unseen"][:3]  # Of blocks of seeds the first.
             lines.append(
                 f"{name} on unseen domains, over documents (95% bootstrap, seeds averaged): "
                 f"{mean:.3f} ({low:.3f} to {high:.3f}) {known.unit}"
