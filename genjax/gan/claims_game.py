@@ -87,11 +87,18 @@ JUDGED = (
             margin=0.5,
             why="a factor of 1.6, where training takes a factor of nine from both",
             negative=(AGAIN,),
-            positive=("the same GAN against itself before training",),
+            positive=(
+                "the same GAN against itself before training",
+                "the other against itself before training",
+            ),
+            version=3,
         ),
         lambda f: f.of("v", "log_jacobian") - f.of("w", "log_jacobian"),
         lambda f: [again(f.of("v", "log_jacobian"))],
-        lambda f: [f.of("v", "log_jacobian") - f.of("v@untrained", "log_jacobian")],
+        lambda f: [
+            f.of(role, "log_jacobian") - f.of(f"{role}@untrained", "log_jacobian")
+            for role in ("v", "w")
+        ],
         {"v": ("log_jacobian",), "w": ("log_jacobian",)},
     ),
     Judged(

@@ -129,7 +129,10 @@ def birthday_support(
     which half of `batches` random batches hold one. inf where none up to n does.
     """
     rng = np.random.default_rng(seed)
-    left, right = np.nonzero(np.triu(cdist(samples, samples) <= threshold, 1))
+    if samples.shape[1] <= TREES:
+        left, right = cKDTree(samples).query_pairs(threshold, output_type="ndarray").T
+    else:
+        left, right = np.nonzero(np.triu(cdist(samples, samples) <= threshold, 1))
     # A batch of size s is what a random order has among its first s.
     orders = (rng.permutation(len(samples)) for _ in range(batches))
     needed = [
