@@ -24,6 +24,8 @@ METHODS = {"gan": "Game", "flow": "Flow matching"}
 # Generator samples made, or judged, at once: of so many proposals a sample may be one.
 PROPOSALS = 8192
 STACKED = "stacked"
+# Rows of the tables that no arm made, and the folder of the net that names modes.
+ROWS = ("truth", "lost", "thin", "blurred", "noise", "classifier")
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class Config(Training, Arm):
     """The whole experiment: its arms, data and measures."""
 
     arm_kind: ClassVar[type] = Arm
+    looks_again: ClassVar[bool] = True
 
     steps: int = default(Training, "steps", 10_000)
     batch_size: int = default(Training, "batch_size", 128)
@@ -246,9 +249,17 @@ class Config(Training, Arm):
     )
     eval_samples: int = option(2500, "Samples measured.", group="Measures", low=1, high=10**7)
     evaluations: int = option(50, "Along training.", group="Measures", low=1)
+    window: float = option(
+        0.25,
+        "Share of the steps, the last, over whose evaluations an arm's figures are means; 0: the "
+        "last step alone.",
+        group="Measures",
+        low=0,
+        high=1,
+    )
     early: float = option(
         0.2,
-        "Share of the steps that claim G5 calls early.",
+        "Share of the steps that claim G5 calls early; it takes the evaluations of its later half.",
         group="Measures",
         low=0.01,
         high=0.9,
@@ -314,7 +325,7 @@ class Config(Training, Arm):
                 name: _of_others(methods[name], methods.values()) | dict(changes)
                 for name, changes in asked.variants.items()
             }
-        return arms.arms(asked, Arm, self.method, ("truth", "classifier"))
+        return arms.arms(asked, Arm, self.method, ROWS)
 
 
 def _of_others(method: str, methods) -> dict:

@@ -8,9 +8,12 @@ import numpy as np
 
 from genjax.core import parallel
 from genjax.gan import mixtures, modes, stacked
+from genjax.gan.modes import RADIUS
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
+# And the Vendi score of points, eigenvalues of a matrix of so many rows, at these.
+VENDI = 500
 
 
 class Task(NamedTuple):
@@ -19,9 +22,10 @@ class Task(NamedTuple):
     arrays, take, size: what training reads, and how many examples there are. shape: of a sample.
     spread: root mean variance of a coordinate, the unit of gradient penalties. weights: the shares
     of the modes in the data [modes].
-    quick: samples -> measures taken along training. slow: (samples, seed) -> those that take
-    long, taken less often.
-    perfect: (count, rng) -> samples as good as any. names: samples -> the modes' names.
+    quick: samples -> measures taken at every evaluation. near: samples -> those that compare all
+    pairs, taken now and then. slow: (samples, seed) -> those that take long, taken seldom.
+    perfect: (count, rng) -> samples as good as any. controls: {row: the same of samples that are
+    wrong in a known way}. names: samples -> the modes' names.
     """
 
     arrays: dict
@@ -31,8 +35,10 @@ class Task(NamedTuple):
     spread: float
     weights: np.ndarray
     quick: Callable
+    near: Callable
     slow: Callable
     perfect: Callable
+    controls: dict[str, Callable]
     names: Callable
 
     @property
@@ -49,11 +55,15 @@ def mixture_task(mixture: mixtures.Mixture, points: int, members: int, seed: int
     threshold = modes.duplicate_threshold(reference)
     bins = modes.Bins(data[:50_000], modes.bin_count(len(mixture.means)))
 
+    def near(found):
+        some = found[:PAIRS]
+        thinned = modes.thinned_recall(reference, some, mixture)
+        return modes.neighbours(reference, some) | thinned
+
     def slow(found, seed):
         some = found[:PAIRS]
         return {
-            **modes.neighbours(reference, some),
-            "vendi": modes.gaussian_vendi_score(some[:1000], 5 * mixture.sigma),
+            "vendi": modes.gaussian_vendi_score(some[:VENDI], 5 * mixture.sigma),
             "birthday_support": modes.birthday_support(some, threshold, seed=seed),
             **bins.measure(found),
         }
@@ -66,10 +76,33 @@ def mixture_task(mixture: mixtures.Mixture, points: int, members: int, seed: int
         spread=mixture.spread,
         weights=mixture.weights,
         quick=lambda found: modes.mixture_measures(found, mixture),
+        near=near,
         slow=slow,
         perfect=lambda count, rng: mixtures.draw(mixture, count, rng),
+        controls=wrong_draws(mixture),
         names=lambda found: None,
     )
+
+
+def wrong_draws(mixture: mixtures.Mixture) -> dict[str, Callable]:
+    """{row: (count, rng) -> samples that are perfect but for one thing}, and noise.
+
+    lost: without the last quarter of the modes. thin, blurred: modes of 0.6 and 2 times their
+    width. noise: uniform over the square that holds the modes.
+    """
+    kept = len(mixture.means) - -(-len(mixture.means) // 4)
+    weights = np.where(np.arange(len(mixture.means)) < kept, mixture.weights, 0)
+    reach = np.abs(mixture.means).max() + RADIUS * mixture.sigma
+
+    def draw(**changes):
+        return lambda count, rng: mixtures.draw(mixture._replace(**changes), count, rng)
+
+    return {
+        "lost": draw(weights=weights / weights.sum()),
+        "thin": draw(sigma=0.6 * mixture.sigma),
+        "blurred": draw(sigma=2 * mixture.sigma),
+        "noise": lambda count, rng: rng.uniform(-reach, reach, (count, 2)).astype(np.float32),
+    }
 
 
 def stacked_task(
@@ -91,6 +124,16 @@ def stacked_task(
         chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
         return np.asarray(stack(test["image"], chosen))
 
+    def without(count, rng):
+        chosen = stacked.triples(len(test["label"]), 4 * count, 1, rng)[:, 0]
+        first = test["label"][chosen[:, 0]]
+        return np.asarray(stack(test["image"], chosen[first < classes - -(-classes // 4)][:count]))
+
+    def blurred(count, rng):
+        found = perfect(count, rng)
+        noise = 0.5 * rng.standard_normal(found.shape)
+        return np.clip(found + noise, -1, 1).astype(np.float32)
+
     def layers(found):
         """(probabilities, features) of each layer: [n, 3, ...]."""
         images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
@@ -100,11 +143,16 @@ def stacked_task(
     def names(found):
         return stacked.mode_of(layers(found)[0].argmax(-1), classes)
 
+    shape = (*train["image"].shape[1:3], 3)
     reference = perfect(PAIRS, np.random.default_rng([seed, 2]))
     real_features = layers(reference)[1].reshape(PAIRS, -1)
     threshold = modes.duplicate_threshold(real_features)
     more = layers(perfect(4 * PAIRS, np.random.default_rng([seed, 3])))[1]
     bins = modes.Bins(more.reshape(len(more), -1))
+
+    def near(found):
+        some = found[:PAIRS]
+        return modes.neighbours(real_features, layers(some)[1].reshape(len(some), -1))
 
     def slow(found, seed):
         probabilities, features = layers(found)
@@ -112,7 +160,6 @@ def stacked_task(
         joint = np.einsum("ni,nj,nk->nijk", root[:, 0], root[:, 1], root[:, 2])
         flat = features.reshape(len(found), -1)
         return {
-            **modes.neighbours(real_features, flat[:PAIRS]),
             "vendi": modes.vendi_score(joint.reshape(len(found), -1)),
             "birthday_support": modes.birthday_support(flat[:PAIRS], threshold, seed=seed),
             **bins.measure(flat),
@@ -122,11 +169,17 @@ def stacked_task(
         arrays={"triple": triples, "image": train["image"]},
         take=stacked.take,
         size=points,
-        shape=(*train["image"].shape[1:3], 3),
+        shape=shape,
         spread=float(np.sqrt((2 * train["image"]).var(0).mean())),
         weights=weights,
         quick=lambda found: modes.label_measures(names(found), weights),
+        near=near,
         slow=slow,
         perfect=perfect,
+        controls={
+            "lost": without,
+            "blurred": blurred,
+            "noise": lambda count, rng: rng.uniform(-1, 1, (count, *shape)).astype(np.float32),
+        },
         names=names,
     )

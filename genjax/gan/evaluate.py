@@ -17,31 +17,43 @@ from genjax.gan.modes import bin_count
 from genjax.gan.networks import Networks, pack
 from genjax.gan.players import Recipe
 
-FLOOR_DRAWS, SLOW_FLOOR_DRAWS = 20, 5
+# Of perfect samples: draws of quick measures, of those of neighbours, and of slow ones.
+FLOOR_DRAWS, NEAR_DRAWS, SLOW_DRAWS = 20, 10, 5
 # Latents of which slopes are measured, and so many at once.
 LATENTS, SLOPES_AT_ONCE = 300, 50
 # Packs of a batch where a logit depends on all of them.
 BATCH = 64
 UNITS = {
-    "modes": "modes", "high_quality": "share", "reverse_kl": "nats", "reverse_kl_hq": "nats",
+    "modes": "modes", "reverse_kl": "nats", "reverse_kl_hq": "nats",
     "kl": "nats", "js": "nats", "mode_tv": "share", "precision": "share", "recall": "share",
-    "coverage": "share", "full": "share of seeds", "ndb": "share of bins", "vendi": "samples",
-    "birthday_support": "samples", "log_jacobian": "log", "contrast": "of truth",
+    "coverage": "share", "recall_thinned": "share", "recall_lost": "share",
+    "high_quality": "share", "full": "share of evaluations", "ndb": "share of bins",
+    "vendi": "samples", "birthday_support": "samples", "log_jacobian": "log",
+    "contrast": "of truth",
 }  # fmt: skip
 # Of two arms, the better.
-BETTER = {"precision": "more", "recall": "more", "coverage": "more"}
+BETTER = dict.fromkeys(("precision", "recall", "coverage", "recall_thinned"), "more")
 
 
-def floor(task: Task, count: int, seed: int) -> dict[str, list[float]]:
-    """Every measure of `count` perfect samples, by draw: what no generator can be asked to beat."""
+def floor(task: Task, count: int, seed: int) -> dict[str, dict[str, list[float]]]:
+    """{row: {measure: by draw}} of `count` perfect samples, `truth`, and of the task's controls.
+
+    No generator can be asked to beat the truth. The controls have no slow measures.
+    """
     found = {}
-    for draw in range(FLOOR_DRAWS):
-        perfect = task.perfect(count, np.random.default_rng([seed, 4, draw]))
-        measures = task.quick(perfect)
-        if draw < SLOW_FLOOR_DRAWS:
-            measures |= task.slow(perfect, draw) | {"contrast": contrast(task, perfect)}
-        for name, value in measures.items():
-            found.setdefault(name, []).append(value)
+    for number, (row, sample) in enumerate((task.controls | {"truth": task.perfect}).items()):
+        # The stream of the truth is the older.
+        stream = 4 if row == "truth" else 10 + number
+        found[row] = {}
+        for draw in range(FLOOR_DRAWS if row == "truth" else NEAR_DRAWS):
+            samples = sample(count, np.random.default_rng([seed, stream, draw]))
+            measures = task.quick(samples)
+            if draw < NEAR_DRAWS:
+                measures |= task.near(samples)
+            if draw < SLOW_DRAWS and row == "truth":
+                measures |= task.slow(samples, draw) | {"contrast": contrast(task, samples)}
+            for name, value in measures.items():
+                found[row].setdefault(name, []).append(value)
     return found
 
 

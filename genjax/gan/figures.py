@@ -50,7 +50,7 @@ def _samples(run):
         label(row[0], arm)
     for axes, seed in zip(panels[0], run["summary"]["seeds"], strict=False):
         axes.set_title(f"seed {seed}", fontsize=10)
-    text = "The last samples of each seed"
+    text = "Samples at the last step of each seed"
     if _is_plane(run):
         return text + "; circles: the true modes (3 sigma, or what can be seen).", figure
     return text + ", each with the mode that the classifier names.", figure
@@ -127,6 +127,7 @@ CURVES = (
     ("kl", "KL to uniform (nats)"),
     ("precision", "precision"),
     ("recall", "recall"),
+    ("recall_thinned", "recall, of thinned truth"),
     ("log_jacobian", "mean log slope of G"),
 )
 
@@ -155,12 +156,17 @@ def _along(run):
         if truth:
             axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
             axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
+        axes.axvspan(*summary["window"], color="#CC79A7", alpha=0.12, lw=0)
         axes.set(xlabel="step", ylabel=text)
         if name == "spread":
             axes.set_ylim(0, 2)
     legend(figure, "right center")
     band = ", band from least to greatest" if len(drawn) <= MOST_BANDS else ""
-    return f"Along training: mean over seeds{band}; thin and dashed: perfect samples.", figure
+    caption = (
+        f"Along training: mean over seeds{band}; thin and dashed: perfect samples; shaded to the "
+        "right: the final window, over whose evaluations an arm's figures are means."
+    )
+    return caption, figure
 
 
 def _landscape(run):

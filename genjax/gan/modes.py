@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import MiniBatchKMeans
 
@@ -19,6 +20,8 @@ from genjax.images import distances
 # A sample is of high quality within this many standard deviations of a mean: a circle, which
 # 1 - exp(-9/2) = 98.89% of perfect samples reach.
 RADIUS = 3.0
+# Up to so many dimensions trees find neighbours sooner than all distances do.
+TREES = 3
 # Root mean square deviation per axis of what the circle keeps of N(0, 1) in two dimensions.
 TRUNCATED = math.sqrt(
     1 - RADIUS**2 / 2 * math.exp(-(RADIUS**2) / 2) / -math.expm1(-(RADIUS**2) / 2)
@@ -126,7 +129,10 @@ def birthday_support(
     which half of `batches` random batches hold one. inf where none up to n does.
     """
     rng = np.random.default_rng(seed)
-    left, right = np.nonzero(np.triu(cdist(samples, samples) <= threshold, 1))
+    if samples.shape[1] <= TREES:
+        left, right = cKDTree(samples).query_pairs(threshold, output_type="ndarray").T
+    else:
+        left, right = np.nonzero(np.triu(cdist(samples, samples) <= threshold, 1))
     # A batch of size s is what a random order has among its first s.
     orders = (rng.permutation(len(samples)) for _ in range(batches))
     needed = [
@@ -148,11 +154,69 @@ def duplicate_threshold(points: Float[np.ndarray, "n d"], quantile: float = 1e-4
 
 def neighbours(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     """Precision and recall of 3 neighbours, density and coverage of 5, as in their papers."""
+    if real.shape[1] <= TREES:
+        return _plane_neighbours(real, fake)
     three = distances.precision_recall_density_coverage(real, fake, k=3)
     five = distances.precision_recall_density_coverage(real, fake, k=5)
     return {name: three[name] for name in ("precision", "recall")} | {
         name: five[name] for name in ("density", "coverage")
     }
+
+
+def _plane_neighbours(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """The same by trees, a tenth of the time of all distances."""
+    reals, fakes = cKDTree(real), cKDTree(fake)
+    # The first neighbour is the point itself; a ball's edge counts, whatever the root rounds to.
+    to_real = reals.query(real, [4, 6])[0] * (1 + 1e-12)
+    to_fake = fakes.query(fake, [4])[0][:, 0] * (1 + 1e-12)
+    precise = fakes.query_ball_point(real, to_real[:, 0])
+    recalled = reals.query_ball_point(fake, to_fake)
+    inside = fakes.query_ball_point(real, to_real[:, 1], return_length=True)
+    return {
+        "precision": len(set().union(*precise)) / len(fake),
+        "recall": len(set().union(*recalled)) / len(real),
+        "density": float(inside.sum() / (5 * len(fake))),
+        "coverage": float((inside > 0).mean()),
+    }
+
+
+def thinned_recall(
+    real: Float[np.ndarray, "n 2"], fake: Float[np.ndarray, "m 2"], mixture: Mixture, k: int = 3
+) -> dict[str, float]:
+    """Recall that sees lost modes alone: real samples are made as thin as the generator's own.
+
+    In each mode the real samples within its 3 sigma take on mean and covariance of the generator's
+    samples there, and are recalled (Kynkaanniemi et al. 2019, eq. 2) by those alone. A mode with k
+    generated samples or fewer is lost.
+
+    recall_thinned: share of the real samples that is recalled. recall_lost: what lost modes alone
+    take from it, recall in the other modes times the lost ones' share of real samples; 1 where all
+    modes are lost.
+    """
+    recalled = kept = total = 0
+    real_modes, fake_modes = (_modes_of(samples, mixture) for samples in (real, fake))
+    for mode, mean in enumerate(mixture.means):
+        own = real[real_modes == mode].astype(np.float64)
+        made = fake[fake_modes == mode].astype(np.float64)
+        total += len(own)
+        if len(made) <= k:
+            continue
+        values, vectors = np.linalg.eigh(np.cov(made.T))
+        root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+        thin = made.mean(0) + (own - mean) / (TRUNCATED * mixture.sigma) @ root
+        radii = np.partition(cdist(made, made), k, 1)[:, k]
+        recalled += int((cdist(thin, made) <= radii).any(1).sum())
+        kept += len(own)
+    return {
+        "recall_thinned": recalled / total,
+        "recall_lost": recalled / kept * (1 - kept / total) if kept else 1.0,
+    }
+
+
+def _modes_of(samples, mixture: Mixture) -> np.ndarray:
+    """The mode of each sample within 3 sigma of one, -1 of the others."""
+    distance = cdist(samples, mixture.means)
+    return np.where(distance.min(1) < RADIUS * mixture.sigma, distance.argmin(1), -1)
 
 
 def bin_count(task_modes: int) -> int:

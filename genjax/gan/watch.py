@@ -1,7 +1,13 @@
-"""What is looked at along training: measures, snapshots, the alarm; and what is left at its end."""
+"""What is looked at along training: measures, snapshots, the alarm; and what is left at its end.
 
+An arm's figures are means over the evaluations of a final window, whose length was fixed before.
+"""
+
+import math
 import time
+from collections.abc import Iterable
 from functools import partial
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +15,48 @@ import numpy as np
 from genjax.core import parallel
 from genjax.core.errors import RunError
 from genjax.gan import evaluate
+from genjax.gan.config import Config
 from genjax.gan.data import Task
 from genjax.gan.method import Method
 from genjax.gan.mixtures import Mixture
 
 # Snapshots for the pictures, spread evenly over training; samples in each, points or images.
 SNAPSHOTS, SHOWN, SHOWN_IMAGES = 24, 512, 36
-# How often the measures that take long are taken, besides at the end.
-WHOLE_EVALUATIONS = 5
+# How often measures of neighbours are taken along training; in the final window at least, or as
+# often as there is an evaluation; and there those that take long.
+NEAR_ALONG, NEAR_FINAL, SLOW_FINAL = 5, 4, 2
 # Latents of which slopes are pictured: of images they take long, and a hundred fill a histogram.
 SLOPES = 100
+
+
+class Windows(NamedTuple):
+    """At which steps of training samples are measured, and by what.
+
+    final: the evaluations of the final window, the last step among them. early: those that claims
+    call early. near: those with measures of neighbours, too. slow: with all measures.
+    """
+
+    final: list[int]
+    early: list[int]
+    near: set[int]
+    slow: set[int]
+
+
+def windows(config: Config, every: int) -> Windows:
+    """The evaluations of a run that has one every so many steps, and at the end."""
+    steps = config.steps
+    evaluated = sorted({*range(every, steps + 1, every), steps})
+    final = [step for step in evaluated if step > (1 - config.window) * steps] or [steps]
+    early = [step for step in evaluated if config.early / 2 <= step / steps <= config.early]
+    first = [step for step in evaluated if step >= config.early * steps][:1]
+    every_near = every * -(-(steps // every) // NEAR_ALONG)
+    along = {step for step in evaluated if step % every_near == 0}
+
+    def some(count):
+        return {*final[::-1][:: -(-len(final) // count)]}
+
+    slow = some(SLOW_FINAL)
+    return Windows(final, early or first, along | slow | some(NEAR_FINAL), slow)
 
 
 class Look:
@@ -28,39 +66,40 @@ class Look:
         self.task, self.sample = task, evaluate.sampler(method, samples)
         self.log_slopes = evaluate.sensitivity(method, task, evaluate.log_norm)
 
-    def measures(self, params, found, seeds, *, whole: bool) -> dict[str, list[float]]:
-        """{measure: [seeds]} of the samples found; whole: the slow ones too."""
+    def measures(
+        self, params, found, seeds, *, near: bool = True, slow: bool = True
+    ) -> dict[str, list[float]]:
+        """{measure: [seeds]} of the samples found; near, slow: those of neighbours, slow ones."""
         rows = [self.task.quick(x) for x in found]
-        if whole:
-            for row, x, one, seed in zip(rows, found, params, seeds, strict=True):
+        for row, x, one, seed in zip(rows, found, params, seeds, strict=True):
+            if near:
+                row |= self.task.near(x) | {"log_jacobian": float(self.log_slopes(one).mean())}
+            if slow:
                 row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
-                row["log_jacobian"] = float(self.log_slopes(one).mean())
         return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def untrained(self, params, seeds) -> dict[str, list[float]]:
+        """{measure: [seeds]} before the first step; params: a tree a seed. Without slow ones."""
+        found = [self.sample(one) for one in params]
+        return self.measures(params, found, seeds, slow=False)
 
 
 class Watch:
     """Measures every seed along training, keeps snapshots, and sounds the alarm.
 
-    steps: of the training; every: steps between two calls; samples: how many are measured.
-    Raises RunError where samples are not finite.
+    every: steps between two calls. Raises RunError where samples are not finite.
     """
 
-    def __init__(
-        self,
-        folder,
-        arm: str,
-        method: Method,
-        task: Task,
-        seeds: list[int],
-        *,
-        steps: int,
-        every: int,
-        samples: int,
-    ):
-        self.folder, self.arm, self.task, self.seeds, self.steps = folder, arm, task, seeds, steps
-        self.look = Look(method, task, samples)
-        self.every_snapshot = every * max(1, steps // every // SNAPSHOTS)
-        self.every_whole = every * -(-(steps // every) // WHOLE_EVALUATIONS)
+    def __init__(self, folder, arm: str, method: Method, task: Task, config: Config, *, every: int):
+        self.folder, self.arm, self.task = folder, arm, task
+        self.seeds, self.steps = config.all_seeds, config.steps
+        self.look = Look(method, task, config.eval_samples)
+        # Other samplers with the same params are looked at in the final window alone.
+        self.more = {
+            suffix: Look(other, task, config.eval_samples) for suffix, other in method.more.items()
+        }
+        self.windows = windows(config, every)
+        self.every_snapshot = every * max(1, config.steps // every // SNAPSHOTS)
         self.text, self.seconds, self.cpu_seconds = "", 0.0, 0.0
 
     def __call__(self, state) -> dict[str, list[float]]:
@@ -77,21 +116,30 @@ class Watch:
         return measures
 
     def measure(self, state) -> dict[str, list[float]]:
-        """{measure: [seeds]}, the slow ones now and then; snapshots on the way."""
+        """{measure: [seeds]}, the slow ones now and then; snapshots on the way.
+
+        Those of other samplers are called `<suffix>/<measure>`.
+        """
         params = parallel.each(state.params, len(self.seeds))
         found = [self.look.sample(one) for one in params]
         step = int(state.step[0])
         for x, seed in zip(found, self.seeds, strict=True):
             if not np.isfinite(x).all():
                 raise RunError(f"{self.arm}: samples are not finite after step {step}, seed {seed}")
-        whole = step % self.every_whole == 0 or step == self.steps
         if step % self.every_snapshot == 0 or step == self.steps:
             shown = SHOWN if len(self.task.shape) == 1 else SHOWN_IMAGES
             self.folder.write_arrays(
                 f"snapshots/{self.arm}/{step:09d}.npz",
                 {"samples": np.stack([x[:shown] for x in found])},
             )
-        return self.look.measures(params, found, self.seeds, whole=whole)
+        near, slow = step in self.windows.near, step in self.windows.slow
+        measures = self.look.measures(params, found, self.seeds, near=near, slow=slow)
+        if step in self.windows.final:
+            for suffix, look in self.more.items():
+                found = [look.sample(one) for one in params]
+                others = look.measures(params, found, self.seeds, near=near, slow=False)
+                measures |= {f"{suffix}/{name}": values for name, values in others.items()}
+        return measures
 
     def status(self) -> str:
         """What the line of progress adds."""
@@ -103,23 +151,48 @@ def evaluations(folder, arm: str) -> list[dict]:
     return [row for row in folder.rows() if row["arm"] == arm and "modes" in row]
 
 
-def last_evaluation(folder, arm: str, step: int) -> dict[str, list[float]]:
-    """{measure: [seeds]} at the last step."""
-    rows = sorted(
-        (row for row in evaluations(folder, arm) if row["step"] == step),
-        key=lambda row: row["seed"],
-    )
-    names = [name for name in rows[0] if name not in ("arm", "seed", "step")]
-    return {name: [row[name] for row in rows] for name in names}
+def means(rows: list[dict], steps: list[int], suffix: str = "") -> dict[str, list[float]]:
+    """{measure: [seeds]}: the mean over the evaluations at these steps, or those that have it.
+
+    rows: an arm's, as `evaluations` gives them. What is not a number at one evaluation is left out;
+    nan where it is at all. suffix: of the sampler whose measures they are.
+    """
+    start = f"{suffix}/" if suffix else ""
+    found: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        if row["step"] in steps:
+            for name, value in row.items():
+                own = name.startswith(start) and "/" not in name[len(start) :]
+                if own and name not in ("arm", "seed", "step"):
+                    by_seed = found.setdefault(name[len(start) :], {})
+                    by_seed.setdefault(row["seed"], []).append(value)
+    return {
+        name: [_mean(by_seed[seed]) for seed in sorted(by_seed)] for name, by_seed in found.items()
+    }
 
 
-def last_measures(
-    method: Method, params: list, task: Task, seeds: list[int], samples: int
-) -> dict[str, list[float]]:
-    """{measure: [seeds]} of trained params, a tree a seed."""
-    look = Look(method, task, samples)
-    found = [look.sample(one) for one in params]
-    return look.measures(params, found, seeds, whole=True)
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def figures_of(
+    folder, arm: str, looking: Watch, begun: list, more: Iterable[str]
+) -> dict[str, dict[str, list[float]]]:
+    """{suffix of a row: {measure: [seeds]}} of a trained arm.
+
+    '': means over the final window, and of the samplers `more` likewise; '@last', '@early': the
+    last step, and what claims call early; '@untrained': before the first step. begun: params of
+    that, a tree a seed.
+    """
+    rows, spans = evaluations(folder, arm), looking.windows
+    return {
+        "": means(rows, spans.final),
+        **{suffix: means(rows, spans.final, suffix) for suffix in more},
+        "@last": means(rows, spans.final[-1:]),
+        "@early": means(rows, spans.early),
+        "@untrained": looking.look.untrained(begun, looking.seeds),
+    }
 
 
 def snapshots(folder, arm: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 from genjax.core.errors import UsageError
 from genjax.gan import data, evaluate, game, mixtures
 from genjax.gan import figures as plots
-from genjax.gan.config import Config
+from genjax.gan.config import ROWS, Config
 
 RNG = np.random.default_rng(0)
 
@@ -60,17 +60,27 @@ def test_contrast_is_distance_over_that_of_perfect_samples(task):
     assert evaluate.contrast(task, np.zeros((2500, 2), np.float32)) == 0
 
 
-def test_the_floor_is_every_measure_of_perfect_samples(task):
-    found = evaluate.floor(task, 500, 0)
-    assert found.keys() == {
-        *task.quick(task.perfect(500, RNG)),
-        *task.slow(task.perfect(500, RNG), 0),
-        "contrast",
-    }
+def test_the_floor_is_every_measure_of_perfect_samples_and_of_wrong_ones(task, monkeypatch):
+    monkeypatch.setattr(evaluate, "FLOOR_DRAWS", 5)
+    monkeypatch.setattr(evaluate, "NEAR_DRAWS", 3)
+    monkeypatch.setattr(evaluate, "SLOW_DRAWS", 2)
+    rows = evaluate.floor(task, 500, 0)
+    perfect = task.perfect(500, RNG)
+    often = {*task.quick(perfect), *task.near(perfect)}
+    assert rows["truth"].keys() == {*often, *task.slow(perfect, 0), "contrast"}
     # As many as were asked for, each draw its own.
-    assert len(found["modes"]) == len(set(found["spread"])) == evaluate.FLOOR_DRAWS
-    assert len(set(found["vendi"])) == evaluate.SLOW_FLOOR_DRAWS
+    found = rows.pop("truth")
+    assert len(found["modes"]) == len(set(found["spread"])) == 5
+    assert len(set(found["recall"])) == 3 and len(set(found["vendi"])) == 2
     assert set(np.round(np.multiply(found["high_quality"], 500), 6) % 1) == {0.0}
+    assert rows.keys() == {"lost", "thin", "blurred", "noise"} < {*ROWS}
+    assert all(row.keys() == often and len(row["modes"]) == 3 for row in rows.values())
+    # Each is wrong in its own way: three of four modes, 0.6 and 2 of the width, no mode.
+    mean = {row: {name: np.mean(v) for name, v in part.items()} for row, part in rows.items()}
+    assert mean["lost"]["modes"] == 3 and mean["lost"]["recall_thinned"] < 0.78
+    assert mean["thin"]["spread"] == pytest.approx(0.6, abs=0.03)
+    assert mean["blurred"]["high_quality"] == pytest.approx(1 - np.exp(-9 / 8), abs=0.05)
+    assert mean["noise"]["high_quality"] < 0.03
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
     # Perfect samples are the last row, by the measure that needs no trained model.
     assert list(summary["metrics"])[-1].startswith("truth/")
     assert summary["metrics"]["truth/high_quality"]["mean"] == pytest.approx(0.989, abs=0.01)
-    assert [c["id"] for c in summary["claims"]] == ["G1", "G2", "G3", "G4", "G5", "G6"]
+    claims = ["G1", "G2a", "G2b", "G3", "G4a", "G4b", "G6a", "G6b", "G6c"]
+    assert [c["id"] for c in summary["claims"]] == claims
+    assert {c["verdict"] for c in summary["claims"]} == {"undetermined"}
     names = {path.name for path in (finished / "plots").iterdir()}
     assert names == {
         "samples.png", "over_training.png", "training.gif", "curves.png", "landscape.png",
@@ -66,17 +68,31 @@ def test_modes_are_counted_along_training_and_all_else_less_often(finished):
     assert {(row["arm"], row["seed"]) for row in found} == {
         (arm, seed) for arm in ("gan", "pacgan2", "rpgan_r1r2") for seed in (0, 1)
     }
-    whole = [row for row in found if "recall" in row]
-    assert {row["step"] for row in whole} == {15, 30, 45, 60}
-    assert all(
-        {"precision", "vendi", "ndb", "log_jacobian", "contrast"} <= row.keys() for row in whole
-    )
-    # The last are the run's own.
+    near = [row for row in found if "recall" in row]
+    assert {row["step"] for row in near} == {15, 30, 45, 50, 55, 60}
+    assert all({"precision", "recall_thinned", "log_jacobian"} <= row.keys() for row in near)
+    slow = [row for row in found if "vendi" in row]
+    assert {row["step"] for row in slow} == {50, 60}
+    assert all({"vendi", "ndb", "contrast"} <= row.keys() for row in slow)
+
+
+def test_figures_are_means_over_the_final_window(finished):
+    """The last quarter of 60 steps has evaluations at 50, 55 and 60; early are 10 of 6 to 12."""
     summary = json.loads((finished / "summary.json").read_text())
-    for row in whole:
-        if row["step"] == 60:
-            figure = summary["metrics"][f"{row['arm']}/recall"]["per_seed"]
-            assert figure[row["seed"]] == row["recall"]
+    assert summary["window"] == [50, 60]
+    logged = {(row["arm"], row["seed"], row["step"]): row for row in rows(finished)}
+    for arm, seed in (("gan", 1), ("rpgan_r1r2", 0)):
+        for name in ("modes", "mode_tv", "recall", "vendi"):
+            at = {step: logged[arm, seed, step].get(name) for step in (10, 50, 55, 60)}
+            known = [at[step] for step in (50, 55, 60) if at[step] is not None]
+            for row, expected in (("", np.mean(known)), ("@last", at[60]), ("@early", at[10])):
+                if expected is not None:
+                    found = summary["metrics"][f"{arm}{row}/{name}"]["per_seed"][seed]
+                    assert found == pytest.approx(expected, rel=1e-12)
+    assert "3 evaluations of a final window, steps 50 to 60" in " ".join(summary["notes"])
+    # Before training a net of eight units has no shape of the ring.
+    for arm in summary["arms"]:
+        assert summary["metrics"][f"{arm}@untrained/high_quality"]["mean"] < 0.05
 
 
 def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_path):
@@ -187,7 +203,7 @@ def test_stacked_digits_name_their_modes(cache, tmp_path):
     assert 1.0 < truth["low"] <= truth["mean"] <= truth["high"] < 2.5
     assert {"gan/modes", "gan/kl", "gan/vendi"} <= summary["metrics"].keys()
     assert {"flow/kl", "flow/log_jacobian", "flow@1/kl"} <= summary["metrics"].keys()
-    assert {"G7", "G8"} <= {c["id"] for c in summary["claims"]}
+    assert {"G1", "G2a", "G6a", "G8a", "G8b", "G8c", "G8e"} <= {c["id"] for c in summary["claims"]}
     names = {path.name for path in (folder / "plots").iterdir()}
     assert names == {
         "samples.png", "over_training.png", "training.gif", "curves.png", "mode_histogram.png",

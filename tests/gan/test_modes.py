@@ -175,14 +175,50 @@ def test_bins_reject_a_twentieth_of_equal_laws_and_nearly_all_of_another():
     assert collapsed["js"] == pytest.approx(expected)
 
 
-def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest():
-    real, fake = RNG.normal(size=(400, 2)), RNG.normal(0.5, 1.5, size=(300, 2))
+def test_recall_of_thinned_truth_sees_lost_modes_alone():
+    """Thin modes, or modes drawn out to lines, are no loss; modes that are gone are."""
+    real, fake = (mixtures.draw(RING, 2500, np.random.default_rng(seed)) for seed in (0, 1))
+    mode = np.linalg.norm(fake[:, None] - RING.means, axis=2).argmin(1)
+    centre = RING.means[mode]
+
+    def recalls(samples):
+        found = modes.thinned_recall(real, samples.astype(np.float32), RING)
+        return found["recall_thinned"], found["recall_lost"], modes.neighbours(real, samples)
+
+    for shape in (np.eye(2), 0.6 * np.eye(2), np.diag([0.8, 0.01])):
+        thinned, lost, plain = recalls(centre + (fake - centre) @ shape)
+        assert thinned > 0.96 and lost == 0
+        assert plain["recall"] > 0.96 or shape[0, 0] < 1
+    assert recalls(centre + 0.6 * (fake - centre))[2]["recall"] < 0.9
+    # Two of eight gone, or held by three samples.
+    for few in (0, 3):
+        some = np.concatenate([fake[mode < 6], fake[mode == 6][:few]])
+        thinned, lost, _ = recalls(some)
+        share = (np.linalg.norm(real[:, None] - RING.means, axis=2).argmin(1) < 6).mean()
+        assert thinned == pytest.approx(0.975 * share, abs=0.01)
+        assert lost == pytest.approx(0.975 * (1 - share), abs=0.01)
+    # All mass of each mode in two points: a covariance, and no coverage.
+    two = centre + 0.01 * np.sign(fake - centre) * [1, 0]
+    assert recalls(two)[0] < 0.1
+    nowhere = modes.thinned_recall(real, np.zeros((50, 2)), RING)
+    assert nowhere == {"recall_thinned": 0, "recall_lost": 1}
+
+
+@pytest.mark.parametrize("dimensions", [2, 5])
+def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest(dimensions):
+    """By trees in the plane, by all distances of features."""
+    real = RNG.normal(size=(400, dimensions)).astype(np.float32)
+    fake = RNG.normal(0.5, 1.5, size=(300, dimensions)).astype(np.float32)
+    fake[:20] = fake[20]  # Collapsed ones, whose radii are 0.
     found = modes.neighbours(real, fake)
 
-    def radius(points, k):
-        return np.sort(np.linalg.norm(points[:, None] - points, axis=-1), 1)[:, k]
+    def distance(a, b):
+        return np.linalg.norm(a[:, None].astype(float) - b, axis=-1)
 
-    apart = np.linalg.norm(real[:, None] - fake, axis=-1)
+    def radius(points, k):
+        return np.sort(distance(points, points), 1)[:, k]
+
+    apart = distance(real, fake)
     inside = apart <= radius(real, 5)[:, None]
     assert found == pytest.approx(
         {

@@ -1,0 +1,123 @@
+"""Claim G8, in five sentences: what flow matching, a method without a game, reaches."""
+
+from genjax.gan.judged import (
+    AGAIN,
+    LOST,
+    NOISE,
+    REACHED,
+    SAMPLES,
+    TRUTH,
+    Judged,
+    again,
+    claim,
+)
+
+BEFORE = "the flow before training"
+EQUAL = "At as many parameters and no more training FLOPs than the GAN's"
+
+JUDGED = (
+    Judged(
+        claim(
+            "G8a",
+            "On {data}, after {steps} steps, flow matching, a method without a game, reaches every "
+            "mode",
+            "modes({f}) / modes(truth)",
+            unit=REACHED,
+            direction="greater",
+            threshold=0.99,
+            margin=0.005,
+            why="one of eight modes at one evaluation in twenty-five",
+            family="flow",
+            negative=(NOISE, BEFORE),
+            positive=(TRUTH,),
+        ),
+        lambda f: f.reach("f"),
+        lambda f: [f.reach("noise"), f.reach("f@untrained")],
+        lambda f: [f.reach("truth")],
+        {"f": ("modes",)},
+    ),
+    Judged(
+        claim(
+            "G8b",
+            "On {data}, after {steps} steps, flow matching gives the modes their shares, to 0.02 "
+            "nats",
+            "KL({f}) - KL(truth), of samples at a mode",
+            unit="nats",
+            direction="less",
+            threshold=0.02,
+            margin=0.005,
+            why="shares that differ by a tenth of themselves",
+            family="flow",
+            negative=(NOISE, LOST),
+            positive=(TRUTH,),
+        ),
+        lambda f: f.uneven("f"),
+        lambda f: [f.uneven("noise"), f.uneven("lost")],
+        lambda f: [f.uneven("truth")],
+        {"f": ("modes",)},
+    ),
+    Judged(
+        claim(
+            "G8c",
+            f"{EQUAL}, flow matching covers {{data}} better after {{steps}} steps, samples "
+            "between the modes counted against it",
+            "mode TV({f}) - mode TV({v})",
+            unit=SAMPLES,
+            direction="less",
+            margin=0.02,
+            why="one sample in fifty",
+            family="flow",
+            negative=(AGAIN, BEFORE),
+            positive=(TRUTH,),
+        ),
+        lambda f: f.of("f", "mode_tv") - f.of("v", "mode_tv"),
+        lambda f: [
+            -again(f.of("v", "mode_tv")),
+            f.of("f@untrained", "mode_tv") - f.of("v", "mode_tv"),
+        ],
+        lambda f: [f.of("truth", "mode_tv") - f.of("v", "mode_tv")],
+        {"f": ("mode_tv",), "v": ("mode_tv",)},
+    ),
+    Judged(
+        claim(
+            "G8d",
+            f"{EQUAL}, more of flow matching's samples lie within three standard deviations of a "
+            "mode of {data} after {steps} steps",
+            "high quality({f}) - high quality({v})",
+            unit=SAMPLES,
+            direction="greater",
+            margin=0.02,
+            why="one sample in fifty",
+            family="flow",
+            negative=(AGAIN, BEFORE),
+            positive=(TRUTH,),
+        ),
+        lambda f: f.of("f", "high_quality") - f.of("v", "high_quality"),
+        lambda f: [
+            -again(f.of("v", "high_quality")),
+            f.of("f@untrained", "high_quality") - f.of("v", "high_quality"),
+        ],
+        lambda f: [f.lack("v", "high_quality")],
+        {"f": ("high_quality",), "v": ("high_quality",)},
+    ),
+    Judged(
+        claim(
+            "G8e",
+            "On {data}, after {steps} steps, flow matching reaches every mode with a single step "
+            "of its solver",
+            "modes({f}@1) / modes(truth)",
+            unit=REACHED,
+            direction="greater",
+            threshold=0.99,
+            margin=0.005,
+            why="one of eight modes at one evaluation in twenty-five",
+            family="flow",
+            negative=(NOISE,),
+            positive=(TRUTH,),
+        ),
+        lambda f: f.reach("f@1"),
+        lambda f: [f.reach("noise")],
+        lambda f: [f.reach("truth")],
+        {"f@1": ("modes",)},
+    ),
+)
