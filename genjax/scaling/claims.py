@@ -20,9 +20,11 @@ from genjax.scaling.timings import MODES, Timings
 LEDGER = Path(__file__).with_name("ledger.json")
 
 # The laws in question, n, n^1.5 and n^2, lie half a power apart: nearer to one than to the next.
-NEAR, NEAR_WHY = 0.25, "a twentieth of a power is what local exponents of one machine differ by"
-OF_LAW = "largest distance of the two top local exponents{} from {}"
-BOTH = ", forward and with the backward pass,"
+NEAR, NEAR_WHY = 0.25, "a twentieth of a power is what processes of one machine differ by"
+OF_LAW = (
+    "distance from {} of the exponent over the three longest lengths, the larger of forward and "
+    "forward + backward"
+)
 # What grows as a known power, and a variant whose time does not depend on the length.
 ROWS = "n rows times one matrix"
 ROOTS = "n rows times a matrix of 8 sqrt(n) columns"
@@ -69,7 +71,7 @@ class Sweep:
         self._measured, self._config = measured, config
 
     def far(self, name: str, power: float, modes: Sequence[str] = MODES) -> np.ndarray:
-        """How far the top local exponents lie from a power, at most."""
+        """How far the exponent over the longest lengths lies from a power, at most."""
         return fitting.distances(self._measured, name, power, modes)
 
     def control(self, name: str, power: float) -> np.ndarray:
@@ -131,7 +133,7 @@ def _quadratic(id: str, name: str, said: str) -> Judged:
         _claim(
             id,
             f"{said} takes time that grows as n^2",
-            OF_LAW.format(BOTH, 2),
+            OF_LAW.format(2),
             negative=(ROWS,),
             positive=(PRODUCTS,),
         ),
@@ -147,7 +149,7 @@ def _linear(id: str, name: str) -> Judged:
         _claim(
             id,
             f"{name.capitalize()} attention takes time that grows as n",
-            OF_LAW.format(BOTH, 1),
+            OF_LAW.format(1),
             negative=("full attention", CONSTANT),
             positive=(ROWS,),
         ),
@@ -199,7 +201,7 @@ JUDGED = (
         _claim(
             "A5",
             "Strided sparse attention with a stride of sqrt(n) takes time that grows as n^1.5",
-            OF_LAW.format(BOTH, 1.5),
+            OF_LAW.format(1.5),
             negative=("full attention", ROWS),
             positive=(ROOTS,),
         ),

@@ -34,9 +34,16 @@ def top_exponents(measured: Timings, name: str, mode: str) -> np.ndarray:
 
 
 def distances(measured: Timings, name: str, power: float, modes: Sequence[str]) -> np.ndarray:
-    """The largest distance of `top_exponents` from a power, over modes, [processes]."""
-    found = [np.abs(top_exponents(measured, name, mode) - power) for mode in modes]
-    return np.max(found, axis=(0, 2))
+    """How far the exponent over the TOP longest lengths lies from a power, [processes].
+
+    The larger distance of the modes. nan in a process whose times do not ascend with the length:
+    an exponent says nothing of them.
+    """
+    found = []
+    for mode in modes:
+        top = top_exponents(measured, name, mode)
+        found.append(np.where((top > 0).all(1), np.abs(top.mean(1) - power), np.nan))
+    return np.max(found, axis=0)
 
 
 def peak_exponents(measured: Timings, name: str) -> np.ndarray:

@@ -43,7 +43,7 @@ def test_times_that_grow_as_they_should_support_every_claim():
         ("A3 bigbird", {"bigbird": 1.6}),
         ("A3 linformer", {"linformer": 0.5}),
         ("A3 performer", {"performer": 2.0}),
-        ("A3 linear", {"linear": 0.0}),
+        ("A3 linear", {"linear": 0.3}),
         ("A4", {"reformer": 1.4}),
         ("A5", {"sparse_strided": 1.1}),
     ],
@@ -57,8 +57,8 @@ def test_each_claim_of_growth_is_refuted_by_its_own_curve(id, changed):
 def test_one_mode_or_one_octave_that_is_off_refutes():
     made = timed.curves()
     made["longformer", "both"] = made["longformer", "both"] ** 1.5
-    # A bend: the longest alone takes twice as long; the mean of both octaves would still be near.
-    made["flash", "forward"] = made["flash", "forward"] * [1, 1, 1, 1, 1.3]
+    # A bend: the longest alone takes half as long again.
+    made["flash", "forward"] = made["flash", "forward"] * [1, 1, 1, 1, 1.5]
     found = verdicts(made)
     assert found["A3 longformer"] == found["A2"] == "refuted"
 
@@ -134,12 +134,12 @@ def test_lengths_shuffled(order):
     assert order[0] != 4 or not {"A6a", "A6b"} & supported(shuffled)
 
 
-def test_an_arm_frozen_at_one_time_is_refuted():
+def test_an_arm_frozen_at_one_time_is_not_supported():
     made = timed.curves()
     for name in ("full", "flash", "linear", "sparse_strided"):
         frozen = {(name, mode): np.full(5, 1e-3) for mode in ("forward", "both")}
         id = {"full": "A1", "flash": "A2", "linear": "A3 linear", "sparse_strided": "A5"}[name]
-        assert verdicts(made | frozen)[id] == "refuted"
+        assert verdicts(made | frozen)[id] == "undetermined"
 
 
 # --- What is learnt ------------------------------------------------------------------------------

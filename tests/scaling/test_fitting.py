@@ -30,12 +30,18 @@ def test_top_exponents_are_of_the_three_longest_lengths_by_process():
     found = fitting.top_exponents(measured, "linear", "both")
     assert found.shape == (4, 2)
     np.testing.assert_allclose(found, [[2, 3]] * 4)
-    # From 1.5 the nearer of both is not told, but the farther; over both modes.
-    np.testing.assert_allclose(fitting.distances(measured, "linear", 1.5, ("both",)), 1.5)
+    # Over both octaves 2.5; of two modes the farther.
+    np.testing.assert_allclose(fitting.distances(measured, "linear", 1.5, ("both",)), 1)
     np.testing.assert_allclose(
         fitting.distances(measured, "linear", 1.1, ("forward",)), 0, atol=1e-9
     )
-    np.testing.assert_allclose(fitting.distances(measured, "linear", 1.0, ("forward", "both")), 2)
+    farther = fitting.distances(measured, "linear", 1.0, ("forward", "both"))
+    np.testing.assert_allclose(farther, 1.5)
+    # Times that do not ascend have no exponent.
+    made["linear", "both"] = 1e-6 * LENGTHS * [1, 1, 1, 0.4, 1]
+    fallen = timed.timings(made, processes=4, noise=0)
+    assert np.isnan(fitting.distances(fallen, "linear", 1.0, ("forward", "both"))).all()
+    np.testing.assert_allclose(fitting.distances(fallen, "linear", 1.0, ("forward",)), 0.1)
     few = timed.timings({key: seconds[:2] for key, seconds in made.items()}, processes=4)
     assert np.isnan(fitting.distances(few, "linear", 1, ("both",))).all()
 
