@@ -19,7 +19,6 @@ install_import_hook(
         "genjax.images.distances",
         "genjax.lm.transfer",
         "genjax.scaling.exponents",
-        "genjax.scaling.probes",
     ],
     "beartype.beartype",
 )

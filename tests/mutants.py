@@ -30,7 +30,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ATTENTION = [
-    "scaling/test_experiment::test_a_run_holds_points_fits_probes_claims_and_pictures",
+    "scaling/test_experiment::test_a_run_holds_points_fits_quality_claims_and_pictures",
     "scaling/test_experiment::test_a_trained_transformer_answers_as_it_was_measured",
 ]
 DOMAINS = [

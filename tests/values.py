@@ -45,7 +45,7 @@ MEANT = {
         "vae": "beta free_bits corruption rae_latent rae_decoder mmd_weight split_seed",
         "gan": "r1 r2 gp unroll ema reconstruction diversity d_fourier init_std d_learning_rate "
         "beta1 beta2 data_seed split_seed init_seed noise_seed order_seed",
-        "scaling": "cores global_positions random_blocks stride seconds memory peaks",
+        "scaling": "cores global_positions random_blocks stride seconds memory",
         "domains": "limit weight_decay ewc anchor replay average bpe measured_bytes shared "
         "chains dynamic samples",
         "benchmark": "cores",
@@ -91,7 +91,7 @@ BESIDE = {
     "benchmark": {name: ["--only=attention"] for name in ("lengths", "cores")},
 }  # fmt: skip
 # Small, so that what is looked at is the value alone.
-SMALL = {"scaling": ["--lengths=512,1024", "--probe_length=512"]}
+SMALL = {"scaling": ["--lengths=512,1024"]}
 
 
 class Case(NamedTuple):

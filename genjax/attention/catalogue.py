@@ -22,6 +22,10 @@ FIRST = (
     "reformer",
 )
 
+# Variants that are models of their own. The others stand in for softmax attention over the same q,
+# k and v, exactly or as approximations.
+OTHER_MODELS = ("linformer", "linear")
+
 # What computes flash; auto: cuDNN where it can run.
 IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
 

@@ -1,31 +1,100 @@
-"""What the sweep of attention runs: variants, layers and their halves, and the machine itself."""
+"""What the sweep of attention runs: variants, controls, layers and halves, the machine itself."""
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 from genjax import attention
+from genjax.attention.variants.full import scores, softmax, values
 from genjax.lm import transformer
-from genjax.scaling.microbenchmark import Program
+from genjax.scaling.microbenchmark import Inputs, Program
+
+# Columns of what the controls multiply n rows by: CONTROL, and ROOT sqrt(n).
+CONTROL, ROOT = 256, 8
 
 
 def product(size: int) -> Program:
     """A square matrix product: the rate that the others are held against."""
-    square = jnp.full((size, size), 1 / size)
-    return Program(jnp.matmul, lambda: (square, square), 2.0 * size**3, 0.0)
+
+    def make(seed):
+        del seed
+        square = jnp.full((size, size), 1 / size)
+        return square, square
+
+    return Program(jnp.matmul, (Inputs(f"square {size}", make),), 2.0 * size**3, 0.0)
 
 
 def copy(size: int) -> Program:
     """A pass over `size` bytes: read once, written once."""
-    return Program(lambda x: x + 1, lambda: (jnp.zeros(size // 4),), 1.0, 0.0)
+    inputs = Inputs(f"bytes {size}", lambda seed: (jnp.zeros(size // 4),))
+    return Program(lambda x: x + 1, (inputs,), 1.0, 0.0)
+
+
+def parts_of_full(shape: tuple[int, ...], dtype: str) -> dict[str, Program]:
+    """{part: program} of textbook attention: its scores, their softmax, the sum of the values.
+
+    shape: [batch, length, heads, head_dim] of q, k and v. Each is what `full` does, on its own.
+    """
+    batch, length, heads, dim = shape
+    pairs = float(batch * heads * length**2)
+
+    def softmaxed(scores):
+        return softmax(scores)
+
+    def weights(seed):
+        q, k, _ = normal(shape, dtype, seed)[:3]
+        return (scores(q, k),)
+
+    own = Inputs(f"scores {shape} {dtype}", weights)
+    v = Inputs(f"v {shape} {dtype}", lambda seed: (normal(shape, dtype, seed)[2],))
+    return {
+        "full.scores": Program(scores, (_qk(shape, dtype),), 2 * pairs * dim, 0.0),
+        "full.softmax": Program(softmaxed, (own,), 0.0, 4 * pairs),
+        "full.values": Program(values, (own, v), 2 * pairs * dim, 0.0),
+    }
+
+
+def controls(shape: tuple[int, ...], dtype: str) -> dict[str, Program]:
+    """{control: program} whose growth is known: products, and nothing else.
+
+    products: q k^T and that times v, no softmax between, n^2. rows: n rows times a matrix, n.
+    roots: n rows times a matrix of ROOT sqrt(n) columns, n^1.5.
+    """
+    batch, length, heads, dim = shape
+    pairs, rows = float(batch * heads * length**2), float(batch * heads * length)
+
+    def products(q, k, v):
+        return values(scores(q, k), v)
+
+    def wide(columns):
+        def make(seed):
+            return normal(shape, dtype, seed)[0], jnp.full((dim, columns), 1 / dim, dtype)
+
+        name = f"rows {shape} {dtype} {columns}"
+        return Program(jnp.matmul, (Inputs(name, make),), 2 * rows * dim * columns, 0.0)
+
+    return {
+        "products": Program(products, (_qkv(shape, dtype),), 4 * pairs * dim, 4 * pairs),
+        "rows": wide(CONTROL),
+        "roots": wide(round(ROOT * length**0.5)),
+    }
+
+
+def _qkv(shape, dtype):
+    return Inputs(f"qkv {shape} {dtype}", lambda seed: normal(shape, dtype, seed)[:3])
+
+
+def _qk(shape, dtype):
+    return Inputs(f"qk {shape} {dtype}", lambda seed: normal(shape, dtype, seed)[:2])
 
 
 def of_variant(
-    variant: attention.Variant, mode: str, shape: tuple[int, ...], dtype: str
+    variant: attention.Variant, mode: str, shape: tuple[int, ...], dtype: str, name: str = ""
 ) -> Program:
     """A variant on standard normal q, k, v of a shape [batch, length, heads, head_dim].
 
-    mode: `forward`, or `both`, which is given a cotangent too.
+    mode: `forward`, or `both`, which is given a cotangent too. name: of the variant, under which
+    the arrays of its own are shared.
     """
     batch, _, heads, _ = shape
     flops, bytes_ = (batch * heads * figure for figure in variant.cost)
@@ -37,29 +106,31 @@ def of_variant(
         out, pull = jax.vjp(lambda q, k, v: forward(q, k, v, extra), q, k, v)
         return out, pull(cotangent)
 
-    def arguments():
-        *qkv, cotangent = normal(shape, dtype)
-        extra = variant.init(jax.random.key(1))
-        return (*qkv, extra) if mode == "forward" else (*qkv, extra, cotangent)
+    def own(seed):
+        return (variant.init(jax.random.key(1 + seed)),)
 
+    # Most draw nothing for themselves.
+    some = bool(jax.tree.leaves(jax.eval_shape(lambda: own(0))))
+    inputs = (_qkv(shape, dtype), Inputs(f"{name} {shape}" if some else "nothing", own))
     if mode == "forward":
-        return Program(forward, arguments, flops, bytes_, variant.note)
+        return Program(forward, inputs, flops, bytes_, variant.note)
+    cotangent = Inputs(f"g {shape} {dtype}", lambda seed: (normal(shape, dtype, seed)[3],))
     flops, bytes_ = (1 + variant.backward_flops) * flops, variant.both_bytes * bytes_
-    return Program(both, arguments, flops, bytes_, variant.note)
+    return Program(both, (*inputs, cotangent), flops, bytes_, variant.note)
 
 
 # Not by `functools.cache` over traced calls: shapes are asked for before the arrays are made.
 _NORMAL = {}
 
 
-def normal(shape: tuple[int, ...], dtype: str) -> tuple:
+def normal(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple:
     """q, k, v and a cotangent, the same arrays for all variants of a shape."""
-    if (shape, dtype) in _NORMAL:
-        return _NORMAL[shape, dtype]
-    keys = jax.random.split(jax.random.key(0), 4)
+    if isinstance(seed, int) and (shape, dtype, seed) in _NORMAL:
+        return _NORMAL[shape, dtype, seed]
+    keys = jax.random.split(jax.random.key(seed), 4)
     made = tuple(jax.random.normal(key, shape, dtype) for key in keys)
     if not isinstance(made[0], Tracer):
-        _NORMAL[shape, dtype] = made
+        _NORMAL[shape, dtype, seed] = made
     return made
 
 
@@ -70,32 +141,20 @@ def layer(width: int, length: int, head_dim: int) -> Program:
     """
     heads = width // head_dim
     variant, model = _layer(width, length, head_dim)
-
-    def arguments():
-        return _parameters(width, head_dim), jnp.zeros((1, length), jnp.int32)
-
+    # Parameters are those of a layer of any length.
+    params = Inputs(
+        f"layer {width} {head_dim}",
+        lambda seed: (_layer(width, head_dim, head_dim)[1].init(jax.random.key(seed)),),
+    )
+    tokens = Inputs(f"tokens {length}", lambda seed: (jnp.zeros((1, length), jnp.int32),))
     flops = heads * variant.cost.flops + 24.0 * length * width**2
-    return Program(model.apply, arguments, flops, 16.0 * length * width)
+    return Program(model.apply, (params, tokens), flops, 16.0 * length * width)
 
 
 def _layer(width, length, head_dim):
     variant = attention.build("flash", length, head_dim, causal=False)
     shape = {"length": length, "width": width, "depth": 1, "heads": width // head_dim}
     return variant, transformer.build(variant, vocabulary=2, **shape)
-
-
-_PARAMETERS = {}
-
-
-def _parameters(width, head_dim):
-    """Of a layer of any length, the same arrays for all; as `normal`."""
-    if (width, head_dim) in _PARAMETERS:
-        return _PARAMETERS[width, head_dim]
-    _, model = _layer(width, head_dim, head_dim)
-    made = jax.jit(model.init)(jax.random.key(0))
-    if not isinstance(jax.tree.leaves(made)[0], Tracer):
-        _PARAMETERS[width, head_dim] = made
-    return made
 
 
 def half_attention(width: int, length: int, head_dim: int) -> Program:
@@ -108,23 +167,27 @@ def half_attention(width: int, length: int, head_dim: int) -> Program:
         return variant.attend(heads_apart, heads_apart, heads_apart).reshape(x.shape)
 
     flops, bytes_ = (heads * figure for figure in variant.cost)
-    return Program(attend, lambda: (_input(width, length),), flops, bytes_)
+    return Program(attend, (_input(width, length),), flops, bytes_)
 
 
 def half_feed_forward(width: int, length: int, head_dim: int) -> Program:
     """Of a layer: the feed-forward part, 4 d units."""
     del head_dim
 
-    def arguments():
-        up = jax.random.normal(jax.random.key(1), (width, 4 * width)) / width**0.5
-        down = jax.random.normal(jax.random.key(2), (4 * width, width)) / (4 * width) ** 0.5
-        return _input(width, length), up, down
+    def make(seed):
+        up = jax.random.normal(jax.random.key(seed + 1), (width, 4 * width)) / width**0.5
+        down = jax.random.normal(jax.random.key(seed + 2), (4 * width, width)) / (4 * width) ** 0.5
+        return up, down
 
     def feed_forward(x, up, down):
         return jax.nn.relu(x[0] @ up) @ down
 
-    return Program(feed_forward, arguments, 16.0 * length * width**2, 16.0 * length * width)
+    inputs = (_input(width, length), Inputs(f"feed-forward {width}", make))
+    return Program(feed_forward, inputs, 16.0 * length * width**2, 16.0 * length * width)
 
 
 def _input(width, length):
-    return jax.random.normal(jax.random.key(0), (1, length, width))
+    def make(seed):
+        return (jax.random.normal(jax.random.key(seed), (1, length, width)),)
+
+    return Inputs(f"x {width} {length}", make)

@@ -1,150 +1,353 @@
-"""The claims of the attention experiment, A1 to A8, and their thresholds: fixed before any run."""
+"""The claims of the attention experiment, A1 to A8: what is said, and what must not pass for it.
 
-import math
+Sealed in ledger.json beside this file; a change is a new version there. A1 to A7 have one value a
+process that timed everything anew, A8 one a seed of training. Controls are timed in the same
+processes: products whose growth is known, and variants of which the claim must not hold.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from genjax import claims
+import numpy as np
+
+from genjax.claims import sealed
+from genjax.claims.sealed import Claim, Control
+from genjax.scaling import fitting
 from genjax.scaling.config import Config
-from genjax.scaling.timings import MODES
+from genjax.scaling.timings import MODES, Timings
 
-# How far from the count a crossing may lie.
-A6_RANGE = 1.5
-# Lengths that a claim about growth takes.
-FEWEST = 3
-# Of a minimum a bootstrap is too narrow: with five rounds the two together hold the true exponent
-# in some 88 of 100 simulated sweeps (BUILD_NOTES.md).
-OVER_ROUNDS = "range of rounds drawn anew, and of leaving a length out"
-CROSSINGS = {
-    "halves": (4, "attention overtakes the feed-forward part of width {} where the count says"),
-    "whole": (6, "a whole layer of width {} costs O(n^2 d + n d^2): halves where it says"),
-}
+LEDGER = Path(__file__).with_name("ledger.json")
 
-Interval = tuple[float, float, float]
+# The laws in question, n, n^1.5 and n^2, lie half a power apart: nearer to one than to the next.
+NEAR, NEAR_WHY = 0.25, "a twentieth of a power is what processes of one machine differ by"
+OF_LAW = (
+    "distance from {} of the exponent over the three longest lengths, the larger of forward and "
+    "forward + backward"
+)
+# What grows as a known power, and a variant whose time does not depend on the length.
+ROWS = "n rows times one matrix"
+ROOTS = "n rows times a matrix of 8 sqrt(n) columns"
+PRODUCTS = "the two products without a softmax"
+CONSTANT = "truncated attention, whose time does not grow"
+# Reformer is n log n: at these lengths a local exponent of 1.1.
+LINEAR = ("longformer", "bigbird", "linformer", "performer", "linear", "reformer")
+FIXED = ("truncated", "sparse_strided", "sparse_fixed", "longformer", "bigbird")
 
 
-class Figures(NamedTuple):
-    """What the claims are judged by; intervals are (estimate, low, high).
+def _claim(id: str, statement: str, estimand: str, **more) -> Claim:
+    common = {
+        "unit": "powers of n",
+        "direction": "less",
+        "threshold": NEAR,
+        "margin": 0.05,
+        "why": NEAR_WHY,
+        "replicate": "process",
+        "family": "attention",
+        "version": 2,
+        "date": "2026-11-23",
+    }
+    return Claim(id=id, statement=statement, estimand=estimand, **common | more)
 
-    time, memory: the exponents {"variant/mode": ...}, time's with an interval. crossings:
-    {width: {"halves", "whole": interval}}, in positions. probes: {variant: {measure: value}}.
-    learnt: {task: {length: {variant: {"accuracy": [seeds]}}}}. unmasked: variants that were
-    trained without a causal mask.
+
+class Judged(NamedTuple):
+    """A claim, and how its values come from a sweep.
+
+    values, negative, positive: functions of `Sweep`; controls in the order of the claim's names.
+    needs: variants without which it is not judged.
     """
 
-    time: dict[str, Interval]
-    memory: dict[str, float]
-    crossings: dict[str, dict[str, Interval]]
-    probes: dict[str, dict]
-    learnt: dict[str, dict]
-    unmasked: list[str]
+    claim: Claim
+    values: Callable
+    negative: Callable
+    positive: Callable
+    needs: tuple[str, ...]
 
 
-def judge(figures: Figures, config: Config) -> list[dict]:
-    """A1 to A8, those whose figures are there."""
-    # Through two lengths any curve goes, and no interval says so.
-    enough = len(config.lengths) >= FEWEST
-    made = _growth(figures, enough, root_stride=not config.stride)
-    made += _crossings(figures.crossings, enough)
-    made += _needles(figures.probes, config.probe_length)
-    return made + _learnt(figures.learnt, figures.unmasked)
+class Sweep:
+    """What the claims ask of a sweep: one value a process."""
+
+    def __init__(self, measured: Timings, config: Config):
+        self._measured, self._config = measured, config
+
+    def far(self, name: str, power: float, modes: Sequence[str] = MODES) -> np.ndarray:
+        """How far the exponent over the longest lengths lies from a power, at most."""
+        return fitting.distances(self._measured, name, power, modes)
+
+    def control(self, name: str, power: float) -> np.ndarray:
+        return self.far(name, power, ("forward",))
+
+    def peak_far(self, name: str, power: float) -> np.ndarray:
+        return np.abs(fitting.peak_exponents(self._measured, name) - power)
+
+    def peak_share(self, name: str) -> np.ndarray:
+        """log10 of an arm's peak over that of `full`, at the longest length that both reached."""
+        lengths, ours = self._measured.peaks(name, "forward")
+        others, full = self._measured.peaks("full", "forward")
+        common, at, at_full = np.intersect1d(lengths, others, return_indices=True)
+        if not len(common):
+            return np.full(len(full), np.nan)
+        # A growth that no page shows counts as one page.
+        least = np.maximum(ours[:, at[-1]], 4096.0)
+        return np.log10(least / full[:, at_full[-1]])
+
+    def halves(self, end: int) -> np.ndarray:
+        """log2 of attention over feed-forward part of the widest layer, at n = 2^end widths."""
+        width = max(self._config.widths)
+        lengths, slow, fast = fitting.halves(self._measured, width)
+        at = np.flatnonzero(lengths == width * 2**end)
+        if not len(at):
+            return np.full(len(slow), np.nan)
+        return np.log2(slow[:, at[0]] / fast[:, at[0]])
+
+    def feed_forward(self, end: int, other: int) -> np.ndarray:
+        """log2 of the feed-forward part at n = 2^end widths over that at 2^other."""
+        width = max(self._config.widths)
+        lengths, times = self._measured.table(f"feedforward@{width}", "forward")
+        places = [np.flatnonzero(lengths == width * 2**i) for i in (end, other)]
+        if not all(len(at) for at in places):
+            return np.full(len(times), np.nan)
+        one, two = (times[:, at[0]] for at in places)
+        return np.log2(one / two)
+
+    def missed(self, *names: str) -> np.ndarray:
+        """The largest distance of needles found from the share that the pattern reaches."""
+        found = [self._needles(name) - self._reached(name) for name in names]
+        return np.max(np.abs(found), axis=0)
+
+    def lost(self, name: str) -> np.ndarray:
+        """The share of needles that a variant misses though it sees every position."""
+        return 1 - self._needles(name)
+
+    def _needles(self, name):
+        found = self._measured.quality(name, "needles")
+        return np.array(found or [np.nan] * len(self._measured.processes))
+
+    def _reached(self, name):
+        found = self._measured.quality(name, "reached")
+        return np.array(found or [np.nan] * len(self._measured.processes))
 
 
-def _judged(fit: Interval, enough: bool) -> Interval:
-    return fit if enough else (fit[0], math.nan, math.nan)
+def _quadratic(id: str, name: str, said: str) -> Judged:
+    return Judged(
+        _claim(
+            id,
+            f"{said} takes time that grows as n^2",
+            OF_LAW.format(2),
+            negative=(ROWS,),
+            positive=(PRODUCTS,),
+        ),
+        lambda s: s.far(name, 2),
+        lambda s: [s.control("rows", 2)],
+        lambda s: [s.control("products", 2)],
+        (name,),
+    )
 
 
-def _growth(figures: Figures, enough: bool, *, root_stride: bool) -> list[dict]:
-    """A1 to A5. root_stride: sparse_strided's stride is sqrt(n)."""
-    made = []
-
-    def near(id, text, name, mode, low, high):
-        """Supported where the exponent's interval overlaps no side outside [low, high]."""
-        fit = figures.time.get(f"{name}/{mode}")
-        if fit:
-            fit = _judged(fit, enough)
-            made.append(claims.between(id, text, fit, low, high, OVER_ROUNDS))
-
-    def memory(id, name, mode, power):
-        slope = figures.memory.get(f"{name}/{mode}")
-        if slope is not None:
-            text = f"{name}'s temporary memory ({mode}) grows as n^{power}"
-            # Linear is an upper bound: the tiles' own bytes flatten the curve of short lengths.
-            least = power - 0.1 if power > 1 else -math.inf
-            fit = (slope, slope, slope)
-            made.append(claims.between(id, text, fit, least, power + 0.1, "exact"))
-
-    for mode in MODES:
-        m = mode[0]
-        near(f"A1{m}", f"full attention's time ({mode}) grows as n^2", "full", mode, 1.9, 2.1)
-        memory(f"A1{m}m", "full", mode, 2)
-        near(f"A2{m}", f"flash's time ({mode}) grows as n^2", "flash", mode, 1.9, 2.1)
-        memory(f"A2{m}m", "flash", mode, 1)
-        for name in ("longformer", "linformer", "performer", "bigbird", "linear"):
-            near(f"A3{m} {name}", f"{name}'s time ({mode}) grows as n", name, mode, -math.inf, 1.1)
-        near(f"A4{m}", f"reformer's time ({mode}) grows as n log n", "reformer", mode, 1.0, 1.3)
-        if root_stride:
-            text = f"sparse_strided's time ({mode}) with l = sqrt(n) grows as n^1.5"
-            near(f"A5{m}", text, "sparse_strided", mode, 1.4, 1.6)
-    return made
+def _linear(id: str, name: str) -> Judged:
+    return Judged(
+        _claim(
+            id,
+            f"{name.capitalize()} attention takes time that grows as n",
+            OF_LAW.format(1),
+            negative=("full attention", CONSTANT),
+            positive=(ROWS,),
+        ),
+        lambda s: s.far(name, 1),
+        lambda s: [s.far("full", 1), s.far("truncated", 1)],
+        lambda s: [s.control("rows", 1)],
+        (name, "full", "truncated"),
+    )
 
 
-def _crossings(crossings: dict, enough: bool) -> list[dict]:
-    """A6: a layer's parts are equal where the count of FLOPs says."""
-    made = []
-    for width, row in crossings.items():
-        for part, found in row.items():
-            times, text = CROSSINGS[part]
-            estimate, low, high = (n / (times * int(width)) for n in found)
-            made.append(
-                claims.between(
-                    f"A6 {part} d={width}",
-                    f"{text.format(width)}, at n = {times} d: n / {times}d",
-                    _judged((estimate, low, high), enough),
-                    1 / A6_RANGE,
-                    A6_RANGE,
-                    OVER_ROUNDS,
-                )
-            )
-    return made
+JUDGED = (
+    _quadratic("A1", "full", "Textbook attention"),
+    Judged(
+        _claim(
+            "A1m",
+            "The memory that textbook attention takes grows as n^2",
+            "distance from 2 of the exponent of a process's measured peak between the two longest "
+            "lengths, forward",
+            negative=("flash attention",),
+            positive=(PRODUCTS,),
+        ),
+        lambda s: s.peak_far("full", 2),
+        lambda s: [s.peak_far("flash", 2)],
+        lambda s: [s.peak_far("products", 2)],
+        ("full", "flash"),
+    ),
+    _quadratic("A2", "flash", "Exact attention in tiles (flash)"),
+    Judged(
+        _claim(
+            "A2m",
+            "Exact attention in tiles (flash) takes less than a tenth of the memory of textbook "
+            "attention",
+            "log10(measured peak of flash / of full), forward, the longest length of both",
+            unit="powers of ten",
+            threshold=-1.0,
+            margin=0.1,
+            why="a quarter more or less of a peak is what a process keeps of its own",
+            negative=(PRODUCTS,),
+            positive=(ROWS,),
+        ),
+        lambda s: s.peak_share("flash"),
+        lambda s: [s.peak_share("products")],
+        lambda s: [s.peak_share("rows")],
+        ("full", "flash"),
+    ),
+    *(_linear(f"A3 {name}", name) for name in LINEAR if name != "reformer"),
+    _linear("A4", "reformer"),
+    Judged(
+        _claim(
+            "A5",
+            "Strided sparse attention with a stride of sqrt(n) takes time that grows as n^1.5",
+            OF_LAW.format(1.5),
+            negative=("full attention", ROWS),
+            positive=(ROOTS,),
+        ),
+        lambda s: s.far("sparse_strided", 1.5),
+        lambda s: [s.far("full", 1.5), s.control("rows", 1.5)],
+        lambda s: [s.control("roots", 1.5)],
+        ("sparse_strided", "full"),
+    ),
+    Judged(
+        _claim(
+            "A6a",
+            "In a layer of width d, attention takes less time than the feed-forward part at n = d",
+            "log2(time of attention / of the feed-forward part), forward, n = d",
+            unit="doublings",
+            threshold=0.0,
+            margin=0.2,
+            why="a seventh of the time",
+            negative=("the same at n = 16 d",),
+            positive=("the feed-forward part at n = d against 16 d",),
+        ),
+        lambda s: s.halves(0),
+        lambda s: [s.halves(4)],
+        lambda s: [s.feed_forward(0, 4)],
+        (),
+    ),
+    Judged(
+        _claim(
+            "A6b",
+            "In a layer of width d, attention takes more time than the feed-forward part at "
+            "n = 16 d",
+            "log2(time of attention / of the feed-forward part), forward, n = 16 d",
+            unit="doublings",
+            direction="greater",
+            threshold=0.0,
+            margin=0.2,
+            why="a seventh of the time",
+            negative=("the same at n = d",),
+            positive=("the feed-forward part at n = 16 d against d",),
+        ),
+        lambda s: s.halves(4),
+        lambda s: [s.halves(0)],
+        lambda s: [s.feed_forward(4, 0)],
+        (),
+    ),
+    Judged(
+        _claim(
+            "A7",
+            "Without training, a fixed pattern (truncated, strided, fixed, Longformer, BigBird) "
+            "finds a needle exactly where it reaches",
+            "largest distance of the share of needles found from the share that the pattern "
+            "reaches",
+            unit="share of look-ups",
+            threshold=0.05,
+            margin=0.01,
+            why="one look-up in a hundred",
+            negative=("linear attention, which sees every position",),
+            positive=("flash attention, which sees every position",),
+        ),
+        lambda s: s.missed(*FIXED),
+        lambda s: [s.lost("linear")],
+        lambda s: [s.lost("flash")],
+        (*FIXED, "linear", "flash"),
+    ),
+)
 
 
-def _needles(probes: dict, lookups: int) -> list[dict]:
-    """A7. lookups: of a probe."""
-    if "truncated" not in probes:
+def judge(measured: Timings, config: Config) -> list[dict]:
+    """A1 to A7, those whose variants were timed."""
+    sweep = Sweep(measured, config)
+    if not measured.processes:
         return []
-    hit, share = (probes["truncated"][k] for k in ("needle8_top1", "reachable_share"))
-    low, high = claims.wilson(round(hit * lookups), lookups)
-    text = "truncation finds a needle exactly where it reaches: top-1 less the reachable share"
-    fit = (hit - share, low - share, high - share)
-    return [claims.between("A7", text, fit, -0.05, 0.05, "95% Wilson over look-ups")]
+    made = [
+        sealed.judge(
+            judged.claim,
+            judged.values(sweep),
+            negative=_controls(judged.claim.negative, judged.negative(sweep)),
+            positive=_controls(judged.claim.positive, judged.positive(sweep)),
+        )
+        for judged in JUDGED
+        if {*judged.needs} <= {*config.variants}
+        # A stride that is given is no root.
+        and not (judged.claim.id == "A5" and config.stride)
+    ]
+    return sealed.family(made)
 
 
-def _learnt(learnt: dict, unmasked: list[str]) -> list[dict]:
-    """A8, at the longest length of each task: the exact transformer finds what the others lose.
+def _controls(names: tuple[str, ...], values: list) -> list[Control]:
+    return [Control(*one) for one in zip(names, values, strict=True)]
 
-    That it finds all is claimed of look-ups; nobody's does of ListOps (36% in Long Range Arena).
-    Judged are variants with the exact one's causal mask: without it look-ups are learnt far later,
-    and what a variant lacks may be that.
+
+# --- What is learnt ------------------------------------------------------------------------------
+
+AGAIN = "the exact transformer of the next seed"
+COMMONEST = "the commonest answer in the other's place"
+
+
+def _loses(name: str) -> Claim:
+    return _claim(
+        f"A8 {name}",
+        f"A small transformer with {name} attention answers fewer questions of {{task}} at "
+        "n = {length} than one with exact attention",
+        f"accuracy(exact) - accuracy({name}), new sequences",
+        unit="share of questions",
+        direction="greater",
+        threshold=0.05,
+        margin=0.02,
+        why="one question in fifty",
+        replicate="seed",
+        family="attention learnt",
+        negative=(AGAIN,),
+        positive=(COMMONEST,),
+    )
+
+
+# Linformer and BigBird cannot be causal: what they lack may be the mask's.
+LOSES = tuple(
+    _loses(name)
+    for name in (
+        "truncated", "sparse_strided", "sparse_fixed", "longformer", "performer", "linear",
+        "reformer",
+    )
+)  # fmt: skip
+CLAIMS = (*(judged.claim for judged in JUDGED), *LOSES)
+
+
+def judge_learnt(learnt: dict[str, dict]) -> list[dict]:
+    """A8 of each task at its longest length, where the exact transformer was trained too.
+
+    learnt: {task: {length: {variant: {"accuracy", "chance": [seeds]}}}}.
     """
     made = []
     for task, lengths in learnt.items():
         length, found = max(lengths.items(), key=lambda item: int(item[0]))
         if "flash" not in found:
             continue
-        exact = found["flash"]["accuracy"]
-        text = f"exact attention answers {task} at n = {length}: accuracy"
-        zero = [0.0] * len(exact)
-        if task != "listops":
-            made.append(
-                claims.claim(f"A8 {task}", text, exact, zero, direction="greater", threshold=0.95)
-            )
-        for name, row in found.items():
-            if name != "flash" and name not in unmasked:
-                text = f"{name} loses what exact attention finds in {task} at n = {length}"
-                made.append(
-                    claims.claim(
-                        f"A8 {task} {name}", text, exact, row["accuracy"],
-                        direction="greater", threshold=0.05,
-                    )
-                )  # fmt: skip
-    return made
+        exact = np.array(found["flash"]["accuracy"])
+        for claim in LOSES:
+            name = claim.id.removeprefix("A8 ")
+            if name in found:
+                other = np.array(found[name]["accuracy"])
+                one = sealed.judge(
+                    claim,
+                    exact - other,
+                    negative=[Control(AGAIN, exact - np.roll(exact, -1))],
+                    positive=[Control(COMMONEST, exact - np.array(found[name]["chance"]))],
+                    names={"task": task, "length": length},
+                )
+                made.append(one | {"id": f"{claim.id} {task}"})
+    return sealed.family(made)

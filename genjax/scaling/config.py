@@ -96,34 +96,30 @@ class Sweep(Options):
         high=2**16,
         distinct=True,
     )
-    rounds: int = option(7, "Timings of each point.", group="Measures", low=2, high=10**4)
+    processes: int = option(
+        10,
+        "Fresh processes that time every point; claims hold over them.",
+        group="Measures",
+        low=1,
+        high=1000,
+    )
+    rounds: int = option(2, "Timings of each point a process.", group="Measures", low=1, high=10**4)
     seconds: float = option(
         0.05, "Of calls a timing; at least one.", group="Measures", low=0, high=3600
     )
     longest: float = option(
         4.0,
-        "Seconds a call may take; longer ones are predicted and skipped.",
+        "Seconds a call may take; longer ones are predicted from the first and skipped.",
         group="Measures",
         low=1e-3,
         high=86_400,
     )
     memory: float = option(
         0.0,
-        "GB a call may take; 0: three quarters of what is free.",
+        "GB a call may take by its compiled program; 0: three quarters of what is free.",
         group="Measures",
         low=0,
         high=10**6,
-    )
-    peaks: int = option(
-        2,
-        "Largest lengths a variant whose peak memory a fresh process measures.",
-        group="Measures",
-        low=0,
-        high=1000,
-        rare=True,
-    )
-    probe_length: int = option(
-        1024, "Length of the probes.", group="Measures", low=8, high=2**14, rare=True
     )
 
 
@@ -143,13 +139,25 @@ class Config(Training, Sweep):
     task_lengths: tuple[int, ...] = option(
         (32, 64, 128), "Of the sequences.", group="Tasks", low=4, high=LONGEST_TASK, distinct=True
     )
-    recall_pairs: int = option(8, "recall: keys asked for.", group="Tasks", low=1, high=2**12)
+    recall_pairs: int = option(8, "recall, mqar: keys asked for.", group="Tasks", low=1, high=2**12)
+    mqar_tokens: int = option(
+        8192, "mqar: tokens, half of them keys.", group="Tasks", low=16, high=2**20, rare=True
+    )
     symbols: int = option(16, "Keys, and values, of the tasks.", group="Tasks", low=2, high=2**12)
     width: int = option(64, "Of the transformers.", group="Tasks", low=4, high=2**14)
     depth: int = option(2, "Of the transformers.", group="Tasks", low=1, high=256)
     task_heads: int = option(2, "Of the transformers.", group="Tasks", low=1, high=4096)
     learning_rate: float = option(
         3e-3, "Adam's, warmed up, then a cosine.", group="Tasks", above=0, high=FASTEST
+    )
+    rates: tuple[float, ...] = option(
+        (),
+        "Learning rates that each transformer tries with seed 100; the best trains --seeds. Empty: "
+        "--learning_rate.",
+        group="Tasks",
+        above=0,
+        high=FASTEST,
+        distinct=True,
     )
 
     def check(self) -> None:
@@ -192,6 +200,8 @@ class Config(Training, Sweep):
         """What a task's generator is given beside count, length and random numbers."""
         if task == "listops":
             return {}
+        if task == "mqar":
+            return {"pairs": self.recall_pairs, "tokens": self.mqar_tokens}
         options = {"symbols": self.symbols}
         return options | ({"pairs": self.recall_pairs} if task == "recall" else {})
 

@@ -1,8 +1,8 @@
 """When is O(n^2) visible, what do sparse, low-rank and linear attention save, what do they lose?
 
-Sweeps the length for every variant, forward and backward, interleaved over rounds; fits the
-exponents of time and memory; probes what each approximation loses against the exact result; and
-trains transformers of every variant to look things up.
+Sweeps the length for every variant, forward and backward, in fresh processes, each of which also
+asks the programs that it timed what they lose against the exact result; and trains transformers of
+every variant to look things up.
 """
 
 import os
@@ -13,18 +13,27 @@ import jax
 import numpy as np
 
 from genjax import claims
+from genjax.attention.catalogue import OTHER_MODELS
 from genjax.core import parallel
 from genjax.core.folder import Folder
 from genjax.core.progress import say
 from genjax.run import Experiment, Run, execute
-from genjax.scaling import fitting, load, microbenchmark, probes, sweep, training, variants
-from genjax.scaling.claims import Figures, judge
+from genjax.scaling import (
+    fitting,
+    listops,
+    load,
+    microbenchmark,
+    sweep,
+    training,
+    variants,
+)
+from genjax.scaling.claims import judge, judge_learnt
 from genjax.scaling.config import DTYPES, Config
 from genjax.scaling.figures import FIGURES
-from genjax.scaling.timings import MODES, Timings
+from genjax.scaling.timings import CONTROLS, MODES, PARTS, Timings
 
-# Quartiles of the rounds further apart than this share of the median are noted.
-UNSTEADY = 0.1
+# A measured peak this many bytes above twice what the compiled program says is noted.
+HIDDEN = 3e7
 
 
 class Job(NamedTuple):
@@ -53,13 +62,13 @@ def prepare(config: Config) -> Job:
 
 
 def memory_needed(config: Config) -> dict[str, float]:
-    """{flags: bytes, at least} of what no guard of the sweep sees: probes, and transformers."""
-    found = {"--probe_length": 4 * 4.0 * config.probe_length**2}
+    """{flags: bytes, at least} of what no guard of the sweep sees: the transformers."""
+    found = {}
     if config.tasks:
         length = max(config.task_lengths)
         rows = 4.0 * config.seeds * config.batch_size
         net = 12.0 * config.depth * config.width**2 + 2.0 * config.symbols * config.width
-        found |= {
+        found = {
             "--task_lengths": 3 * 4.0 * training.TRAINED * length,
             # Weights, two moments and gradients.
             "--width, --depth, --symbols or --seeds": 16.0 * config.seeds * net,
@@ -84,43 +93,24 @@ def work(job: Job, folder: Folder, clock) -> None:
         say(text)
     setting = {"cores": job.cores, "unmasked": variants.unmasked(config)}
     folder.write_json("evaluation/setting.json", setting)
-    with clock.part("prepare"):
-        measured = sweep.prepared(config, folder)
-    # From here on a core of its own: what was done before may use them all.
-    with microbenchmark.bound(config.cores):
-        with clock.part("rounds"):
-            measured.rounds(config.rounds, config.seconds, say)
-        with clock.part("probe"):
-            if folder.read_json("evaluation/probes.json") is None:
-                folder.write_json("evaluation/probes.json", probe(config))
-        with clock.part("train"):
-            for label in config.arms():
-                learn(config, folder, label)
+    sweep.measure(config, folder, clock)
+    with microbenchmark.bound(config.cores), clock.part("train"):
+        parallel.keep_buffers()
+        for label in config.arms():
+            learn(config, folder, label)
 
 
 def doubts(config: Config) -> list[str]:
     """What is likely not meant."""
     said = []
-    if len(config.lengths) < 6 or config.lengths[-1] < 32 * config.lengths[0]:
-        said.append("--lengths: fewer than 6 over a range of 32x; exponents will be uncertain")
+    if len(config.lengths) < fitting.TOP:
+        said.append(f"--lengths: claims about growth take {fitting.TOP} or more")
     if config.dtype != "float32" and jax.default_backend() == "cpu":
         said.append(f"--dtype={config.dtype}: a CPU emulates it, times say nothing about it")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > 1.5:
         said.append(f"other work is running (load {load:.1f}): exponents will suffer")
     return said
-
-
-def probe(config: Config) -> dict:
-    """{variant: {measure: value}}: errors and look-ups of each variant against exact attention."""
-    found = {}
-    for name in config.variants:
-        variant = variants.build(config, name, config.probe_length)
-        found[name] = probes.all_of(
-            variant, config.probe_length, config.head_dim, causal=variant.causal
-        )
-        say(f"probed {name}")
-    return found
 
 
 def learn(config: Config, folder: Folder, label: str) -> None:
@@ -131,8 +121,13 @@ def learn(config: Config, folder: Folder, label: str) -> None:
     file = f"evaluation/{label}.json"
     found = folder.read_json(file)
     if found is None:
+        accuracies = training.tried(config, folder, label)
+        if accuracies:
+            config = config.replace(learning_rate=config.rates[int(np.argmax(accuracies))])
         trained = training.train(config, folder, label)
         found = dict[str, Any](training.measure(config, trained))
+        if accuracies:
+            found["rate"], found["tried"] = config.learning_rate, accuracies
         if config.arms()[label].variant == "flash":
             found["captured"] = training.captured_errors(config, trained)
         folder.write_json(file, found)
@@ -145,39 +140,49 @@ def learn(config: Config, folder: Folder, label: str) -> None:
 def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
     evaluation = files["evaluation"]
-    timings, lost = Timings(files["rows"]), evaluation["probes"]
+    timings = Timings(files["rows"], evaluation)
     rate, learnt = fitting.rates(timings), by_task(evaluation, config)
-    points, time, memory, metrics = {}, {}, {}, {}
-    for name in config.variants:
+    points, metrics = {}, {}
+    length = reference(timings, config)
+    for name in (*config.variants, *CONTROLS, *PARTS):
         for mode in MODES:
             curve = fitting.curve(timings, name, mode, rate, moved(config))
             if curve:
-                key = f"{name}/{mode}"
-                points[key], fit, row = curve
-                time[key], memory[key] = fit[:3], row[f"memory_exponent/{mode}"]["mean"]
+                points[f"{name}/{mode}"], row = curve
+                row |= fitting.at_length(timings, name, mode, length)
                 metrics |= {f"{name}/{path}": value for path, value in row.items()}
-        metrics |= {f"{name}/{path}": fitting.figure(value) for path, value in lost[name].items()}
-    crossings = fitting.layers(timings, config.widths)
-    setting = evaluation["setting"]
+        for measure, unit in (("error", ""), ("needles", ""), ("reached", "")):
+            values = timings.quality(name, measure)
+            if values:
+                metrics[f"{name}/{measure}"] = claims.summarize(values, unit)
+    for width in config.widths:
+        values = fitting.overtakes(timings, width)
+        if values:
+            metrics[f"layer@{width}/overtakes"] = claims.summarize(values, "widths")
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in timings.skipped.items()]
+    setting, processes = evaluation["setting"], len(timings.processes)
     return {
         "data": f"batch {config.batch}, {config.heads} heads of {config.head_dim}, {config.dtype}",
-        "seeds": config.all_seeds if learnt else [],
-        "intervals": f"95% intervals over {config.rounds} rounds of timings",
+        "seeds": config.all_seeds if learnt else list(range(config.seed, config.seed + processes)),
+        "intervals": f"95% intervals over {processes} fresh processes",
         "arms": list(config.variants),
         "arrays": [],
         "cores": setting["cores"],
-        "metrics": metrics | learnt_metrics(learnt),
+        "reference": length,
+        "metrics": metrics | learnt_metrics(learnt, config),
         "points": points,
         "skipped": skipped,
-        "crossings": crossings,
         "rates": rate,
         "learnt": learnt,
-        "claims": judge(
-            Figures(time, memory, crossings, lost, learnt, setting["unmasked"]), config
-        ),
-        "notes": notes(skipped, points),
+        "claims": [*judge(timings, config), *judge_learnt(learnt)],
+        "notes": notes(skipped, points, length),
     }
+
+
+def reference(timings: Timings, config: Config) -> int:
+    """The longest length that every variant reached forward, at which all are compared."""
+    reached = [{*timings.table(name, "forward")[0].tolist()} for name in config.variants]
+    return int(max(set.intersection(*reached), default=0))
 
 
 def moved(config: Config) -> float:
@@ -194,7 +199,7 @@ def by_task(evaluation: dict, config: Config) -> dict:
     return learnt
 
 
-def learnt_metrics(learnt: dict) -> dict:
+def learnt_metrics(learnt: dict, config: Config) -> dict:
     """{"variant/measure": figure} of `by_task`."""
     metrics = {}
     for task, lengths in learnt.items():
@@ -203,40 +208,52 @@ def learnt_metrics(learnt: dict) -> dict:
                 path = f"{name}/{task}_accuracy/{n}"
                 metrics[path] = claims.summarize(row["accuracy"], "")
                 metrics[f"{name}/{task}_seconds/{n}"] = claims.summarize(row["seconds"], "s")
+                size = variants.state(config, name, int(n))
+                metrics[f"{name}/{task}_state/{n}"] = fitting.figure(size, "numbers a layer")
+                if "rate" in row:
+                    metrics[f"{name}/{task}_rate/{n}"] = fitting.figure(row["rate"])
+                if "accuracy_hard" in row:
+                    path = f"{name}/{task}_accuracy_hard/{n}"
+                    metrics[path] = claims.summarize(row["accuracy_hard"], "")
+            # What no transformer differs in.
+            row = next(iter(found.values()))
+            for shortcut in ("chance", *listops.SHORTCUTS):
+                if shortcut in row:
+                    path = f"{shortcut}/{task}_accuracy/{n}"
+                    metrics[path] = fitting.figure(row[shortcut][0])
                 for other, errors in row.get("captured", {}).items():
                     metrics[f"{other}/captured_error/{task}_{n}"] = claims.summarize(errors, "")
     return metrics
 
 
-def notes(skipped: list[str], points: dict) -> list[str]:
+def notes(skipped: list[str], points: dict, length: int) -> list[str]:
     """What a reader could take for a claim."""
     lines = [
-        "time_exponent is that of the fastest call over rounds, which other work disturbs least; "
-        "claims are judged by it. median_exponent is that of the median, which is drawn. Their "
-        "intervals hold the bootstrap over rounds and the range that leaving out a length spans; "
-        f"the top {fitting.TOP} lengths.",
+        f"time_exponent is the mean of the local exponents between the {fitting.TOP} longest "
+        "lengths that a variant reached, time_exponent_trend by how much the upper one is larger; "
+        "times are those of a process's fastest call, which other work disturbs least.",
+        f"milliseconds, predicted and peak are those at {length} positions, as are error, needles "
+        "and reached: the share of the needles that a fixed pattern holds.",
+        "predicted is the temporary memory and the result by the compiled program, before anything "
+        "runs; peak is by how much a process's first call raised its resident memory.",
         "FLOPs are counted from shapes, products alone. XLA's own count (xla_flops) sees the body "
         "of a loop once.",
         "of_matmul is the share of the rate that a product of 1024 x 1024 reached in this run, "
         "of_copy the bytes of q, k, v and the result as a share of its rate of copying.",
-        "temp_bytes is what the compiled program says it allocates; library calls inside it can "
-        "hide scratch, which rss_bytes, the growth of a fresh process's peak, would show.",
+        f"{', '.join(OTHER_MODELS)}: models of their own, no approximations of softmax attention; "
+        "their error on the same q, k and v says how far they are from it, not how good they are.",
         "sparse_* are causal by definition; linformer's projections and the random features and "
-        "rotations are arguments, not gradients.",
+        "rotations are arguments, not gradients, and are untrained in the sweep.",
     ]
-    unsteady = []
     for key, found in points.items():
         lines += [f"{key}: {text}." for text in found["notes"]]
-        pairs = zip(found["lengths"], found["temp_bytes"], found["rss_bytes"], strict=True)
-        for length, temp, rss in pairs:
-            if rss and rss > 2 * temp + 3e7:
+        pairs = zip(found["lengths"], found["predicted_bytes"], found["peak_bytes"], strict=True)
+        for n, predicted, peak in pairs:
+            if peak and peak > 2 * predicted + HIDDEN:
                 lines.append(
-                    f"{key} at {length:.0f}: {temp / 1e6:.0f} MB said, {rss / 1e6:.0f} MB used"
+                    f"{key} at {n:.0f}: {predicted / 1e6:.0f} MB said, {peak / 1e6:.0f} MB used"
                 )
-        spread = found["disagreement"]
-        if spread > UNSTEADY:
-            unsteady.append(f"{key.replace('/', ' ')}: rounds differ by {spread:.0%} (quartiles)")
-    return [*lines, *(f"Skipped: {t}." for t in skipped), *(f"Unsteady: {t}." for t in unsteady)]
+    return [*lines, *(f"Skipped: {text}." for text in skipped)]
 
 
 EXPERIMENT = Experiment(

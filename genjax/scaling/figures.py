@@ -4,7 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from genjax.attention.catalogue import OTHER_MODELS
 from genjax.report.plots import legend, name_points, styles
+from genjax.scaling.timings import PARTS
 
 MODES = {"forward": "forward", "both": "forward + backward"}
 
@@ -35,8 +37,8 @@ def _lengths(axes, lengths):
 
 
 def _all_lengths(run):
-    points = run["summary"]["points"].values()
-    return sorted({n for found in points for n in found["lengths"]})
+    found = [points for mode in MODES for _, points in _lines(run, mode)]
+    return sorted({n for points in found for n in points["lengths"]})
 
 
 def _guides(axes, lengths, anchor):
@@ -69,7 +71,7 @@ def _time(run):
         for arm, points in _lines(run, mode):
             x, y = points["lengths"], np.array(points["seconds"]) * 1e3
             fit = run["summary"]["metrics"][f"{arm}/time_exponent/{mode}"]
-            name = f"{arm}  {fit['mean']:.2f} ({fit['low']:.2f}–{fit['high']:.2f})"
+            name = arm if fit["mean"] is None else f"{arm}  {fit['mean']:.2f}"
             axes.plot(x, y, marker="o", ms=3, label=name, **_style(run, arm))
             band = (np.array(points[k]) * 1e3 for k in ("low", "high"))
             axes.fill_between(x, *band, color=_style(run, arm)["color"], alpha=0.2, lw=0)
@@ -79,38 +81,32 @@ def _time(run):
 
     figure = _panels(run, draw, "ms a call")
     text = (
-        "Time by length, median over rounds with quartiles; in the legend the exponent of the "
-        "fastest calls over the top lengths with its interval. Grey: slopes of n and n²."
+        "Time by length: the fastest call of a process, median over fresh processes with the range "
+        "of all. In the legend the exponent over the three longest lengths that a variant reached. "
+        "Grey: slopes of n and n²."
     )
     return figure and (text, figure)
 
 
 def _memory(run):
     def draw(axes, mode):
-        lines = sorted(_lines(run, mode), key=lambda item: -item[1]["temp_bytes"][-1])
+        lines = sorted(_lines(run, mode), key=lambda item: -item[1]["predicted_bytes"][-1])
         for arm, points in lines:
-            x, y = points["lengths"], np.array(points["temp_bytes"]) / 1e6
-            slope = run["summary"]["metrics"][f"{arm}/memory_exponent/{mode}"]["mean"]
-            axes.plot(
-                x,
-                y,
-                marker="o",
-                ms=3,
-                label=f"{arm}  {round(slope, 2) + 0:.2f}",
-                **_style(run, arm),
-            )
-            peaks = [(n, rss / 1e6) for n, rss in zip(x, points["rss_bytes"], strict=True) if rss]
+            x, y = points["lengths"], np.array(points["predicted_bytes"]) / 1e6
+            axes.plot(x, y, label=arm, **_style(run, arm))
+            peaks = [(n, b / 1e6) for n, b in zip(x, points["peak_bytes"], strict=True) if b]
             if peaks:
                 colour = _style(run, arm)["color"]
-                axes.scatter(*zip(*peaks, strict=True), marker="s", s=28, fc="none", ec=colour)
+                axes.scatter(*zip(*peaks, strict=True), marker="s", s=20, fc="none", ec=colour)
         axes.set_yscale("log")
-        lowest = min(points["temp_bytes"][0] for _, points in lines) / 1e6
+        lowest = min(points["predicted_bytes"][0] for _, points in lines) / 1e6
         _guides(axes, _all_lengths(run), lowest)
 
-    figure = _panels(run, draw, "MB of temporary memory")
+    figure = _panels(run, draw, "MB of temporary memory and result")
     text = (
-        "Temporary memory by length: lines, what the compiled program says; squares, by how much "
-        "the peak of a fresh process grew. In the legend the exponent over the top lengths."
+        "Memory by length: lines, what the compiled program says before anything runs; squares, by "
+        "how much the first call of a fresh process raised its peak (median). Grey: slopes of n "
+        "and n²."
     )
     return figure and (text, figure)
 
@@ -127,44 +123,69 @@ def _exponents(run):
         axes.set_ylim(-0.2, 3.2)
 
     figure = _panels(run, draw, "slope between neighbouring lengths")
-    return figure and ("The local exponent of time: where O(n²) becomes visible.", figure)
+    text = "The local exponent of time, median over processes: where O(n²) becomes visible."
+    return figure and (text, figure)
+
+
+def _parts(run):
+    """What textbook attention's time is made of."""
+    found = run["summary"]["points"]
+    if not all(f"{name}/forward" in found for name in ("full", *PARTS)):
+        return None
+    whole = found["full/forward"]
+    figure = Figure(figsize=(6.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    hues = ("#0072B2", "#D55E00", "#009E73")
+    for name, colour in zip(PARTS, hues, strict=True):
+        points = found[f"{name}/forward"]
+        label = name.removeprefix("full.")
+        y = np.array(points["seconds"]) * 1e3
+        axes.plot(points["lengths"], y, marker="o", ms=4, color=colour, label=label)
+    y = np.array(whole["seconds"]) * 1e3
+    axes.plot(whole["lengths"], y, color="#333", lw=2, label="full attention")
+    axes.set_yscale("log")
+    axes.set_ylabel("ms a call, forward")
+    _lengths(axes, whole["lengths"])
+    axes.legend(fontsize=9, frameon=False)
+    text = (
+        "Textbook attention and its three parts, each a program of its own: the scores k q^T, "
+        "their softmax, and the sum of the values. Median over processes of the fastest call."
+    )
+    return text, figure
 
 
 def _tradeoff(run):
-    """Look-ups and smooth errors against time at the longest length that all have."""
+    """Look-ups and errors against time, at one and the same length."""
     metrics, arms = run["summary"]["metrics"], run["summary"]["arms"]
-    mode = "forward"
-    lines = dict(_lines(run, mode))
-    if not lines:
+    timed = [arm for arm in arms if f"{arm}/milliseconds/forward" in metrics]
+    length = run["summary"]["reference"]
+    alike = [arm for arm in timed if arm not in OTHER_MODELS]
+    if not timed:
         return None
-    common = set.intersection(*(set(points["lengths"]) for points in lines.values()))
-    if not common:
-        return None
-    length = max(common)
     figure = Figure(figsize=(11.2, 4.8), layout="constrained")
     panels = (
-        ("needle16_top1", "needles found (top-1)"),
-        ("error_s1", "relative error on Gaussian inputs"),
+        ("needles", "share of needles found", timed),
+        ("error", "relative error, standard normal q, k, v", alike),
     )
-    for axes, (measure, name) in zip(figure.subplots(1, 2), panels, strict=True):
+    for axes, (measure, name, shown) in zip(figure.subplots(1, 2), panels, strict=True):
         places = []
-        for arm in arms:
-            if arm not in lines or f"{arm}/{measure}" not in metrics:
-                continue
-            i = lines[arm]["lengths"].index(length)
-            x, y = lines[arm]["seconds"][i] * 1e3, metrics[f"{arm}/{measure}"]["mean"]
-            size = 20 + 40 * np.log2(1 + lines[arm]["temp_bytes"][i] / 1e6)
+        for arm in shown:
+            x, y, memory = (
+                metrics[f"{arm}/{path}"]["mean"]
+                for path in ("milliseconds/forward", measure, "predicted/forward")
+            )
+            size = 20 + 40 * np.log2(1 + memory)
             axes.scatter(x, y, s=size, color=_style(run, arm)["color"], alpha=0.75, lw=0)
             places.append((arm, (x, y)))
         axes.set_xscale("log")
-        axes.set_xlabel(f"ms a forward call at n = {length:.0f}")
+        axes.set_xlabel(f"ms a forward call at n = {length}")
         axes.set_ylabel(name)
         axes.grid(alpha=0.25, lw=0.6)
         name_points(axes, places)
-    probe = run["summary"]["flags"]["probe_length"]
     text = (
-        f"Quality against time; area: temporary memory at n = {length:.0f}, on a log scale. "
-        f"Quality was probed at n = {probe}, untrained."
+        f"Quality against time, both at n = {length} and of the same compiled programs, untrained; "
+        "area: memory, on a log scale. Left all variants; right those that stand in for softmax "
+        "attention."
     )
     return text, figure
 
@@ -249,6 +270,7 @@ FIGURES = {
     "time": _time,
     "memory": _memory,
     "exponents": _exponents,
+    "parts": _parts,
     "tradeoff": _tradeoff,
     "lookups": _lookups,
     "pareto": _pareto,

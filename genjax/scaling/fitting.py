@@ -1,23 +1,19 @@
-"""How time and memory of a sweep grow with the length: curves, and where they cross. No jax."""
+"""How time and memory of a sweep grow with the length, process by process. No jax."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from genjax import claims
 from genjax.scaling import exponents
 from genjax.scaling.timings import Point, Timings
 
-# Lengths of the claimed exponents; sizes of the rows that measure the machine.
-TOP, SQUARE, COPIED = 4, 1024, 2**24
+# Lengths of an exponent, the longest; sizes of the rows that measure the machine.
+TOP, SQUARE, COPIED = 3, 1024, 2**24
 
 
-def figure(mean, low=None, high=None, unit="") -> dict:
-    """A figure as summary.json holds it; an interval is over rounds."""
-    return {"mean": mean, "low": low, "high": high, "per_seed": [], "unit": unit}
-
-
-def rates(measured: Timings) -> dict:
+def rates(measured: Timings) -> dict[str, float]:
     """FLOP/s of a matrix product and bytes/s of a copy in this run; nan where not timed."""
     found = {}
     for arm, amount in (("matmul", 2.0 * SQUARE**3), ("copy", 2.0 * COPIED)):
@@ -26,84 +22,126 @@ def rates(measured: Timings) -> dict:
     return found
 
 
-def curve(measured: Timings, name: str, mode: str, rate: dict, moved: float):
-    """(all figures by length, the exponent's fit, {measure: figure}) of one variant and mode.
+def top_exponents(measured: Timings, name: str, mode: str) -> np.ndarray:
+    """The local exponents between the TOP longest lengths that all processes reached.
 
-    moved: bytes of arguments and result a position. None where fewer than two lengths, or rounds,
-    were timed.
+    [processes, TOP - 1], ascending; nan where there are fewer lengths.
     """
-    found, times = measured.table(name, mode)
-    if len(found) < 2 or len(times) < 2:
+    lengths, times = measured.table(name, mode)
+    if len(lengths) < TOP:
+        return np.full((len(times), TOP - 1), np.nan)
+    return exponents.local_exponents(lengths[-TOP:], times[:, -TOP:])
+
+
+def distances(measured: Timings, name: str, power: float, modes: Sequence[str]) -> np.ndarray:
+    """How far the exponent over the TOP longest lengths lies from a power, [processes].
+
+    The larger distance of the modes. nan in a process whose times do not ascend with the length:
+    an exponent says nothing of them.
+    """
+    found = []
+    for mode in modes:
+        top = top_exponents(measured, name, mode)
+        found.append(np.where((top > 0).all(1), np.abs(top.mean(1) - power), np.nan))
+    return np.max(found, axis=0)
+
+
+def peak_exponents(measured: Timings, name: str) -> np.ndarray:
+    """The exponent of the measured peak between the two longest lengths, forward, [processes]."""
+    lengths, peaks = measured.peaks(name, "forward")
+    if len(lengths) < 2:
+        return np.full(len(peaks), np.nan)
+    return exponents.slope(lengths[-2:], np.maximum(peaks[:, -2:], 1.0))
+
+
+def curve(measured: Timings, name: str, mode: str, rate: dict, moved: float):
+    """(all figures by length, {measure: figure}) of one arm and mode; None below two lengths.
+
+    moved: bytes of arguments and result a position. Times are those of each process's fastest call;
+    intervals are over processes.
+    """
+    lengths, times = measured.table(name, mode)
+    if len(lengths) < 2 or not len(times):
         return None
-    _, least = measured.table(name, mode, "least")
-    fit = exponents.exponent(found, least, top=TOP, over=np.min)
     middle = np.median(times, 0)
-    coefficients, turn = exponents.polynomial(found, middle)
-    points = [Point(name, mode, int(n)) for n in found]
-    facts = [measured.facts[point] for point in points]
-    temp = np.array([f["temp_bytes"] for f in facts], float)
+    facts = [measured.facts[Point(name, mode, int(n))] for n in lengths]
     flops = np.array([f["flops"] for f in facts])
+    predicted = np.array([f["temp_bytes"] + f["result_bytes"] for f in facts], float)
+    peaks = measured.peaks(name, mode)[1]
     by_length = {
-        "lengths": found.tolist(),
+        "lengths": lengths.tolist(),
         "seconds": middle.tolist(),
-        "least": least.min(0).tolist(),
-        "low": np.quantile(times, 0.25, axis=0).tolist(),
-        "high": np.quantile(times, 0.75, axis=0).tolist(),
+        "low": times.min(0).tolist(),
+        "high": times.max(0).tolist(),
         "flops": flops.tolist(),
         "xla_flops": [f["xla_flops"] for f in facts],
         "of_matmul": (flops / middle / rate["matmul"]).tolist(),
-        "of_copy": (moved * found / middle / rate["copy"]).tolist(),
-        "temp_bytes": temp.tolist(),
+        "of_copy": (moved * lengths / middle / rate["copy"]).tolist(),
+        "temp_bytes": [f["temp_bytes"] for f in facts],
         "count_bytes": [f["count_bytes"] for f in facts],
-        "rss_bytes": [measured.peaks.get(point) for point in points],
-        "local_exponents": exponents.local_exponents(found, middle).tolist(),
-        "polynomial": list(coefficients),
-        "disagreement": exponents.disagreement(times),
+        "predicted_bytes": predicted.tolist(),
+        "peak_bytes": np.median(peaks, 0).tolist(),
+        "local_exponents": np.median(exponents.local_exponents(lengths, times), 0).tolist(),
         "notes": list(dict.fromkeys(f["note"] for f in facts if f["note"])),
     }
+    top = top_exponents(measured, name, mode)
     row = {
-        f"time_exponent/{mode}": figure(fit.estimate, fit.low, fit.high),
-        f"median_exponent/{mode}": figure(*exponents.exponent(found, times, top=TOP)[:3]),
-        f"memory_exponent/{mode}": figure(memory_exponent(found, temp)),
-        f"largest/{mode}": figure(found[-1], unit="positions"),
+        f"time_exponent/{mode}": claims.summarize(top.mean(1), ""),
+        f"time_exponent_trend/{mode}": claims.summarize(top[:, -1] - top[:, 0], "an octave"),
+        f"memory_exponent/{mode}": figure(float(exponents.slope(lengths[-2:], predicted[-2:]))),
+        f"largest/{mode}": figure(lengths[-1], "positions"),
         f"of_matmul/{mode}": figure(flops[-1] / middle[-1] / rate["matmul"]),
-        f"n_star/{mode}": figure(turn, unit="positions"),
     }
     where = None if name == "full" else below_full(measured, name, mode)
-    if where:
-        row[f"below_full_from/{mode}"] = figure(*where, unit="positions")
-    return by_length, fit, row
+    if where is not None:
+        row[f"below_full_from/{mode}"] = claims.summarize(where, "positions")
+    return by_length, row
 
 
-def memory_exponent(lengths, temp) -> float:
-    """Slope of the compiled temporary bytes over the top lengths."""
-    return float(exponents.slope(lengths[-TOP:], np.maximum(temp[-TOP:], 1.0)))
+def at_length(measured: Timings, name: str, mode: str, length: int) -> dict[str, dict]:
+    """{measure: figure} of an arm at one length: time, and memory as predicted and by the peak."""
+    lengths, times = measured.table(name, mode)
+    if length not in lengths:
+        return {}
+    i = list(lengths).index(length)
+    facts = measured.facts[Point(name, mode, length)]
+    predicted = facts["temp_bytes"] + facts["result_bytes"]
+    peaks = measured.peaks(name, mode)[1][:, i]
+    return {
+        f"milliseconds/{mode}": claims.summarize(1e3 * times[:, i], "ms"),
+        f"predicted/{mode}": figure(predicted / 1e6, "MB"),
+        f"peak/{mode}": claims.summarize(peaks / 1e6, "MB"),
+    }
 
 
-def below_full(measured: Timings, name: str, mode: str):
-    """From which length on a variant is faster than `full`, with its interval; None if unknown."""
+def figure(value: float, unit: str = "") -> dict:
+    """A figure as summary.json holds it, of what no process differs in."""
+    return {"mean": value, "low": None, "high": None, "per_seed": [], "unit": unit}
+
+
+def below_full(measured: Timings, name: str, mode: str) -> list[float] | None:
+    """From which length on a variant is faster than `full`, by process; None if unknown."""
     ours, fast = measured.table(name, mode)
     theirs, slow = measured.table("full", mode)
     common, at, at_full = np.intersect1d(ours, theirs, return_indices=True)
     if len(common) < 2:
         return None
-    return exponents.crossover(common, slow[:, at_full], fast[:, at])
+    pairs = zip(slow[:, at_full], fast[:, at], strict=True)
+    return [exponents.crossing(common, one, other) for one, other in pairs]
 
 
-def layers(measured: Timings, widths: Sequence[int]) -> dict:
-    """{width: {"halves", "whole": (length, low, high)}}.
+def halves(measured: Timings, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(lengths, seconds of a layer's attention, and of its feed-forward part [processes, n])."""
+    lengths, slow = measured.table(f"attention@{width}", "forward")
+    others, fast = measured.table(f"feedforward@{width}", "forward")
+    common, at, at_other = np.intersect1d(lengths, others, return_indices=True)
+    return common, slow[:, at], fast[:, at_other]
 
-    halves: where attention's time overtakes the feed-forward part's. whole: where the quadratic
-    part of a whole layer's time overtakes the linear one.
-    """
-    found = {}
-    for width in widths:
-        row = found[str(width)] = {}
-        lengths, slow = measured.table(f"attention@{width}", "forward")
-        _, fast = measured.table(f"feedforward@{width}", "forward")
-        if len(lengths) > 1 and slow.shape == fast.shape:
-            row["halves"] = exponents.crossover(lengths, slow, fast)
-        lengths, whole = measured.table(f"layer@{width}", "forward")
-        if len(lengths) > 2 and len(whole) > 1:
-            row["whole"] = exponents.balance(lengths, whole)
-    return found
+
+def overtakes(measured: Timings, width: int) -> list[float]:
+    """Where a layer's attention overtakes its feed-forward part, in widths, by process."""
+    lengths, slow, fast = halves(measured, width)
+    if len(lengths) < 2:
+        return []
+    pairs = zip(slow, fast, strict=True)
+    return [exponents.crossing(lengths, one, other) / width for one, other in pairs]

@@ -16,6 +16,7 @@ OPERATORS = ("MIN", "MAX", "MED", "SM")
 DIGIT, OPERATOR, CLOSE, QUESTION = 1, 11, 15, 16
 VOCABULARY = 17
 NESTED = 0.25
+SHORTCUTS = ("root_own", "root_all")
 # Expressions that are drawn, and discarded for their length, for one that is kept.
 PATIENCE = 10_000
 
@@ -76,3 +77,21 @@ def work_out(kind: int, values: list[int]) -> int:
         middle = sorted(values)
         return (middle[(len(values) - 1) // 2] + middle[len(values) // 2]) // 2
     return {"MIN": min, "MAX": max, "SM": lambda found: sum(found) % 10}[OPERATORS[kind]](values)
+
+
+def shortcuts(tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """What who cannot nest would answer, {shortcut: value tokens [count]}, of tokens [count, n].
+
+    root_own: the outermost operator on its own digits, nested lists left out. root_all: on all
+    digits, as if nothing were nested. Without a digit of its own root_own answers as root_all.
+    """
+    found = {name: np.zeros(len(tokens), np.int32) for name in SHORTCUTS}
+    for row, words in enumerate(tokens):
+        opened = (words >= OPERATOR) & (words < CLOSE)
+        level = np.cumsum(opened.astype(int) - (words == CLOSE))
+        digit = (words >= DIGIT) & (words < OPERATOR)
+        kind, every = int(words[0]) - OPERATOR, (words[digit] - DIGIT).tolist()
+        own = (words[digit & (level == 1)] - DIGIT).tolist()
+        found["root_own"][row] = DIGIT + work_out(kind, own or every)
+        found["root_all"][row] = DIGIT + work_out(kind, every)
+    return found

@@ -38,6 +38,46 @@ def recall(
     return {"tokens": tokens, "target": target, "distance": distance}
 
 
+def mqar(
+    count: int,
+    length: int,
+    rng: np.random.Generator,
+    *,
+    pairs: int = 8,
+    tokens: int = 8192,
+    power: float = 0.01,
+) -> dict[str, np.ndarray]:
+    """Multi-query associative recall as Zoology makes it (Arora et al. 2023, appendix E).
+
+    `pairs` keys, each followed by its value, and every key once more, at even places behind them;
+    a place i from there on is taken with a probability of i^(power - 1). Keys are from the lower
+    half of `tokens` without 0, values from the upper half, no two alike in a sequence; what is left
+    is any token. The target of a second key is its value. Raises UsageError where they do not fit.
+    """
+    space = (length - 2 * pairs) // 2
+    if pairs > space or pairs >= tokens // 2:
+        most = min(length // 4, tokens // 2 - 1)
+        raise UsageError(
+            f"--recall_pairs={pairs}: at most {most} fit into {tokens} tokens and a length of "
+            f"{length}"
+        )
+    half = tokens // 2
+    keys = np.stack([1 + rng.choice(half - 1, pairs, replace=False) for _ in range(count)])
+    values = np.stack(
+        [half + rng.choice(tokens - half, pairs, replace=False) for _ in range(count)]
+    )
+    # The largest of logarithms of weights with Gumbel noise: drawn by weight, none twice.
+    weights = (power - 1) * np.log(np.arange(1, space + 1)) + rng.gumbel(size=(count, space))
+    places = 2 * pairs + 2 * np.argsort(-weights, 1)[:, :pairs]
+    found = rng.integers(0, tokens, (count, length)).astype(np.int32)
+    found[:, 0 : 2 * pairs : 2], found[:, 1 : 2 * pairs : 2] = keys, values
+    target, distance = np.full((2, count, length), -1, np.int32)
+    rows = np.arange(count)[:, None]
+    found[rows, places], target[rows, places] = keys, values
+    distance[rows, places] = places - (2 * np.arange(pairs) + 1)
+    return {"tokens": found, "target": target, "distance": distance}
+
+
 def copy(
     count: int, length: int, rng: np.random.Generator, *, symbols: int = 16
 ) -> dict[str, np.ndarray]:
@@ -56,9 +96,10 @@ def copy(
     return {"tokens": tokens, "target": target, "distance": distance}
 
 
-TASKS = {"recall": recall, "copy": copy, "listops": listops.listops}
+TASKS = {"recall": recall, "mqar": mqar, "copy": copy, "listops": listops.listops}
 
 
-def vocabulary(task: str, symbols: int = 16) -> int:
+def vocabulary(task: str, symbols: int = 16, tokens: int = 8192) -> int:
     """Tokens of a task."""
-    return listops.VOCABULARY if task == "listops" else 1 + 2 * symbols
+    known = {"listops": listops.VOCABULARY, "mqar": tokens}
+    return known.get(task, 1 + 2 * symbols)

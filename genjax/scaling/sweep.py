@@ -1,28 +1,31 @@
-"""The sweep of a configuration: its points, the program of each, and how they are measured."""
+"""The sweep of a configuration: its points, their programs, the processes that time them."""
 
-import json
+import contextlib
 import os
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
 
-import genjax
+from genjax import attention
+from genjax.attention import reach
 from genjax.core import config as configs
 from genjax.core import parallel
-from genjax.core.errors import RunError
 from genjax.core.folder import Folder
 from genjax.core.progress import say
-from genjax.scaling import cases, fitting, microbenchmark, variants
+from genjax.scaling import cases, children, fitting, microbenchmark, quality, variants
 from genjax.scaling.config import Config
-from genjax.scaling.timings import MODES, Point, Timings
+from genjax.scaling.timings import CONTROLS, MODES, PARTS, Point, Timings, name_of
 
 HALVES = {
     "attention": cases.half_attention,
     "feedforward": cases.half_feed_forward,
     "layer": cases.layer,
 }
+# Processes that compile at once.
+COMPILERS = 4
 
 
 def settle(config: Config) -> str:
@@ -31,19 +34,22 @@ def settle(config: Config) -> str:
     Before jax's first computation. Raises UsageError for a core that is not there.
     """
     parallel.tune_cpu()
+    # Of an accelerator each process takes what it needs.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     cores = microbenchmark.reserve(config.cores)
     if config.tasks and not config.cores:
         parallel.split_cpu(config.seeds, config.batch_size)
-    parallel.keep_buffers()
     return cores
 
 
 def points(config: Config) -> list[Point]:
-    """Calibration rows, the variants, and layers and their halves for A6."""
+    """Calibration rows, the variants, controls and parts of `full`, and a layer with its halves."""
     machine = {"matmul": fitting.SQUARE, "copy": fitting.COPIED}
     made = [Point(name, "forward", size) for name, size in machine.items()]
     for name in config.variants:
         made += [Point(name, mode, n) for mode in MODES for n in config.lengths]
+    for name in (*CONTROLS, *(PARTS if "full" in config.variants else ())):
+        made += [Point(name, "forward", n) for n in config.lengths]
     for width in config.widths:
         # Around where the count puts the crossing: 4 d, or 6 d with the projections.
         around = [n for n in (width * 2**i for i in range(5)) if n <= config.lengths[-1]]
@@ -62,53 +68,102 @@ def program(config: Config, point: Point) -> microbenchmark.Program:
         part, width = point.arm.split("@")
         return HALVES[part](int(width), point.length, config.head_dim)
     shape = (config.batch, point.length, config.heads, config.head_dim)
+    if point.arm in PARTS:
+        return cases.parts_of_full(shape, config.dtype)[point.arm]
+    if point.arm in CONTROLS:
+        return cases.controls(shape, config.dtype)[point.arm]
     variant = variants.build(config, point.arm, point.length)
-    return cases.of_variant(variant, point.mode, shape, config.dtype)
+    return cases.of_variant(variant, point.mode, shape, config.dtype, point.arm)
 
 
-def prepared(config: Config, folder: Folder) -> microbenchmark.Sweep:
-    """The sweep, compiled, with what a folder's rows hold of it, and its peaks of memory."""
-    sweep = microbenchmark.Sweep(
-        lambda point: program(config, point),
-        folder.write,
-        Timings(folder.keep(lambda row: True)),
-        memory=config.memory * 1e9 or 0.75 * parallel.memory_free(),
-        longest=config.longest,
-    )
-    sweep.prepare(points(config), say)
-    if config.peaks:
-        sweep.peaks_of(largest(config, sweep.known), lambda point: fresh_peak(config, point), say)
-    return sweep
+def measure(config: Config, folder: Folder, clock) -> None:
+    """Compiles the points, and has as many fresh processes as asked measure them.
+
+    What each measures is evaluation/process-<i>.json, written whole when it has ended.
+    """
+    known = Timings(folder.keep(lambda row: True), {})
+    wanted = points(config)
+    told = {*known.facts, *known.skipped}
+    missing = [i for i in range(config.processes) if folder.read_json(_file(i)) is None]
+    if not missing and told.issuperset(wanted):
+        return
+    with _store() as place:
+        with clock.part("compile"):
+            rows = compiled(config, wanted, place)
+        allowed = config.memory * 1e9 or 0.75 * parallel.memory_free()
+        fitting_ = []
+        for row in rows:
+            point = Point(*row["point"])
+            reason = microbenchmark.too_large(row["facts"], allowed)
+            if reason and point not in known.skipped:
+                say(f"{point}: skipped, {reason}")
+            if not reason:
+                fitting_.append(row)
+            if point not in told:
+                about = {"skipped": reason} if reason else row["facts"]
+                folder.write(point.arm, [{"mode": point.mode, "length": point.length} | about])
+        with clock.part("processes"):
+            for i in missing:
+                folder.write_json(_file(i), _one(config, folder, fitting_, i))
+                say(f"process {i + 1} of {config.processes}")
 
 
-def largest(config: Config, known: Timings) -> list[Point]:
-    """The largest measured lengths of every variant, forward and backward."""
-    found = []
-    for name in config.variants:
-        measured = sorted(p for p in known.facts if p[:2] == (name, "both"))
-        found += measured[-config.peaks :]
+def compiled(config: Config, wanted: list[Point], place: str) -> list[dict]:
+    """The rows of `compiling`, in the order of the points."""
+    have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = min(have or 1, COMPILERS) if jax.default_backend() == "cpu" else 1
+    say(f"compiling {len(wanted)} programs")
+    asked = {"config": configs.to_json(config), "folder": place}
+    shares = [wanted[i::count] for i in range(count)]
+    answers = children.ask("compiling", [asked | {"points": share} for share in shares if share])
+    rows = {Point(*row["point"]): row for answer in answers for row in answer["points"]}
+    return [rows[point] for point in wanted]
+
+
+def _one(config: Config, folder: Folder, rows: list[dict], i: int) -> dict:
+    """What process `i` measured, and the share of its look-ups that each pattern reaches."""
+    # What the first left out as too long, the others leave out.
+    first = folder.read_json(_file(0)) or {"skipped": {}}
+    rows = [row for row in rows if str(Point(*row["point"])) not in first["skipped"]]
+    about = {
+        name: {
+            "causal": config.causal or attention.find(name).must_be_causal,
+            "shared_qk": variants.build(config, name, config.lengths[0]).shared_qk,
+        }
+        for name in config.variants
+    }
+    asked = {"points": rows, "variants": about, "seed": config.seed + i}
+    asked |= {key: getattr(config, key) for key in ("rounds", "seconds", "longest", "cores")}
+    (found,) = children.ask("replicate", [asked])
+    for name, row in found["quality"].items():
+        share = reached(config, name, row["length"], config.seed + i, **about[name])
+        if share is not None:
+            row["reached"] = share
     return found
 
 
-def fresh_peak(config: Config, point: Point) -> int:
-    """Bytes by which a point raises the peak memory of a process of its own.
+def reached(
+    config: Config, name: str, length: int, seed: int, *, causal: bool, shared_qk: bool
+) -> float | None:
+    """Of a replicate's look-ups, the share that a variant's pattern holds; None without one."""
+    pattern = variants.build(config, name, length).pattern
+    if pattern is None:
+        return None
+    rows, partner = quality.asked(length, seed, causal=causal, pairs=shared_qk)
+    return float(np.mean(reach.holds(pattern, rows, partner[rows])))
 
-    Raises RunError with the last line that the process said.
-    """
+
+@contextlib.contextmanager
+def _store() -> Iterator[str]:
+    """The folder of compiled programs: within the cache where there is one, else a passing one."""
     # jax adds its options to the object while it starts.
     cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    asked = {"config": configs.to_json(config), "point": point, "compile_cache": cache or "off"}
-    # The package is found there as it was here, wherever a notebook runs.
-    places = (str(Path(genjax.__file__).parents[1]), os.environ.get("PYTHONPATH"))
-    done = subprocess.run(
-        [sys.executable, "-m", "genjax.scaling.peak"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))},
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RunError(said[-1])
-    return int(done.stdout.splitlines()[-1])
+    if cache and os.access(cache, os.W_OK):
+        yield str(Path(cache) / "programs")
+        return
+    with tempfile.TemporaryDirectory(prefix="genjax-") as place:
+        yield place
+
+
+def _file(i: int) -> str:
+    return f"evaluation/{name_of(i)}.json"

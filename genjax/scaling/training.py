@@ -10,14 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from genjax.attention.variant import Variant
 from genjax.core import order, parallel, steps, training
 from genjax.core.folder import Folder
 from genjax.lm import objectives, transformer
-from genjax.scaling import lookups, probes, variants
+from genjax.scaling import listops, lookups, quality, variants
 from genjax.scaling.config import Config
 
 # Sequences trained on, measured on, put through exact attention too, and bands of distance.
 TRAINED, MEASURED, CAPTURED, BANDS = 20_000, 1000, 16, 4
+# The seed that learning rates are tried with.
+TRIAL = 100
 
 
 class Trained(NamedTuple):
@@ -28,31 +31,77 @@ class Trained(NamedTuple):
     fresh: dict[str, np.ndarray]
 
 
+def _shape(config: Config, label: str) -> tuple[Variant, dict]:
+    """The variant that a label of `config.arms()` names, and the transformer around it."""
+    learner = config.arms()[label]
+    return variants.scaled(config, learner.variant, learner.length), {
+        "vocabulary": lookups.vocabulary(learner.task, config.symbols, config.mqar_tokens),
+        "width": config.width,
+        "depth": config.depth,
+        "dtype": jnp.dtype(config.precision),
+    }
+
+
 def network(config: Config, label: str) -> transformer.Model:
     """The transformer that a label of `config.arms()` names."""
-    learner = config.arms()[label]
-    return transformer.build(
-        variants.scaled(config, learner.variant, learner.length),
-        vocabulary=lookups.vocabulary(learner.task, config.symbols),
-        length=learner.length,
-        width=config.width,
-        depth=config.depth,
-        heads=config.task_heads,
-        dtype=jnp.dtype(config.precision),
-    )
+    variant, shape = _shape(config, label)
+    length = config.arms()[label].length
+    return transformer.build(variant, length=length, heads=config.task_heads, **shape)
 
 
-def train(config: Config, folder: Folder, label: str) -> Trained:
-    """Trains all seeds of one transformer in a run folder, or continues."""
+def asked_loss(config: Config, label: str, count: int) -> Callable:
+    """`objectives.token_loss` of a network, whose logits are of the `count` questions alone.
+
+    For a large vocabulary: of a sequence few positions are asked.
+    """
+    variant, shape = _shape(config, label)
+    mixer = functools.partial(transformer.SelfAttention, variant, config.task_heads, shape["dtype"])
+    net = transformer.Network(mixer=mixer, **shape)
+
+    def apply(params, places, tokens):
+        _, found = net.apply(
+            {"params": params},
+            tokens,
+            capture_intermediates=lambda module, _: module.name == "norm",
+            mutable=["intermediates"],
+        )
+        last = jnp.asarray(found["intermediates"]["norm"]["__call__"][0])
+        last = jnp.take_along_axis(last, places[:, :, None], 1)
+        return (last @ params["embed"]["embedding"].T.astype(last.dtype)).astype(jnp.float32)
+
+    def loss(params, batch, key, gather):
+        _, places = jax.lax.top_k((batch["target"] >= 0).astype(jnp.int32), count)
+        asked = batch | {"target": jnp.take_along_axis(batch["target"], places, 1)}
+        only = functools.partial(apply, places=places)
+        return objectives.token_loss(lambda p, tokens: only(p, tokens=tokens))(
+            params, asked, key, gather
+        )
+
+    return loss
+
+
+def train(
+    config: Config, folder: Folder, label: str, *, name: str = "", fresh: int = 2000
+) -> Trained:
+    """Trains all seeds of one transformer in a run folder, or continues.
+
+    name: under which the folder keeps it, the label without one. fresh: the seed of the sequences
+    that it is measured on.
+    """
     learner, model = config.arms()[label], network(config, label)
     options = config.task_options(learner.task)
     make = functools.partial(lookups.TASKS[learner.task], **options)
     # Data and weights have seeds of their own: all variants see the same sequences.
     arrays = make(TRAINED, learner.length, np.random.default_rng(1000))
-    fresh = make(MEASURED, learner.length, np.random.default_rng(2000))
+    unseen = make(MEASURED, learner.length, np.random.default_rng(fresh))
+    if learner.task == "listops":
+        unseen |= listops.shortcuts(unseen["tokens"])
+    loss = objectives.token_loss(model.apply)
+    if learner.task == "mqar":
+        loss = asked_loss(config, label, config.recall_pairs)
     adam = optimizer(config)
     compiled = parallel.compile_step(
-        steps.training_step(objectives.token_loss(model.apply), adam),
+        steps.training_step(loss, adam),
         {key: arrays[key] for key in ("tokens", "target")},
         config.all_seeds,
         config.batch_size,
@@ -62,8 +111,22 @@ def train(config: Config, folder: Folder, label: str) -> Trained:
     state = training.initial(lambda key: steps.init_state(model.init(key), adam), config.all_seeds)
     batches = order.batches(config.all_seeds, TRAINED, config.batch_size)
     when = training.schedule(config)
-    state = training.train(folder, label, compiled, state, when, batches)
-    return Trained(model, state.params, fresh)
+    state = training.train(folder, name or label, compiled, state, when, batches)
+    return Trained(model, state.params, unseen)
+
+
+def tried(config: Config, folder: Folder, label: str) -> list[float]:
+    """The accuracy that each of `config.rates` reaches with seed TRIAL, on sequences of its own."""
+    found = []
+    for i, rate in enumerate(config.rates):
+        name = f"{label}-rate{i}"
+        kept = folder.read_json(f"evaluation/{name}.json")
+        if kept is None:
+            one = config.replace(learning_rate=rate, seed=TRIAL, seeds=1, rates=())
+            kept = measure(one, train(one, folder, label, name=name, fresh=3000))
+            folder.write_json(f"evaluation/{name}.json", kept)
+        found.append(kept["accuracy"][0])
+    return found
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
@@ -107,13 +170,29 @@ def captured_errors(config: Config, trained: Trained) -> dict[str, list[float]]:
         variant = variants.scaled(config, name, tokens.shape[1])
         found[name] = []
         for params in parallel.each(trained.params, config.seeds):
-            qkv = heads(params, tokens)
-            found[name].append(probes.error(variant, *qkv, causal=variant.causal))
+            q, k, v = heads(params, tokens)
+            found[name].append(error(variant, q, k, v))
     return found
 
 
+def error(variant: Variant, q, k, v) -> float:
+    """The relative error of the variant's output on q, k, v [b, n, heads, dim]."""
+    out = jax.jit(lambda q, k, v: variant.attend(q, k, v, extra=variant.init(jax.random.key(0))))
+    # Sequences and heads in front of [n, dim].
+    found, *qkv = (np.asarray(x).swapaxes(1, 2) for x in (out(q, k, v), q, k, v))
+    flat = [x.reshape(-1, *x.shape[2:]) for x in qkv]
+    rows = np.arange(q.shape[1])
+    about = {"causal": variant.causal, "shared_qk": variant.shared_qk}
+    right = [quality.exact(q, k, v, rows, **about) for q, k, v in zip(*flat, strict=True)]
+    return quality.relative(found.ravel(), np.stack(right).ravel())
+
+
 def accuracies(answers: np.ndarray, data: dict[str, np.ndarray], length: int) -> dict[str, float]:
-    """Shares of right answers: all, and by distance in quarters of the length that occur."""
+    """Shares of right answers: all, and by distance in quarters of the length that occur.
+
+    Of ListOps also those of its shortcuts, the share of the questions at which all of them fail
+    (hard), and the answers' accuracy there.
+    """
     asked = data["target"] >= 0
     right = (answers == data["target"]) & asked
     found = {"accuracy": float(right.sum() / asked.sum())}
@@ -123,4 +202,10 @@ def accuracies(answers: np.ndarray, data: dict[str, np.ndarray], length: int) ->
         inside = asked & (data["distance"] >= low) & (data["distance"] < high)
         if inside.any():
             found[f"accuracy_{low}-{high - 1}"] = float((right & inside).sum() / inside.sum())
+    if listops.SHORTCUTS[0] in data:
+        # One question a sequence.
+        hits = {name: data[name] == data["target"][asked] for name in listops.SHORTCUTS}
+        hard = ~np.any(list(hits.values()), axis=0)
+        found |= {name: float(hit.mean()) for name, hit in hits.items()}
+        found |= {"hard": float(hard.mean()), "accuracy_hard": float(right[asked][hard].mean())}
     return found

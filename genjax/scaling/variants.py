@@ -1,19 +1,19 @@
 """The variants of attention as a configuration wants them: the only calls to `attention.build`."""
 
+import jax
+import numpy as np
+
 from genjax import attention
+from genjax.attention import blocks
 from genjax.core.errors import UsageError
 from genjax.scaling.config import Config
 
 
 def check(config: Config) -> None:
-    """Raises UsageError where a variant cannot have a length of the sweep, probes or tasks."""
+    """Raises UsageError where a variant cannot have a length of the sweep or of the tasks."""
     for name in config.variants:
         for length in config.lengths:
             build(config, name, length)
-        try:
-            build(config, name, config.probe_length)
-        except UsageError as error:
-            raise UsageError(f"--probe_length={config.probe_length}: {error}") from error
         for length in config.task_lengths if config.tasks else ():
             try:
                 scaled(config, name, length)
@@ -22,7 +22,7 @@ def check(config: Config) -> None:
 
 
 def build(config: Config, name: str, length: int) -> attention.Variant:
-    """A variant for the sweep and its probes."""
+    """A variant for the sweep."""
     options = attention.select(
         name,
         implementation=config.implementation,
@@ -71,3 +71,25 @@ def scaled(config: Config, name: str, length: int) -> attention.Variant:
 def unmasked(config: Config) -> list[str]:
     """The variants whose transformers see what comes later: they cannot be causal."""
     return [name for name in config.variants if not attention.find(name).can_be_causal]
+
+
+def state(config: Config, name: str, length: int) -> int:
+    """Numbers that a layer of a task's transformer carries from one position to the next, at most.
+
+    Of a pattern the keys and values that a later query sees; of kernelized attention its sums; of
+    Linformer, which is not causal, its rows; of Reformer, whose buckets may hold any, all.
+    """
+    variant, width = scaled(config, name, length), config.width
+    if variant.pattern is not None:
+        mask = blocks.dense_mask(variant.pattern) > 0
+        # later[i, j]: whether a query behind i sees j.
+        later = np.flip(np.logical_or.accumulate(np.flip(mask, 0), 0), 0)[1:]
+        seen = (later & np.tri(length - 1, length, dtype=bool)).sum(1)
+        return int(2 * width * seen.max())
+    if name == "reformer":
+        return 2 * width * length
+    extra = jax.tree.leaves(jax.eval_shape(lambda: variant.init(jax.random.key(0))))
+    rows = extra[0].shape[0] if extra else width // config.task_heads
+    if variant.trained:
+        return 2 * width * rows
+    return rows * (width + config.task_heads)

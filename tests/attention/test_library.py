@@ -168,9 +168,9 @@ def test_a_new_variant_is_one_file(folder):
     with pytest.raises(UsageError, match="toy: tmes: unknown option; did you mean times?"):
         attention.build("toy", 8, 4, causal=True, tmes=3)
     # What the experiment asks of a variant.
-    from genjax.scaling import cases, probes, variants
+    from genjax.scaling import cases, training, variants
 
-    assert probes.all_of(variant, 8, 4, causal=True)["error_s1"] > 0.1
+    assert training.error(variant, v, v, v) > 0.1
     assert cases.of_variant(variant, "both", (1, 8, 1, 4), "float32").flops == 3.5 * 32
     assert variants.build(Config(head_dim=4), "toy", 8).causal is False
     short = variants.scaled(Config(width=8), "toy", 8)

@@ -10,7 +10,7 @@ from genjax.attention import blocks, kernelized
 from genjax.attention.variants.performer import orthogonal_features
 from genjax.attention.variants.reformer import bucket_sizes, hash_buckets
 from genjax.core.errors import UsageError
-from genjax.scaling import probes
+from genjax.scaling import quality
 
 DIM, HEADS = 16, 2
 # name, length, options: tiles that do not divide, several blocks, every part of a pattern.
@@ -341,10 +341,8 @@ def test_errors_fall_as_the_budget_grows():
 
     def hashed(rounds):
         variant = attention.build("reformer", 256, DIM, causal=False, rounds=rounds, chunk=16)
-        exact = probes.exact(
-            q[0, :, 0], q[0, :, 0] / jnp.linalg.norm(q[0, :, 0], axis=-1, keepdims=True),
-            v[0, :, 0], causal=False, alone=True,
-        )  # fmt: skip
+        own = np.asarray(q[0, :, 0]), None, np.asarray(v[0, :, 0])
+        exact = quality.exact(*own, np.arange(256), causal=False, shared_qk=True)
         attend = jax.jit(lambda key: variant.attend(q, q, v, extra=variant.init(key)))
         found = [attend(jax.random.key(seed))[0, :, 0] for seed in range(3)]
         return np.mean([float(jnp.abs(out - exact).mean()) for out in found])

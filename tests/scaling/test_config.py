@@ -1,5 +1,6 @@
 """The attention experiment's configuration, and what its rows are read as."""
 
+import numpy as np
 import pytest
 
 from genjax.core.errors import UsageError
@@ -50,26 +51,32 @@ def test_a_variant_has_the_options_that_are_asked_for():
     assert variants.unmasked(both) == ["bigbird", "linformer"]
 
 
-def test_rows_are_read_by_point():
+def test_rows_and_processes_are_read_by_point():
     point = {"arm": "full", "mode": "both", "length": 64}
-    rounds = [
-        point | {"length": n, "round": r, "seconds": n + r} for n in (128, 64) for r in (1, 0, 2)
-    ]
-    # The last round of the longer one was never reached.
-    rounds = [row for row in rounds if (row["length"], row["round"]) != (128, 2)]
+
+    def process(long=None):
+        rows = {"full both 64": {"least": [3.0, 2.0], "peak_bytes": 7}}
+        rows |= {"full both 128": {"least": [long, 9.0], "peak_bytes": None}} if long else {}
+        skipped = {} if long else {"full both 128": "about 9 s a call"}
+        return {"points": rows, "skipped": skipped, "quality": {"full": {"needles": 1.0}}}
+
     rows = [
         {"arm": "flash-copy-8", "seed": 0, "step": 1, "loss": 2.0},
         point | {"flops": 3.0},
-        point | {"rss_bytes": 7},
+        point | {"flops": 6.0, "length": 128},
         point | {"length": 256, "skipped": "too large"},
-        *rounds,
     ]
-    found = Timings(rows)
-    assert found.facts == {Point("full", "both", 64): rows[1]}
-    assert found.peaks == {Point("full", "both", 64): 7}
+    found = Timings(rows, {"process-0": process(4.0), "process-1": process(1.0), "setting": {}})
+    assert found.facts == {Point("full", "both", row.get("length")): row for row in rows[1:3]}
     assert found.skipped == {Point("full", "both", 256): "too large"}
     lengths, times = found.table("full", "both")
-    assert lengths.tolist() == [64, 128]
-    # Rounds that all points have, lengths ascending.
-    assert times.tolist() == [[64, 128], [65, 129]]
-    assert found.table("full", "forward")[1].shape == (0, 0)
+    assert lengths.tolist() == [64, 128] and times.tolist() == [[2, 4], [2, 1]]
+    assert found.peaks("full", "both")[1][:, 0].tolist() == [7, 7]
+    assert np.isnan(found.peaks("full", "both")[1][:, 1]).all()
+    assert found.quality("full", "needles") == [1.0, 1.0] and not found.quality("full", "error")
+    assert found.table("full", "forward")[1].shape == (2, 0)
+    # What one process left out is nobody's; a process that is not there ends the count.
+    found = Timings(rows, {"process-0": process(), "process-1": process(1.0), "process-3": {}})
+    assert len(found.processes) == 2
+    assert found.table("full", "both")[0].tolist() == [64]
+    assert found.skipped[Point("full", "both", 128)] == "about 9 s a call"

@@ -2,224 +2,129 @@
 
 import numpy as np
 import pytest
+import timed
 
 from genjax.scaling import fitting
 from genjax.scaling.timings import Timings
 
-LENGTHS = 2.0 ** np.arange(7, 13)
 RATE = {"matmul": 2e11, "copy": 4e10}
-# Of five rounds: their median is 1, their least 0.9.
-ROUNDS = np.array([1.0, 1.2, 0.9, 1.1, 0.95])
-
-
-def rows_of(arm, mode, seconds, least=None, **facts):
-    """The rows of one curve: seconds [rounds, lengths], facts {name: [lengths]}."""
-    least = 0.5 * seconds if least is None else least
-    rows = []
-    for i, n in enumerate(LENGTHS[: seconds.shape[1]]):
-        point = {"arm": arm, "mode": mode, "length": int(n)}
-        names = {"temp_bytes": n, "flops": n, "xla_flops": n, "count_bytes": n} | {
-            name: values[i] for name, values in facts.items()
-        }
-        rows.append(point | {"note": ""} | names)
-        for r, times in enumerate(seconds):
-            timed = {"round": r, "seconds": times[i], "least": least[r, i], "calls": 1}
-            rows.append(point | timed)
-    return rows
-
-
-def sweep(*rows):
-    return Timings(sum(rows, []))
-
-
-def law(power, constant=1e-9, rounds=ROUNDS):
-    return rounds[:, None] * constant * LENGTHS**power
-
-
-def quadratic(power=2.0, memory=1.0, notes=None):
-    """full at n^2 and an arm at n^power, which starts 4 times as slow."""
-    flops = 64.0 * LENGTHS**2
-    fast = law(power, 4e-9 * LENGTHS[0] ** (2 - power))
-    return sweep(
-        rows_of("full", "forward", law(2.0), flops=flops, temp_bytes=4.0 * LENGTHS**2),
-        rows_of(
-            "fast",
-            "forward",
-            fast,
-            least=law(power + 0.1, 1e-10),
-            flops=flops,
-            temp_bytes=8.0 * LENGTHS**memory,
-            xla_flops=3 * flops,
-            count_bytes=5 * LENGTHS,
-            note=notes or [""] * 6,
-        ),
-        [{"arm": "fast", "mode": "forward", "length": 256, "rss_bytes": 12345}],
-    )
+LENGTHS = np.array(timed.LENGTHS, float)
 
 
 def test_rates_are_flops_and_bytes_over_the_median():
-    seconds = ROUNDS[:, None] * np.ones(1)
-    found = fitting.rates(
-        sweep(rows_of("matmul", "forward", 0.01 * seconds), rows_of("copy", "forward", seconds))
+    rows, evaluation = timed.sweep(timed.curves(), processes=3, noise=0)
+    for i, process in enumerate(evaluation.values()):
+        for name, n, time in (("matmul", 1024, 0.01), ("copy", 2**24, 1.0)):
+            process["points"][f"{name} forward {n}"] = {"least": [time * (1 + i), 9.0]}
+    rows += [
+        {"arm": a, "mode": "forward", "length": n} for a, n in (("matmul", 1024), ("copy", 2**24))
+    ]
+    found = fitting.rates(Timings(rows, evaluation))
+    assert found == pytest.approx({"matmul": 2 * 1024**3 / 0.02, "copy": 2**24})
+
+
+def test_top_exponents_are_of_the_three_longest_lengths_by_process():
+    made = timed.curves()
+    made["linear", "both"] = 1e-6 * LENGTHS * [9, 5, 1, 2, 8]
+    measured = timed.timings(made, processes=4, noise=0)
+    found = fitting.top_exponents(measured, "linear", "both")
+    assert found.shape == (4, 2)
+    np.testing.assert_allclose(found, [[2, 3]] * 4)
+    # Over both octaves 2.5; of two modes the farther.
+    np.testing.assert_allclose(fitting.distances(measured, "linear", 1.5, ("both",)), 1)
+    np.testing.assert_allclose(
+        fitting.distances(measured, "linear", 1.1, ("forward",)), 0, atol=1e-9
     )
-    assert found == pytest.approx({"matmul": 2 * 1024**3 / 0.01, "copy": 2.0 * 2**24})
+    farther = fitting.distances(measured, "linear", 1.0, ("forward", "both"))
+    np.testing.assert_allclose(farther, 1.5)
+    # Times that do not ascend have no exponent.
+    made["linear", "both"] = 1e-6 * LENGTHS * [1, 1, 1, 0.4, 1]
+    fallen = timed.timings(made, processes=4, noise=0)
+    assert np.isnan(fitting.distances(fallen, "linear", 1.0, ("forward", "both"))).all()
+    np.testing.assert_allclose(fitting.distances(fallen, "linear", 1.0, ("forward",)), 0.1)
+    few = timed.timings({key: seconds[:2] for key, seconds in made.items()}, processes=4)
+    assert np.isnan(fitting.distances(few, "linear", 1, ("both",))).all()
+
+
+def test_peaks_grow_by_their_two_longest_lengths():
+    measured = timed.timings(peaks={"full": 1.7}, processes=3)
+    np.testing.assert_allclose(fitting.peak_exponents(measured, "full"), [1.7] * 3)
 
 
 def test_a_curve_holds_every_figure_by_length():
-    notes = ["tiles", "", "tiles", "", "rows", "tiles"]
-    found, _, _ = fitting.curve(quadratic(notes=notes), "fast", "forward", RATE, moved=48.0)
-    middle, flops = 4e-9 * LENGTHS**2, 64.0 * LENGTHS**2
+    measured = timed.timings(processes=3, noise=0.05)
+    _, times = measured.table("linear", "forward")
+    found, row = fitting.curve(measured, "linear", "forward", RATE, moved=48.0)
+    middle = np.median(times, 0)
     expected = {
         "lengths": LENGTHS,
         "seconds": middle,
-        "least": 0.9e-10 * LENGTHS**2.1,
-        "low": 0.95 * middle,
-        "high": 1.1 * middle,
-        "flops": flops,
-        "xla_flops": 3 * flops,
-        "of_matmul": np.full(6, 64 / 4e-9 / 2e11),
-        "of_copy": 48 / (4e-9 * LENGTHS) / 4e10,
+        "low": times.min(0),
+        "high": times.max(0),
+        "flops": LENGTHS,
+        "xla_flops": 2 * LENGTHS,
+        "of_matmul": LENGTHS / middle / 2e11,
+        "of_copy": 48 * LENGTHS / middle / 4e10,
         "temp_bytes": 8 * LENGTHS,
         "count_bytes": 5 * LENGTHS,
-        "local_exponents": np.full(5, 2.0),
-        "disagreement": 0.15,
+        # What the compiled program says: temporary memory and the result.
+        "predicted_bytes": 12 * LENGTHS,
+        "peak_bytes": 1e3 * LENGTHS,
     }
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-9, err_msg=name)
-    np.testing.assert_allclose(found["polynomial"], [0, 0, 4e-9], rtol=1e-6, atol=1e-12)
-    assert found["rss_bytes"] == [None, 12345, None, None, None, None]
-    assert found["notes"] == ["tiles", "rows"]
-    assert set(found) == set(expected) | {"polynomial", "rss_bytes", "notes"}
+    slopes = np.diff(np.log2(times), axis=1)
+    np.testing.assert_allclose(found["local_exponents"], np.median(slopes, 0))
+    top = slopes[:, -2:]
+    for name, values in (("", top.mean(1)), ("_trend", top[:, 1] - top[:, 0])):
+        np.testing.assert_allclose(row[f"time_exponent{name}/forward"]["per_seed"], values)
+    assert row["memory_exponent/forward"]["mean"] == pytest.approx(1)
+    assert row["largest/forward"]["mean"] == 8192
+    assert set(found) == set(expected) | {"local_exponents", "notes"}
 
 
-@pytest.mark.parametrize(("power", "memory"), ((1.0, 1.0), (1.5, 2.0), (1.9, 1.3)))
-def test_the_row_holds_exponents_and_crossings(power, memory):
-    measured = quadratic(power, memory)
-    _, fit, row = fitting.curve(measured, "fast", "forward", RATE, moved=48.0)
-    # The least times have an exponent of their own, and claims are judged by it.
-    for found in (fit.estimate, fit.low, fit.high):
-        assert found == pytest.approx(power + 0.1)
-    assert row["time_exponent/forward"]["mean"] == pytest.approx(power + 0.1)
-    assert row["median_exponent/forward"]["mean"] == pytest.approx(power)
-    assert row["memory_exponent/forward"]["mean"] == pytest.approx(memory)
-    assert row["largest/forward"]["mean"] == 4096
-    middle = 4e-9 * LENGTHS[0] ** (2 - power) * 4096**power
-    expected = 64 * 4096**2 / middle / RATE["matmul"]
-    assert row["of_matmul/forward"]["mean"] == pytest.approx(expected)
-    # From 4 n0^(2 - power) n^power = n^2 on.
-    where = LENGTHS[0] * 4 ** (1 / (2 - power))
-    below = row["below_full_from/forward"]
-    if where > LENGTHS[-1]:
-        assert below["mean"] == np.inf
-    else:
-        for name in ("mean", "low", "high"):
-            assert below[name] == pytest.approx(where)
-    # Made wrong by 5% in the exponent, every one of them moves.
-    _, wrong, other = fitting.curve(
-        quadratic(power * 1.05, memory * 1.05), "fast", "forward", RATE, moved=48.0
-    )
-    assert abs(wrong.estimate - fit.estimate) > 0.04
-    names = ["time_exponent", "median_exponent", "memory_exponent", "of_matmul"]
-    for name in names + ["below_full_from"] * int(where < 1000):
-        right, moved = (found[f"{name}/forward"]["mean"] for found in (row, other))
-        assert abs(moved / right - 1) > 0.02, name
+def test_a_process_counts_by_its_fastest_call():
+    _, evaluation = timed.sweep(processes=1, noise=0)
+    rows, _ = timed.sweep(processes=1)
+    row = evaluation["process-0"]["points"]["full forward 512"]
+    row |= {"least": [5.0, 3.0, 4.0], "seconds": [1.0, 1.0, 1.0]}
+    lengths, times = Timings(rows, evaluation).table("full", "forward")
+    assert lengths[0] == 512 and times[0, 0] == 3.0
 
 
-def test_the_top_four_lengths_make_an_exponent():
-    """By NumPy's polynomials; a jump at the fourth tells them from three or from five."""
-    factor = np.array([9.0, 5.0, 1.3, 1.0, 1.0, 1.0])
-    seconds = ROUNDS[:, None] * 1e-9 * factor * LENGTHS**2
-    measured = sweep(rows_of("full", "both", seconds, temp_bytes=factor * LENGTHS**1.5))
-    found, fit, row = fitting.curve(measured, "full", "both", RATE, moved=1.0)
-    time, memory = (
-        np.polyfit(np.log(LENGTHS[2:]), np.log(factor * LENGTHS**power)[2:], 1)[0]
-        for power in (2.0, 1.5)
-    )
-    assert fit.estimate == pytest.approx(time) and time < 1.99
-    assert row["median_exponent/both"]["mean"] == pytest.approx(time)
-    assert row["memory_exponent/both"]["mean"] == pytest.approx(memory)
-    np.testing.assert_allclose(found["local_exponents"], 2 + np.diff(np.log2(factor)), atol=1e-9)
-    assert not any(name.startswith("below_full") for name in row)
+def test_figures_at_one_length():
+    measured = timed.timings(processes=3, noise=0.05)
+    _, times = measured.table("flash", "both")
+    found = fitting.at_length(measured, "flash", "both", 2048)
+    assert found["milliseconds/both"]["per_seed"] == pytest.approx(list(1e3 * times[:, 2]))
+    assert found["predicted/both"]["mean"] == pytest.approx(12 * 2048 / 1e6)
+    assert found["peak/both"]["per_seed"] == pytest.approx([1e3 * 2048 / 1e6] * 3)
+    assert fitting.at_length(measured, "flash", "both", 3000) == {}
 
 
-def test_no_temporary_memory_has_no_exponent():
-    assert fitting.memory_exponent(LENGTHS, np.zeros(6)) == 0
+def test_below_full_is_where_the_curves_cross():
+    made = timed.curves()
+    made["linear", "forward"] = made["full", "forward"][2] * (LENGTHS / 2048) ** 1
+    found = fitting.below_full(timed.timings(made, noise=0, processes=2), "linear", "forward")
+    assert found == pytest.approx([2048, 2048])
+    without = {key: value for key, value in made.items() if key[0] != "full"}
+    assert fitting.below_full(timed.timings(without), "linear", "forward") is None
 
 
-def test_n_star_is_where_the_square_overtakes_the_line():
-    seconds = ROUNDS[:, None] * (3e-7 * LENGTHS + 1e-9 * LENGTHS**2)
-    _, _, row = fitting.curve(
-        sweep(rows_of("full", "forward", seconds)), "full", "forward", RATE, moved=1.0
-    )
-    assert row["n_star/forward"]["mean"] == pytest.approx(300, rel=1e-4)
-    assert row["n_star/forward"]["unit"] == "positions"
+def test_a_layers_halves_cross_at_four_widths():
+    measured = timed.timings(noise=0, processes=2)
+    lengths, slow, fast = fitting.halves(measured, timed.WIDTH)
+    np.testing.assert_allclose(lengths, timed.WIDTH * 2 ** np.arange(5))
+    np.testing.assert_allclose(slow / fast, [lengths / (4 * timed.WIDTH)] * 2)
+    assert fitting.overtakes(measured, timed.WIDTH) == pytest.approx([4, 4])
+    assert fitting.overtakes(measured, 64) == []
 
 
-def test_an_interval_is_that_of_rounds_or_of_lengths_left_out():
-    """Rounds with exponents of their own: the least is made of the fastest at each length."""
-    powers = np.array([1.9, 2.0, 2.1])
-    seconds = 1e-9 * LENGTHS[0] ** 2 * (LENGTHS / LENGTHS[0]) ** powers[:, None]
-    measured = sweep(rows_of("full", "forward", seconds, least=seconds))
-    _, fit, row = fitting.curve(measured, "full", "forward", RATE, moved=1.0)
-    assert fit.estimate == pytest.approx(1.9)
-    # A draw of three rounds without the first has chance 8 / 27, without the first two 1 / 27.
-    assert (fit.low, fit.high) == (pytest.approx(1.9), pytest.approx(2.1))
-    for name, values in (("time", [1.9, 1.9, 2.1]), ("median", [1.9, 2.0, 2.1])):
-        found = row[f"{name}_exponent/forward"]
-        assert [found[key] for key in ("low", "mean", "high")] == pytest.approx(values)
-
-
-def test_a_curve_takes_two_lengths_and_two_rounds():
-    one_length = sweep(rows_of("full", "forward", law(2.0)[:, :1]))
-    one_round = sweep(rows_of("full", "forward", law(2.0)[:1]))
-    two = sweep(rows_of("full", "forward", law(2.0)[:2, :2]))
-    for measured in (one_length, one_round, sweep()):
-        assert fitting.curve(measured, "full", "forward", RATE, moved=1.0) is None
-    assert fitting.curve(two, "full", "forward", RATE, moved=1.0)[1].estimate == pytest.approx(2)
-
-
-def test_a_variant_is_held_against_full_where_both_ran():
-    """`full` at fewer lengths; and one that is nowhere, or never, faster."""
-    slow, fast = law(2.0)[:, :5], law(1.0, 4e-9 * 128)
-    measured = sweep(rows_of("full", "forward", slow), rows_of("fast", "forward", fast))
-    assert fitting.below_full(measured, "fast", "forward") == pytest.approx([512] * 3)
-    behind = sweep(rows_of("full", "forward", slow), rows_of("fast", "forward", 99 * fast))
-    assert fitting.below_full(behind, "fast", "forward") == (np.inf,) * 3
-    ahead = sweep(rows_of("full", "forward", slow), rows_of("fast", "forward", 0.01 * fast))
-    assert fitting.below_full(ahead, "fast", "forward") == (128, 128, 128)
-    short = sweep(rows_of("full", "forward", slow[:, :1]), rows_of("fast", "forward", fast))
-    assert fitting.below_full(short, "fast", "forward") is None
-    # Two lengths that both have are enough for a line.
-    two = sweep(rows_of("full", "forward", slow[:, :2]), rows_of("fast", "forward", 0.35 * fast))
-    assert fitting.below_full(two, "fast", "forward") == pytest.approx([0.35 * 512] * 3)
-    assert fitting.below_full(measured, "absent", "forward") is None
-
-
-def test_layers_cross_where_their_laws_do():
-    """attention 1e-9 n^2 against 2.56e-7 n at width 64, four times that at 128; by hand."""
-    rows = []
-    for width, line in ((64, 2.56e-7), (128, 1.024e-6)):
-        square, linear = law(2.0), law(1.0, line)
-        rows += [
-            rows_of(f"attention@{width}", "forward", square),
-            rows_of(f"feedforward@{width}", "forward", linear),
-            rows_of(f"layer@{width}", "forward", square + 2 * linear),
-        ]
-    found = fitting.layers(sweep(*rows), [64, 128])
-    assert found["64"]["halves"] == pytest.approx([256] * 3)
-    assert found["64"]["whole"] == pytest.approx([512] * 3, rel=1e-4)
-    assert found["128"]["halves"] == pytest.approx([1024] * 3)
-    assert found["128"]["whole"] == pytest.approx([2048] * 3, rel=1e-4)
-    # Three coefficients take three lengths.
-    three = sweep(rows_of("layer@64", "forward", law(2.0)[:, :3] + 2 * law(1.0, 2.56e-7)[:, :3]))
-    assert fitting.layers(three, [64])["64"]["whole"] == pytest.approx([512] * 3, rel=1e-4)
-    # What was not timed has no row.
-    assert fitting.layers(
-        sweep(*rows[:1], rows_of("layer@64", "forward", law(1.0)[:, :2])), [64]
-    ) == {"64": {}}
-
-
-def test_a_figure_is_a_row_of_the_summary():
-    assert fitting.figure(1.5, 1.0, 2.0, "positions") == {
-        "mean": 1.5, "low": 1.0, "high": 2.0, "per_seed": [], "unit": "positions",
-    }  # fmt: skip
+def test_points_that_one_process_lacks_are_left_out():
+    rows, evaluation = timed.sweep(processes=3)
+    del evaluation["process-1"]["points"]["full forward 8192"]
+    evaluation["process-1"]["skipped"]["full forward 8192"] = "about 9 s a call, 1 s allowed"
+    measured = Timings(rows, evaluation)
+    lengths, times = measured.table("full", "forward")
+    assert lengths.tolist() == [512, 1024, 2048, 4096] and times.shape == (3, 4)
+    assert [str(point) for point in measured.skipped] == ["full forward 8192"]

@@ -66,3 +66,33 @@ def test_tasks_have_tokens_enough():
         data = make(20, 64, np.random.default_rng(0))
         most = max(data["tokens"].max(), data["target"].max())
         assert most < lookups.vocabulary(name)
+
+
+def test_shortcuts_by_hand():
+    mini, maxi, med, sm = range(listops.OPERATOR, listops.CLOSE)
+    d, end = listops.DIGIT, listops.CLOSE
+    rows = {
+        # [MIN 4 [MAX 2 9] 7]: 4 by its own digits, 2 by all, 4 in truth.
+        (mini, d + 4, maxi, d + 2, d + 9, end, d + 7, end): (4, 2),
+        # [SM [MED 3 5] [MAX 8 1]]: none of its own, 3 + 5 + 8 + 1 = 7 by all, 4 + 8 = 2 in truth.
+        (sm, med, d + 3, d + 5, end, maxi, d + 8, d + 1, end, end): (7, 7),
+        (maxi, d + 1, d + 0, end): (1, 1),
+    }
+    tokens = np.zeros((3, 12), np.int32)
+    for row, words in zip(tokens, rows, strict=True):
+        row[: len(words) + 1] = [*words, listops.QUESTION]
+    found = listops.shortcuts(tokens)
+    wanted = np.array(list(rows.values())).T + d
+    np.testing.assert_array_equal([found["root_own"], found["root_all"]], wanted)
+
+
+def test_shortcuts_answer_more_than_half_and_are_not_the_answer():
+    """Of expressions at n = 32 some two thirds are what the outermost operator makes of its own
+    digits."""
+    data = listops.listops(500, 32, np.random.default_rng(0))
+    right = data["target"].max(1)
+    own, every = listops.shortcuts(data["tokens"]).values()
+    assert 0.5 < (own == right).mean() < 0.8 and 0.4 < (every == right).mean() < 0.9
+    flat = (data["tokens"] == listops.CLOSE).sum(1) == 1
+    np.testing.assert_array_equal(own[flat], right[flat])
+    assert (own != every).any()

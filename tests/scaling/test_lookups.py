@@ -1,4 +1,4 @@
-"""Tasks of looking up, the transformer that learns them, and the probes that need no training."""
+"""Tasks of looking up, and the transformer that learns them."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,9 @@ import pytest
 
 from genjax import attention
 from genjax.attention import blocks
-from genjax.attention.variant import Cost, Variant
 from genjax.core.errors import UsageError
 from genjax.lm import objectives, transformer
-from genjax.scaling import lookups, probes, training, variants
+from genjax.scaling import lookups, training, variants
 from genjax.scaling.config import Config
 
 
@@ -118,23 +117,92 @@ def test_heads_are_what_attention_is_given():
     assert np.ptp(v, axis=1).max() < 1e-5 < np.ptp(k, axis=1).max()
 
 
-@pytest.mark.parametrize("causal", (False, True))
-def test_probes_of_what_is_exact(causal):
-    def attend(q, k, v, *, mask=None, extra=None):
-        k = q / jnp.linalg.norm(q, axis=-1, keepdims=True)
-        out = probes.exact(q[0, :, 0], k[0, :, 0], v[0, :, 0], causal=causal, alone=True)
-        return out[None, :, None]
+def test_mqar_is_zoologys():
+    """Rule by rule, sequence by sequence, as the paper's code has them."""
+    length, pairs, tokens = 64, 8, 512
+    data = lookups.mqar(400, length, np.random.default_rng(0), pairs=pairs, tokens=tokens)
+    for words, target, distance in zip(*(data[k] for k in data), strict=True):
+        keys, values = words[0 : 2 * pairs : 2], words[1 : 2 * pairs : 2]
+        assert len(set(keys)) == len(set(values)) == pairs
+        assert keys.min() >= 1 and keys.max() < tokens // 2 <= values.min() < tokens
+        places = np.flatnonzero(target >= 0)
+        # At even places behind the pairs, each key once.
+        assert len(places) == pairs and places.min() >= 2 * pairs and not (places % 2).any()
+        assert sorted(words[places]) == sorted(keys)
+        for place in places:
+            where = 2 * list(keys).index(words[place]) + 1
+            assert target[place] == words[where] and distance[place] == place - where
+    # What is left is any token, of either half.
+    left = (data["target"] < 0) & (np.arange(length) >= 2 * pairs)
+    rest = data["tokens"][left]
+    assert abs((rest < tokens // 2).mean() - 0.5) < 0.02 and rest.min() == 0
+    assert lookups.vocabulary("mqar", tokens=tokens) == tokens > rest.max()
 
-    shared = Variant(attend, Cost(0, 0), shared_qk=True)
-    flash = attention.build("flash", 96, 64, causal=causal)
-    for variant in (shared, flash):
-        found = probes.all_of(variant, 96, 64, causal=causal)
-        assert max(found[f"error_s{s}"] for s in ("0.5", "1", "2")) < 1e-5
-        assert found["needle16_top1"] == 1
+
+def test_places_of_mqar_follow_its_power_law():
+    """Of one pair the place is drawn by the weights themselves, by NumPy's own choice of them."""
+    count, length = 20_000, 34
+    data = lookups.mqar(count, length, np.random.default_rng(0), pairs=1, tokens=64)
+    gaps = (data["target"].argmax(1) - 2) // 2
+    weights = np.arange(1, 17) ** (0.01 - 1)
+    wanted = weights / weights.sum()
+    found = np.bincount(gaps, minlength=16) / count
+    np.testing.assert_allclose(found, wanted, atol=4 * np.sqrt(wanted * (1 - wanted) / count).max())
+    assert found[0] > 3 * found[4]
 
 
-def test_probes_of_a_window_find_what_it_reaches():
-    variant = attention.build("longformer", 96, 64, causal=False, window=32)
-    found = probes.all_of(variant, 96, 64, causal=False)
-    assert found["needle16_top1"] == pytest.approx(found["reachable_share"], abs=0.03)
-    assert 0.1 < found["reachable_share"] < 0.5 < found["error_s1"]
+def test_mqar_that_does_not_fit_is_refused():
+    with pytest.raises(UsageError, match="--recall_pairs=9: at most 8 fit into 8192 tokens"):
+        lookups.mqar(1, 32, np.random.default_rng(0), pairs=9)
+    with pytest.raises(UsageError, match="--recall_pairs=8: at most 7 fit into 16 tokens"):
+        lookups.mqar(1, 64, np.random.default_rng(0), pairs=8, tokens=16)
+
+
+def test_the_loss_of_the_questions_alone_is_that_of_all_logits():
+    config = Config(
+        variants=("linear",), tasks=("mqar",), task_lengths=(32,), recall_pairs=4, mqar_tokens=64,
+        width=16,
+    )  # fmt: skip
+    label = "linear-mqar-32"
+    model = training.network(config, label)
+    params = model.init(jax.random.key(1))
+    data = lookups.mqar(6, 32, np.random.default_rng(0), pairs=4, tokens=64)
+    batch = {key: jnp.asarray(data[key]) for key in ("tokens", "target")}
+    whole = objectives.token_loss(model.apply)
+    asked = training.asked_loss(config, label, 4)
+    sides = [
+        jax.value_and_grad(lambda p, loss=loss: loss(p, batch, None, None)[0].mean())(params)
+        for loss in (whole, asked)
+    ]
+    np.testing.assert_allclose(sides[0][0], sides[1][0], rtol=1e-5)
+    for ours, theirs in zip(*(jax.tree.leaves(grads) for _, grads in sides), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    accuracy = [loss(params, batch, None, None)[1]["accuracy"] for loss in (whole, asked)]
+    np.testing.assert_array_equal(*accuracy)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        # Keys and values of 64, of all positions but the last; of the 16 that are kept.
+        ("flash", 2 * 64 * 31),
+        ("truncated", 2 * 64 * 15),
+        # Two heads of 32: sums of 32 x 32 and 32.
+        ("linear", 2 * (32 * 32 + 32)),
+        ("linformer", 2 * 64 * 8),
+        ("reformer", 2 * 64 * 32),
+    ],
+)
+def test_a_state_is_what_is_carried_on(name, numbers):
+    assert variants.state(Config(width=64, task_heads=2), name, 32) == numbers
+
+
+def test_a_window_carries_itself():
+    """By a count of pairs: positions up to i that a later one sees."""
+    config = Config(width=64, task_heads=2)
+    mask = blocks.dense_mask(variants.scaled(config, "longformer", 32).pattern) > 0
+    most = max(
+        sum(any(mask[later, j] for later in range(i + 1, 32)) for j in range(i + 1))
+        for i in range(31)
+    )
+    assert variants.state(config, "longformer", 32) == 2 * 64 * most < 2 * 64 * 31

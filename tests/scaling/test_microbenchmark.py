@@ -1,29 +1,114 @@
-"""The sweep's points: what is measured, what is skipped, what is known already."""
+"""Compiled programs in files, and the fresh processes that load and time them."""
 
-from genjax.scaling import cases
-from genjax.scaling.microbenchmark import Sweep
-from genjax.scaling.timings import Point, Timings
+import os
 
-SHORT, LONG = (Point("matmul", "forward", size) for size in (8, 16))
+import jax.numpy as jnp
+import numpy as np
+import pytest
 
+from genjax.core import config as configs
+from genjax.core.errors import RunError
+from genjax.scaling import cases, children, microbenchmark, replicate
+from genjax.scaling.config import Config
+from genjax.scaling.timings import Point
 
-def prepared(*rows):
-    """What is known of both points where a call of the short one took a second."""
-    first = {"first_s": 1.0, "flops": 2.0 * 8**3}
-    known = Timings({"arm": p.arm, "mode": p.mode, "length": p.length} | r
-                    for p, r in [(SHORT, first), *rows])  # fmt: skip
-    sweep = Sweep(
-        lambda point: cases.product(point.length), lambda arm, rows: None, known,
-        memory=1e9, longest=2.0,
-    )  # fmt: skip
-    sweep.prepare([SHORT, LONG], lambda text: None)
-    return known
+CONFIG = Config(variants=("linformer",), lengths=(64, 128), head_dim=16, heads=1, rank=8)
 
 
-def test_what_would_take_too_long_is_skipped():
-    assert prepared().skipped == {LONG: "about 8 s a call predicted, 2 s allowed"}
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    place = str(tmp_path_factory.mktemp("programs"))
+    points = [Point("linformer", "forward", n) for n in (64, 128)]
+    points += [Point("products", "forward", 64), Point("full", "both", 64)]
+    question = {"config": configs.to_json(CONFIG), "points": points, "folder": place}
+    (told,) = children.ask("compiling", [question])
+    before = {path: os.stat(path).st_mtime_ns for path in _files(told)}
+    (again,) = children.ask("compiling", [question])
+    # The same programs, compiled once.
+    assert again == told
+    assert {path: os.stat(path).st_mtime_ns for path in _files(told)} == before
+    return told["points"]
 
 
-def test_what_was_timed_is_not_skipped_where_its_facts_are_lost():
-    known = prepared((LONG, {"round": 0, "seconds": 1e-5}))
-    assert not known.skipped and known.facts[LONG]["flops"] == 2.0 * 16**3
+def _files(told):
+    return {row["file"] for row in told["points"]} | {
+        file for row in told["points"] for file in row["inputs"]
+    }
+
+
+def asked(rows, **changed):
+    about = {"seed": 3, "rounds": 2, "seconds": 0.0, "longest": 60.0, "cores": ""}
+    return {"points": rows, "variants": {}, "parent": os.getppid()} | about | changed
+
+
+def test_a_program_is_told_by_its_counts_and_bytes(rows):
+    facts = {str(Point(*row["point"])): row["facts"] for row in rows}
+    assert facts["products forward 64"]["flops"] == 4 * 64**2 * 16
+    assert facts["products forward 64"]["argument_bytes"] == 3 * 4 * 64 * 16
+    assert facts["products forward 64"]["result_bytes"] == 4 * 64 * 16
+    assert facts["full both 64"]["temp_bytes"] >= 4 * 64**2
+    # q, k and v are the same arrays to all; rows of its own are Linformer's alone.
+    inputs = {str(Point(*row["point"])): row["inputs"] for row in rows}
+    assert inputs["products forward 64"][0] == inputs["full both 64"][0]
+    assert inputs["linformer forward 64"][0] == inputs["full both 64"][0]
+    assert inputs["linformer forward 64"][1] != inputs["full both 64"][1]
+
+
+def test_a_replicate_computes_what_was_compiled(rows):
+    loaded = replicate._Loaded(3)
+    for row in rows:
+        loaded.load(Point(*row["point"]), row)
+    q, k, v, _ = (np.asarray(x) for x in cases.normal((1, 64, 1, 16), "float32", 3))
+    point = Point("products", "forward", 64)
+    given = loaded.arguments(point)
+    for ours, theirs in zip(given, (q, k, v), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    q, k, v = (x[0, :, 0].astype(np.float64) for x in (q, k, v))
+    np.testing.assert_allclose(loaded.call(point)()[0, :, 0], q @ k.T @ v / 4, rtol=1e-4, atol=1e-3)
+    other = replicate._Loaded(4)
+    other.load(point, rows[2])
+    assert np.abs(np.asarray(other.arguments(point)[0]) - given[0]).max() > 1
+
+
+def test_a_replicate_times_every_round_and_asks_for_needles(rows):
+    about = {"linformer": {"causal": False, "shared_qk": False}}
+    found = replicate.replicate(asked(rows, variants=about))
+    assert found["seed"] == 3 and not found["skipped"]
+    assert set(found["points"]) == {str(Point(*row["point"])) for row in rows}
+    for row in found["points"].values():
+        assert len(row["seconds"]) == len(row["least"]) == 2
+        assert 0 < min(row["least"]) <= min(row["seconds"]) and row["first_s"] > 0
+    quality = found["quality"]["linformer"]
+    assert quality["length"] == 128 and quality["error"] > 0.5 > quality["needles"]
+
+
+def test_what_would_take_too_long_is_skipped(rows):
+    found = replicate.replicate(asked(rows, longest=1e-9))
+    assert list(found["skipped"]) == ["linformer forward 128"]
+    assert found["skipped"]["linformer forward 128"].endswith("s a call, 1e-09 s allowed")
+    assert "linformer forward 64" in found["points"]
+
+
+def test_nobody_waits_for_it():
+    with pytest.raises(SystemExit):
+        replicate._stop_if_alone(os.getppid() + 1)
+
+
+def test_a_process_that_fails_says_why_in_one_line():
+    with pytest.raises(RunError, match="KeyError: 'cores'"):
+        children.ask("replicate", [{"points": []}])
+
+
+def test_what_does_not_fit_is_told_by_the_compiled_program():
+    _, facts = microbenchmark.compile_program(cases.product(64))
+    # Two squares, and the result.
+    needed = 3 * 4 * 64**2
+    assert microbenchmark.too_large(facts, needed) == ""
+    assert "4.9e-05 GB by the compiled program" in microbenchmark.too_large(facts, needed - 1)
+
+
+def test_a_peak_is_what_a_call_takes():
+    kept = []
+    call = lambda: kept.append(np.ones(2**23))  # noqa: E731
+    assert microbenchmark.peak_growth(call) == pytest.approx(2**26, rel=0.1)
+    assert microbenchmark.peak_growth(lambda: jnp.zeros(1)) < 2**24

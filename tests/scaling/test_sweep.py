@@ -1,11 +1,10 @@
 """The sweep's points, the program of each, and what a run folder is asked for."""
 
-import subprocess
+import contextlib
 from types import SimpleNamespace
 
 import pytest
 
-from genjax.core.errors import RunError
 from genjax.scaling import sweep
 from genjax.scaling.config import Config
 from genjax.scaling.timings import Point, Timings
@@ -24,6 +23,11 @@ def test_points_are_the_machine_the_variants_and_layers_around_their_crossing():
         for mode in ("forward", "both")
         for n in (64, 128, 1000)
     ]
+    known = [
+        Point(name, "forward", n)
+        for name in ("products", "rows", "roots", "full.scores", "full.softmax", "full.values")
+        for n in (64, 128, 1000)
+    ]
     # Widths times 1, 2, 4, 8 and 16, no longer than the longest.
     layers = [
         Point(f"{part}@{width}", "forward", n)
@@ -31,7 +35,8 @@ def test_points_are_the_machine_the_variants_and_layers_around_their_crossing():
         for part in ("attention", "feedforward", "layer")
         for n in lengths
     ]
-    assert sweep.points(CONFIG) == machine + swept + layers
+    assert sweep.points(CONFIG) == machine + swept + known + layers
+    assert not [p for p in sweep.points(FEW) if p.arm.startswith("full.")]
 
 
 def test_a_points_program_has_its_flops():
@@ -47,6 +52,12 @@ def test_a_points_program_has_its_flops():
         # Two sequences of three heads of 16; backward takes twice as many again.
         Point("full", "forward", n): 2 * 3 * 4 * n**2 * 16,
         Point("full", "both", n): 3 * 2 * 3 * 4 * n**2 * 16,
+        Point("full.scores", "forward", n): 2 * 3 * 2 * n**2 * 16,
+        Point("full.softmax", "forward", n): 0,
+        Point("full.values", "forward", n): 2 * 3 * 2 * n**2 * 16,
+        Point("products", "forward", n): 2 * 3 * 4 * n**2 * 16,
+        Point("rows", "forward", n): 2 * 3 * 2 * n * 16 * 256,
+        Point("roots", "forward", n): 2 * 3 * 2 * n * 16 * 64,
     }
     for point, flops in wanted.items():
         assert sweep.program(CONFIG, point).flops == flops, point
@@ -60,76 +71,104 @@ def test_devices_share_seeds_where_transformers_are_trained_on_all_cores(
     monkeypatch, asked, shared
 ):
     called = []
-    for name in ("tune_cpu", "keep_buffers"):
-        monkeypatch.setattr(sweep.parallel, name, lambda name=name: called.append(name))
+    monkeypatch.setattr(sweep.parallel, "tune_cpu", lambda: called.append("tune_cpu"))
     monkeypatch.setattr(sweep.parallel, "split_cpu", lambda *given: called.append(given))
     monkeypatch.setattr(sweep.microbenchmark, "reserve", lambda cores: f"cores: {cores}")
     config = Config(**asked, seeds=3, batch_size=8)
     assert sweep.settle(config) == f"cores: {config.cores}"
-    assert called == ["tune_cpu", *([(3, 8)] if shared else []), "keep_buffers"]
+    assert called == ["tune_cpu", *([(3, 8)] if shared else [])]
 
 
-ROWS = [
-    {"arm": "full", "mode": mode, "length": n, "flops": 1.0}
-    for mode in ("both", "forward")
-    for n in (128, 1000, 64)
-]
+class Kept:
+    """Stands for a run folder."""
+
+    def __init__(self, rows=(), files=()):
+        self.rows, self.files = list(rows), dict(files)
+
+    def keep(self, wanted):
+        return [row for row in self.rows if wanted(row)]
+
+    def write(self, arm, rows):
+        self.rows += [{"arm": arm} | row for row in rows]
+
+    def read_json(self, name):
+        return self.files.get(name)
+
+    def write_json(self, name, content):
+        self.files[name] = content
 
 
-class Prepared:
-    """Stands for the microbenchmark's sweep: notes what it is given."""
-
-    def __init__(self, program, write, known, **limits):
-        self.program, self.write, self.known, self.limits = program, write, known, limits
-        self.measured = None
-
-    def prepare(self, points, say):
-        self.points = points
-
-    def peaks_of(self, points, fresh, say):
-        self.measured = points
+FEW = CONFIG.replace(variants=("linear",), lengths=(64, 128), widths=(16,), processes=3)
 
 
-@pytest.mark.parametrize(
-    ("asked", "memory", "largest"),
-    [
-        ({}, 6e9, (128, 1000)),
-        ({"memory": 2.5, "peaks": 1}, 2.5e9, (1000,)),
-        ({"peaks": 0}, 6e9, None),
-    ],
-)
-def test_a_sweep_goes_on_from_its_rows_within_the_memory(monkeypatch, asked, memory, largest):
-    monkeypatch.setattr(sweep.microbenchmark, "Sweep", Prepared)
-    monkeypatch.setattr(sweep.parallel, "memory_free", lambda: 8e9)
-    kept = lambda wanted: [row for row in ROWS if wanted(row)]  # noqa: E731
-    folder = SimpleNamespace(write=None, keep=kept)
-    made = sweep.prepared(CONFIG.replace(longest=3.0, **asked), folder)
-    assert made.limits == {"memory": memory, "longest": 3.0}
-    assert made.points == sweep.points(CONFIG)
-    assert set(made.known.facts) == set(Timings(ROWS).facts) and len(ROWS) == 6
-    assert made.program(Point("matmul", "forward", 4)).flops == 128
-    wanted = largest and [Point("full", "both", n) for n in largest]
-    assert made.measured == wanted
+@pytest.fixture
+def asked(monkeypatch):
+    """What the children are asked; the first that times finds the longest too long."""
+    calls = []
+
+    def ask(name, questions):
+        calls.append((name, questions))
+        if name == "compiling":
+            return [
+                {"points": [
+                    {"point": p, "file": str(p), "inputs": [],
+                     "facts": {"temp_bytes": p.length * 10**6, "argument_bytes": 0,
+                               "result_bytes": 0, "flops": 1.0}}
+                    for p in question["points"]
+                ]}
+                for question in questions
+            ]  # fmt: skip
+        (question,) = questions
+        late = {"linear both 128": "about 9 s a call"} if question["seed"] == 0 else {}
+        return [{"seed": question["seed"], "points": {}, "skipped": late, "quality": {}}]
+
+    monkeypatch.setattr(sweep.children, "ask", ask)
+    return calls
 
 
-@pytest.mark.parametrize(
-    ("code", "out", "err", "found"),
-    [
-        (0, "a warning\n4096\n", "", 4096),
-        (0, "1\n", "some warning", 1),
-        (3, "1\n", "Traceback\nValueError: no", "ValueError: no"),
-        (3, "", "", "exit code 3"),
-    ],
-)
-def test_a_fresh_process_ends_with_its_peak_or_says_why_not(monkeypatch, code, out, err, found):
-    def run(command, **given):
-        return subprocess.CompletedProcess(command, code, out, err)
+def clock():
+    return SimpleNamespace(part=lambda name: contextlib.nullcontext())
 
-    monkeypatch.setattr(sweep.subprocess, "run", run)
-    point = Point("full", "both", 64)
-    if code:
-        with pytest.raises(RunError) as failed:
-            sweep.fresh_peak(CONFIG, point)
-        assert str(failed.value) == found
-    else:
-        assert sweep.fresh_peak(CONFIG, point) == found
+
+def test_processes_measure_what_fits_and_what_the_first_did_not_skip(asked):
+    folder = Kept()
+    sweep.measure(FEW.replace(memory=0.2), folder, clock())
+    assert [name for name, _ in asked] == ["compiling", *["replicate"] * 3]
+    # Every point is compiled once, by one of the processes.
+    shared = [point for question in asked[0][1] for point in question["points"]]
+    assert sorted(shared) == sorted(sweep.points(FEW))
+    told = Timings(folder.rows, {})
+    large = {p for p in sweep.points(FEW) if p.length > 200}
+    assert set(told.skipped) == large and {*told.facts} == {*sweep.points(FEW)} - large
+    assert told.skipped[Point("matmul", "forward", 1024)].startswith("1 GB by the compiled program")
+    first, *others = (
+        [str(row["point"]) for row in question["points"]] for _, (question,) in asked[1:]
+    )
+    assert "linear both 128" in first and len(first) == len(told.facts)
+    assert others == [[name for name in first if name != "linear both 128"]] * 2
+    assert [question["seed"] for _, (question,) in asked[1:]] == [0, 1, 2]
+
+
+def test_a_sweep_goes_on_where_it_was(asked):
+    folder = Kept()
+    sweep.measure(FEW, folder, clock())
+    rows, calls = list(folder.rows), len(asked)
+    sweep.measure(FEW, folder, clock())
+    assert len(asked) == calls and folder.rows == rows
+    del folder.files["evaluation/process-1.json"]
+    sweep.measure(FEW, folder, clock())
+    assert [name for name, _ in asked[calls:]] == ["compiling", "replicate"]
+    assert asked[-1][1][0]["seed"] == 1 and folder.rows == rows
+
+
+def test_what_a_pattern_reaches_is_entered_for_a_variant_that_has_one(monkeypatch):
+    row = {"length": 128, "needles": 0.5}
+
+    def ask(name, questions):
+        quality = {"longformer": dict(row), "linear": dict(row)}
+        return [{"points": {}, "skipped": {}, "quality": quality}]
+
+    monkeypatch.setattr(sweep.children, "ask", ask)
+    config = FEW.replace(variants=("longformer", "linear"), window=32)
+    found = sweep._one(config, Kept(), [], 0)["quality"]
+    assert found["linear"] == row and 0.15 < found["longformer"]["reached"] < 0.35

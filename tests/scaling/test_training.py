@@ -43,6 +43,20 @@ def test_bands_of_distance_are_quarters_of_the_length():
     }
 
 
+def test_questions_at_which_every_shortcut_fails_are_counted_apart():
+    """Four questions, of which the shortcuts know 1 and 1, 2; the third and fourth are hard."""
+    target = np.full((4, 8), -1)
+    target[:, 5] = [3, 4, 5, 6]
+    data = {
+        "target": target, "distance": np.where(target >= 0, 5, -1),
+        "root_own": np.array([3, 0, 0, 0]), "root_all": np.array([3, 4, 0, 0]),
+    }  # fmt: skip
+    answers = np.where(target >= 0, np.array([[9], [4], [5], [9]]), 0)
+    found = training.accuracies(answers, data, 8)
+    assert (found["root_own"], found["root_all"], found["hard"]) == (0.25, 0.5, 0.5)
+    assert found["accuracy"] == 0.5 == found["accuracy_hard"]
+
+
 def test_answers_are_measured_seed_by_seed_on_all_fresh_sequences(monkeypatch):
     """A model that answers its parameter everywhere is right where that is asked for."""
 

@@ -1,0 +1,71 @@
+"""Points of a sweep compiled into files: `python -m genjax.scaling.compiling`, a process.
+
+Asked {"config", "points", "folder"}; answers {"points": [row]}, in which `file` is the program and
+`inputs` are the programs of its arguments. A folder that holds them already is not written to.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import serialize_executable
+
+from genjax.core import config as configs
+from genjax.core import environment, files
+from genjax.scaling import children, sweep
+from genjax.scaling.config import Config
+from genjax.scaling.microbenchmark import Inputs, facts_of, lower
+from genjax.scaling.timings import Point
+
+
+class Store:
+    """Compiled programs in a folder, by what they compute and for which machine and versions."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        described = environment.describe()
+        flags = [os.environ.get(name) for name in ("XLA_FLAGS", "NPROC")]
+        self._machine = json.dumps([described["device"], described["versions"], flags]).encode()
+        self._inputs: dict[str, str] = {}
+
+    def keep(self, lowered, facts=None) -> tuple[str, dict]:
+        """(file, facts of what was compiled) of a lowered program; compiles what is not there."""
+        code = io.BytesIO()
+        lowered.compiler_ir().operation.write_bytecode(code)
+        path = self.folder / f"{hashlib.sha256(self._machine + code.getvalue()).hexdigest()}.bin"
+        if path.exists():
+            return str(path), pickle.loads(path.read_bytes())[1]
+        compiled = lowered.compile()
+        known = facts(compiled) if facts else {}
+        content = pickle.dumps((serialize_executable.serialize(compiled), known))
+        files.replace(path, content)
+        return str(path), known
+
+    def keep_inputs(self, inputs: Inputs) -> str:
+        """The file of the program that makes arguments of a seed."""
+        if inputs.name not in self._inputs:
+            lowered = jax.jit(inputs.make).lower(jax.ShapeDtypeStruct((), jnp.uint32))
+            self._inputs[inputs.name], _ = self.keep(lowered)
+        return self._inputs[inputs.name]
+
+
+def rows(asked: dict) -> dict:
+    """What compiling says of the points that are asked for."""
+    config = configs.from_json(Config, asked["config"])
+    sweep.settle(config)
+    store, made = Store(asked["folder"]), []
+    for point in (Point(*point) for point in asked["points"]):
+        program = sweep.program(config, point)
+        file, facts = store.keep(lower(program), lambda c, p=program: facts_of(p, c))
+        inputs = [store.keep_inputs(part) for part in program.inputs]
+        made.append({"point": point, "file": file, "inputs": inputs, "facts": facts})
+    return {"points": made}
+
+
+if __name__ == "__main__":
+    children.answer(rows)

@@ -1,0 +1,90 @@
+"""What an attention variant loses, without any training: errors and look-ups against the exact.
+
+Random q, k, v flatter smooth kernels; needles, where one key alone matters, show who can look
+something up. A fixed pattern finds a needle exactly where it reaches: the share of its pairs is the
+expectation. NumPy alone.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+# A needle's logit, and queries of a sequence that are compared.
+LOGIT, QUERIES = 16.0, 1024
+
+
+def of(
+    attend: Callable, length: int, head_dim: int, seed: int, *, causal: bool, shared_qk: bool
+) -> dict[str, float]:
+    """{measure: value} of a variant: attend(q, k, v [length, head_dim]) -> [length, head_dim].
+
+    error: |out - exact| / |exact| for standard normal q, k, v. needles: share of queries whose
+    output is nearest to the value of the one key that they meet at LOGIT. Where keys are the
+    queries (shared_qk), pairs of positions are equal.
+    """
+    rng = np.random.default_rng([seed, 2])
+    rows, partner = asked(length, seed, causal=causal, pairs=shared_qk)
+    q, k, v = (rng.standard_normal((length, head_dim), np.float32) for _ in range(3))
+    out = attend(q, k, v)[rows]
+    right = exact(q, k, v, rows, causal=causal, shared_qk=shared_qk)
+    k, v = (rng.standard_normal((length, head_dim), np.float32) for _ in range(2))
+    key = k[partner]
+    if shared_qk:
+        # Twins carry the content of one of them; the other is what it looks up.
+        key = k[np.minimum(partner, np.arange(length))]
+        q = key / np.linalg.norm(key, axis=-1, keepdims=True) * LOGIT * head_dim**0.5
+    else:
+        q = key * LOGIT * head_dim**0.5 / (key**2).sum(-1, keepdims=True)
+    found = attend(q.astype(np.float32), k, v)[rows]
+    hits = np.argmax(found @ v.T - 0.5 * (v**2).sum(-1), -1) == partner[rows]
+    # A zero output has looked nothing up.
+    hits &= np.abs(found).max(-1) > 0
+    return {"error": relative(out, right), "needles": float(hits.mean())}
+
+
+def asked(length: int, seed: int, *, causal: bool, pairs: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(the queries that are compared [rows], the position that each of all looks up [length])."""
+    rng = np.random.default_rng([seed, 1])
+    partner = partners(length, rng, causal=causal, pairs=pairs)
+    # The first position of a causal sequence, or a last one without a partner, looks up itself.
+    able = np.flatnonzero(partner != np.arange(length)) if pairs else np.arange(length)
+    return np.sort(rng.permutation(able)[:QUERIES]), partner
+
+
+def exact(q, k, v, rows, *, causal: bool, shared_qk: bool = False) -> np.ndarray:
+    """softmax(q k^T / sqrt(d)) v of [n, d] at some queries, [rows, d].
+
+    shared_qk: the keys are the normalised queries, and no position sees itself, but where it must.
+    """
+    if shared_qk:
+        k = q / np.sqrt((q**2).sum(-1, keepdims=True) + 1e-12)
+    scores = q[rows] @ k.T * q.shape[-1] ** -0.5
+    j = np.arange(len(q))
+    if shared_qk:
+        scores[j == rows[:, None]] = -1e5
+    if causal:
+        scores[j > rows[:, None]] = -np.inf
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights @ v / weights.sum(-1, keepdims=True)
+
+
+def relative(found: np.ndarray, target: np.ndarray) -> float:
+    """|found - target| / |target|."""
+    return float(np.linalg.norm(found - target) / np.linalg.norm(target))
+
+
+def partners(length: int, rng: np.random.Generator, *, causal: bool, pairs: bool) -> np.ndarray:
+    """The position that each query looks up, [length]; earlier ones where causal.
+
+    pairs: the position's twin, with the same content; the earlier twin of a causal pair looks up
+    nothing, and is its own partner, as is an odd one out.
+    """
+    if not pairs:
+        return rng.integers(0, np.arange(1, length + 1)) if causal else rng.permutation(length)
+    order = rng.permutation(length)[: length // 2 * 2].reshape(-1, 2)
+    partner = np.arange(length)
+    low, high = order.min(1), order.max(1)
+    partner[high] = low
+    if not causal:
+        partner[low] = high
+    return partner
