@@ -84,18 +84,6 @@ def hypervolume(points: Float[np.ndarray, "n 2"], reference: Float[np.ndarray, "
     return area
 
 
-def front(points: Float[np.ndarray, "n k"]) -> np.ndarray:
-    """Indices [m] of the points that no other dominates, sorted by the first coordinate.
-
-    One dominates another if it is nowhere larger and somewhere smaller: equal points both stay. A
-    point with a nan is never on the front.
-    """
-    pairs = points[:, None], points[None]
-    dominated = ((pairs[0] <= pairs[1]).all(-1) & (pairs[0] < pairs[1]).any(-1)).any(0)
-    chosen = np.flatnonzero(~dominated & ~np.isnan(points).any(1))
-    return chosen[np.argsort(points[chosen, 0], kind="stable")]
-
-
 def calibration_error(
     probability: Float[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"] | Real[np.ndarray, " n"],

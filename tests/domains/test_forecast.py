@@ -1,7 +1,12 @@
 """What two budgets foretell of a third: against a power law, and what counts as a ladder."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from scripts import ROOT
 
 from genjax.domains import forecast
 from genjax.domains.config import Config
@@ -35,3 +40,26 @@ def test_a_ladder_is_of_arms_that_differ_in_steps_alone():
     made = forecast.made(arms, found)
     assert made.keys() == {"a32/forecast_excess_seen"}
     assert made["a32/forecast_excess_seen"][0] == 0.25
+
+
+SEALED = Path(forecast.__file__).with_name("forecast.json")
+
+
+def test_the_sealed_forecast_is_the_one_on_the_page():
+    sealed = json.loads(SEALED.read_text())
+    text = json.dumps(sealed["forecast"], sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest() == sealed["sha256"]
+    page = (ROOT / "docs" / "domains.md").read_text()
+    assert sealed["sha256"] in page
+    for path, values in sealed["forecast"].items():
+        arm, measure = path.split("/forecast_")
+        (line,) = (row for row in page.splitlines() if row.startswith(f"| {arm}, {measure} |"))
+        assert "{:.2f} ({:.2f} to {:.2f})".format(*values) in line
+    # Once the third budget is published, its run foretells the same from its first two.
+    place = ROOT / "results" / f"{sealed['flagfile']}.json"
+    metrics = json.loads(place.read_text())["metrics"] if place.exists() else {}
+    made = {path: one for path, one in metrics.items() if "/forecast_" in path}
+    assert not metrics or made.keys() == sealed["forecast"].keys()
+    for path, one in made.items():
+        found = [one[key] for key in ("mean", "low", "high")]
+        np.testing.assert_allclose(found, sealed["forecast"][path], rtol=1e-4)

@@ -83,25 +83,6 @@ def test_hypervolume_counts_cells(seed):
     assert transfer.hypervolume(points, np.array([10.0, 9.0])) == sum(cells)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_front_against_all_pairs(seed):
-    points = np.random.default_rng(seed).integers(0, 6, (12, 2)).astype(float)
-    wanted = [
-        i for i, p in enumerate(points) if not any((q <= p).all() and (q < p).any() for q in points)
-    ]
-    found = transfer.front(points)
-    assert sorted(found.tolist()) == wanted
-    assert (np.diff(points[found, 0]) >= 0).all()
-    # What is not on it adds no area.
-    far = np.array([9.0, 9.0])
-    assert transfer.hypervolume(points[found], far) == transfer.hypervolume(points, far)
-
-
-def test_front_keeps_equals_and_leaves_out_nan():
-    points = np.array([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0], [np.nan, 0.0], [2.0, 2.0]])
-    assert transfer.front(points).tolist() == [1, 0, 2]
-
-
 def test_calibration_error_by_hand():
     probability = np.array([0.9, 0.9, 0.6, 0.6])
     correct = np.array([True, False, True, True])
