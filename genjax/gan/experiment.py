@@ -289,7 +289,7 @@ def notes(
             "perfect ones. Modes are named by a classifier trained on this data's training labels."
         )
     if config.seeds < 2:
-        lines.append("One seed: no intervals, and every claim is inconclusive.")
+        lines.append("One seed: no intervals, and every claim is undetermined.")
     return lines
 
 

@@ -187,9 +187,9 @@ def _landscape(run):
         axes.set(title=arm, xticks=[], yticks=[], aspect="equal")
         figure.colorbar(mesh, ax=axes, shrink=0.8)
     caption = (
-        "The discriminator's logit, first seed: the redder, the more real (losses of differences "
-        "alone, such as rpgan: against the median point; packs: mean over 16, the other members "
-        "real; features of a batch: the rest of it real); circles: true modes."
+        "The discriminator's logit at the last step, first seed: the redder, the more real (losses "
+        "of differences alone, such as rpgan: against the median point; packs: mean over 16, the "
+        "other members real; features of a batch: the rest of it real); circles: true modes."
     )
     return caption, figure
 
@@ -216,7 +216,9 @@ def _histogram(run):
     axes.set(xlabel="mode, sorted by count", ylabel="samples", yscale="symlog")
     axes.set_ylim(bottom=0)
     axes.legend()
-    caption = f"Samples a mode out of {count:,}, sorted by each seed, mean over seeds."
+    caption = (
+        f"Samples a mode out of {count:,} at the last step, sorted by each seed, mean over seeds."
+    )
     return caption, figure
 
 
@@ -237,7 +239,9 @@ def _slopes(run):
         ylabel="share",
     )
     legend(figure, "right center")
-    caption = "How strongly the output moves with the latent in each direction, all seeds."
+    caption = (
+        "How strongly the output moves with the latent in each direction, last step, all seeds."
+    )
     return caption, figure
 
 
