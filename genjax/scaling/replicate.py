@@ -18,6 +18,7 @@ import numpy as np
 from jax.experimental import serialize_executable
 
 from genjax.core import parallel
+from genjax.core.errors import RunError
 from genjax.scaling import children, quality
 from genjax.scaling.microbenchmark import bind, measure, peak_growth
 from genjax.scaling.timings import Point
@@ -120,9 +121,9 @@ def _return_memory():
 
 
 def _stop_if_alone(parent: int):
-    """Ends the process where nobody waits for it: it would disturb the next."""
+    """Raises RunError where nobody waits for this process: it would disturb the next."""
     if os.getppid() != parent:
-        raise SystemExit(1)
+        raise RunError("the run that asked has ended")
 
 
 def _too_long(point, rows, found, skipped, longest) -> str:

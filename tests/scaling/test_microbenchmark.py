@@ -106,7 +106,7 @@ def test_what_would_take_too_long_is_skipped(rows):
 
 
 def test_nobody_waits_for_it():
-    with pytest.raises(SystemExit):
+    with pytest.raises(RunError, match="has ended"):
         replicate._stop_if_alone(os.getppid() + 1)
 
 
