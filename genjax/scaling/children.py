@@ -61,8 +61,10 @@ def answer(function: Callable[[dict], dict]) -> None:
     try:
         told, code = function(question), 0
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        told, code = {"error": "interrupted"}, 130
     except Exception as error:
         told, code = {"error": f"{type(error).__name__}: {one_line(error)}"}, 1
     sys.stdout.write(f"\n{json.dumps(told)}\n")
-    raise SystemExit(code)
+    sys.stdout.flush()
+    if code:
+        os._exit(code)

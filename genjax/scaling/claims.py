@@ -349,5 +349,6 @@ def judge_learnt(learnt: dict[str, dict]) -> list[dict]:
                     positive=[Control(COMMONEST, exact - np.array(found[name]["chance"]))],
                     names={"task": task, "length": length},
                 )
-                made.append(one | {"id": f"{claim.id} {task}"})
+                # Of several tasks in a run each has its own.
+                made.append(one if len(learnt) == 1 else one | {"id": f"{claim.id} {task}"})
     return sealed.family(made)

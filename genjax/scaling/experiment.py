@@ -247,7 +247,8 @@ def notes(skipped: list[str], points: dict, length: int) -> list[str]:
     ]
     for key, found in points.items():
         lines += [f"{key}: {text}." for text in found["notes"]]
-        pairs = zip(found["lengths"], found["predicted_bytes"], found["peak_bytes"], strict=True)
+        # Without peaks where the system tells none.
+        pairs = zip(found["lengths"], found["predicted_bytes"], found["peak_bytes"], strict=False)
         for n, predicted, peak in pairs:
             if peak and peak > 2 * predicted + HIDDEN:
                 lines.append(

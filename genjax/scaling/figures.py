@@ -94,7 +94,7 @@ def _memory(run):
         for arm, points in lines:
             x, y = points["lengths"], np.array(points["predicted_bytes"]) / 1e6
             axes.plot(x, y, label=arm, **_style(run, arm))
-            peaks = [(n, b / 1e6) for n, b in zip(x, points["peak_bytes"], strict=True) if b]
+            peaks = [(n, b / 1e6) for n, b in zip(x, points["peak_bytes"], strict=False) if b]
             if peaks:
                 colour = _style(run, arm)["color"]
                 axes.scatter(*zip(*peaks, strict=True), marker="s", s=20, fc="none", ec=colour)

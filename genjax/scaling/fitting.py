@@ -80,7 +80,7 @@ def curve(measured: Timings, name: str, mode: str, rate: dict, moved: float):
         "temp_bytes": [f["temp_bytes"] for f in facts],
         "count_bytes": [f["count_bytes"] for f in facts],
         "predicted_bytes": predicted.tolist(),
-        "peak_bytes": np.median(peaks, 0).tolist(),
+        "peak_bytes": np.nanmedian(peaks, 0).tolist() if np.isfinite(peaks).any(0).all() else [],
         "local_exponents": np.median(exponents.local_exponents(lengths, times), 0).tolist(),
         "notes": list(dict.fromkeys(f["note"] for f in facts if f["note"])),
     }
@@ -107,11 +107,11 @@ def at_length(measured: Timings, name: str, mode: str, length: int) -> dict[str,
     facts = measured.facts[Point(name, mode, length)]
     predicted = facts["temp_bytes"] + facts["result_bytes"]
     peaks = measured.peaks(name, mode)[1][:, i]
+    peaks = peaks[np.isfinite(peaks)]
     return {
         f"milliseconds/{mode}": claims.summarize(1e3 * times[:, i], "ms"),
         f"predicted/{mode}": figure(predicted / 1e6, "MB"),
-        f"peak/{mode}": claims.summarize(peaks / 1e6, "MB"),
-    }
+    } | ({f"peak/{mode}": claims.summarize(peaks / 1e6, "MB")} if len(peaks) else {})
 
 
 def figure(value: float, unit: str = "") -> dict:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 # A needle's logit, and queries of a sequence that are compared.
-LOGIT, QUERIES = 16.0, 1024
+LOGIT, QUERIES = 16.0, 256
 
 
 def of(

@@ -132,7 +132,7 @@ def _one(config: Config, folder: Folder, rows: list[dict], i: int) -> dict:
         }
         for name in config.variants
     }
-    asked = {"points": rows, "variants": about, "seed": config.seed + i}
+    asked = {"points": rows, "variants": about, "seed": config.seed + i, "all_peaks": i == 0}
     asked |= {key: getattr(config, key) for key in ("rounds", "seconds", "longest", "cores")}
     (found,) = children.ask("replicate", [asked])
     for name, row in found["quality"].items():

@@ -37,7 +37,14 @@ def _files(told):
 
 
 def asked(rows, **changed):
-    about = {"seed": 3, "rounds": 2, "seconds": 0.0, "longest": 60.0, "cores": ""}
+    about = {
+        "seed": 3,
+        "rounds": 2,
+        "seconds": 0.0,
+        "longest": 60.0,
+        "cores": "",
+        "all_peaks": True,
+    }
     return {"points": rows, "variants": {}, "parent": os.getppid()} | about | changed
 
 
@@ -76,10 +83,19 @@ def test_a_replicate_times_every_round_and_asks_for_needles(rows):
     assert found["seed"] == 3 and not found["skipped"]
     assert set(found["points"]) == {str(Point(*row["point"])) for row in rows}
     for row in found["points"].values():
-        assert len(row["seconds"]) == len(row["least"]) == 2
+        # Long ones are timed once.
+        assert len(row["seconds"]) == len(row["least"]) == 1
         assert 0 < min(row["least"]) <= min(row["seconds"]) and row["first_s"] > 0
     quality = found["quality"]["linformer"]
     assert quality["length"] == 128 and quality["error"] > 0.5 > quality["needles"]
+
+
+def test_short_calls_are_timed_in_every_round(rows):
+    """And peaks of both passes are the first process's affair."""
+    found = replicate.replicate(asked(rows, seconds=0.05, rounds=3, all_peaks=False))["points"]
+    assert {len(row["least"]) for row in found.values()} == {3}
+    assert found["full both 64"]["peak_bytes"] is None
+    assert found["products forward 64"]["peak_bytes"] >= 0
 
 
 def test_what_would_take_too_long_is_skipped(rows):
@@ -90,7 +106,7 @@ def test_what_would_take_too_long_is_skipped(rows):
 
 
 def test_nobody_waits_for_it():
-    with pytest.raises(SystemExit):
+    with pytest.raises(RunError, match="has ended"):
         replicate._stop_if_alone(os.getppid() + 1)
 
 

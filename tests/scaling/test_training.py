@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genjax.lm import transformer
-from genjax.scaling import lookups, training
+from genjax.scaling import experiment, lookups, training
 from genjax.scaling.config import Config
 
 
@@ -99,3 +99,31 @@ def test_the_network_has_the_tasks_vocabulary_and_length():
     params = model.init(jax.random.key(0))
     logits = model.apply(params, np.zeros((1, 32), np.int32))
     assert logits.shape == (1, 32, lookups.vocabulary("recall", 5))
+
+
+def test_rates_are_tried_with_a_seed_of_their_own_and_the_best_trains(monkeypatch):
+    asked, files = [], {}
+
+    def train(config, folder, label, *, name="", fresh=2000):
+        asked.append((config.learning_rate, config.all_seeds, name, fresh))
+        return config.learning_rate
+
+    # The middle rate is best.
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(
+        training,
+        "measure",
+        lambda config, rate: {"accuracy": [1 - abs(rate - 0.02)] * config.seeds},
+    )
+    folder = SimpleNamespace(read_json=files.get, write_json=files.__setitem__)
+    config = Config(
+        variants=("linear",), tasks=("mqar",), task_lengths=(32,), recall_pairs=4, seeds=3,
+        rates=(0.01, 0.02, 0.05),
+    )  # fmt: skip
+    experiment.learn(config, folder, "linear-mqar-32")
+    tries = [(rate, [100], f"linear-mqar-32-rate{i}", 3000) for i, rate in enumerate(config.rates)]
+    assert asked == [*tries, (0.02, [0, 1, 2], "", 2000)]
+    found = files["evaluation/linear-mqar-32.json"]
+    assert found["rate"] == 0.02 and found["tried"] == pytest.approx([0.99, 1, 0.97])
+    experiment.learn(config, folder, "linear-mqar-32")
+    assert len(asked) == 4
