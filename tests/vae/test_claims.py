@@ -144,6 +144,17 @@ def test_the_next_seed_is_no_evidence():
     assert not {found[id] for id in ("V1", "V2", "V4", "V6")} & {"supported", "refuted"}
 
 
+def test_arms_swapped_support_nothing_of_vaes():
+    """tests/wrong_vae.py does so, and more, to whole runs."""
+    other = {"ae": "vae", "vae": "ae"}
+    swapped = {}
+    for path, value in HELD.items():
+        arm, _, rest = path.partition("@")
+        swapped[f"{other.get(arm, arm)}@{rest}" if rest else path] = value
+    found = verdicts(**(HELD | swapped))
+    assert {found[id] for id in ("V1", "V2b", "V3b", "V4", "V6", "V6b")} == {"refuted"}
+
+
 def test_the_claims_are_those_of_the_ledger():
     assert sealed.unsealed(claims.CLAIMS, claims.LEDGER) == []
     for versions in sealed.ledger(claims.LEDGER).values():

@@ -1,6 +1,6 @@
 """Runs that are wrong on purpose, and which of the VAE's claims they still support.
 
-    python tests/wrong.py [--only="labels shuffled"] [flags of experiments/vae.py]
+    python tests/wrong_vae.py [--only="labels shuffled"] [flags of experiments/vae.py]
 
 Each case is the digits' flagfile with one thing broken, on the seeds that it is given: by default
 those from 100 on. A claim that a case takes the ground from must not come out supported. Prints a
@@ -18,12 +18,13 @@ from unittest import mock
 
 import numpy as np
 import optax
-import scripts
 
 from genjax import data
 from genjax.core import flags
 from genjax.vae import evaluate, experiment
 from genjax.vae.config import Config
+
+FLAGS = Path(__file__).parents[1] / "experiments" / "flags" / "vae_digits.flags"
 
 
 class Case(NamedTuple):
@@ -108,8 +109,8 @@ CASES = {
 
 def verdicts(case: Case, arguments: list[str]) -> dict[str, str]:
     """{claim: verdict} of a run with one thing wrong."""
-    flagfile = f"--flagfile={scripts.FLAGS / 'vae_digits.flags'}"
-    asked = flags.parse(Config, "vae", [flagfile, "--seed=100", *case.flags, *arguments])
+    given = [f"--flagfile={FLAGS}", "--seed=100", *case.flags, *arguments]
+    asked = flags.parse(Config, "vae", given)
     with tempfile.TemporaryDirectory() as folder, case.patch():
         made = experiment.run(asked.config, Path(folder) / "run")
         return {claim["id"]: claim["verdict"] for claim in made.claims}
