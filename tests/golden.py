@@ -159,7 +159,7 @@ LOOSER = [
         None,
     ),
     (r"^rows/rpgan_r1r2/.*/(5|10)/", (1e-4, 1e-5)),
-    (r"^(arms|rows|metrics)/rpgan_r1r2/", (1e-1, 1e-1)),
+    (r"^(arms|rows|metrics)/rpgan_r1r2(@\w+)?/", (1e-1, 1e-1)),
     (r"^claims/G", (1e-3, 1e-1)),
     (r"^arms/", (1e-4, 1e-4)),
     (rf"^(rows|metrics)/.*({SHARES})", (0.0, 1e-2)),  # Of 200 or more.
