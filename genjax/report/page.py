@@ -248,7 +248,7 @@ def _claim_row(claim: dict) -> list[str]:
     margin = f" ± {claim['margin']:.4g}" if claim.get("margin") else ""
     agree = ""
     if "on_side" in claim:
-        agree = f"{claim['on_side']} of {claim['replicates']} {claim['replicate']}s"
+        agree = f"{claim['on_side']} of {claim['replicates']} {plural(claim['replicate'])}"
     p = "" if claim.get("p") is None else f"{claim['p']:.2g}"
     if p and claim.get("p_holm") is not None:
         p += f" ({claim['p_holm']:.2g})"
@@ -258,13 +258,18 @@ def _claim_row(claim: dict) -> list[str]:
     ]  # fmt: skip
 
 
+def plural(word: str) -> str:
+    """seeds, processes"""
+    return word + ("es" if word.endswith("s") else "s")
+
+
 def _why(claim: dict) -> str:
     """Why a claim is undetermined, and what would settle it."""
     said = [claim["because"]] if "because" in claim else []
     if claim.get("visible") is not None:
         said.append(f"visible with 80% power: {claim['visible']:.2g}")
     if claim.get("would_settle"):
-        said.append(f"{claim['would_settle']} {claim['replicate']}s would settle it")
+        said.append(f"{claim['would_settle']} {plural(claim['replicate'])} would settle it")
     return "; ".join(said)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genjax.claims.replication import rate
 from genjax.core.errors import UsageError
-from genjax.report.page import figure, heading
+from genjax.report.page import figure, heading, plural
 
 QUOTE = re.compile(r"(<!-- results (\S+) (\w+)([^>]*?) -->)(.*?)(<!-- end -->)", re.S)
 KEPT = ("experiment", "title", "data", "seeds", "arms", "device", "versions", "commit", "flags")
@@ -97,7 +97,7 @@ def _claims(result: dict, rest: list[str], tries: list[dict]) -> str:
         if "because" in claim:
             verdict += f": {claim['because']}"
         elif claim.get("would_settle"):
-            verdict += f": {claim['would_settle']} {claim['replicate']}s would settle it"
+            verdict += f": {claim['would_settle']} {plural(claim['replicate'])} would settle it"
         rows.append([
             f"{claim['id']}. {claim['statement']}",
             verdict,

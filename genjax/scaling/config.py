@@ -40,6 +40,13 @@ class Sweep(Options):
         low=1,
         high=LONGEST,
     )
+    both_to: int = option(
+        LONGEST,
+        "Longest of --lengths at which forward + backward is timed too.",
+        low=1,
+        high=LONGEST,
+        rare=True,
+    )
     heads: int = option(4, "Heads.", low=1, high=4096)
     head_dim: int = option(64, "Size of a head.", low=1, high=4096)
     batch: int = option(1, "Sequences at once.", low=1, high=2**16)

@@ -47,7 +47,12 @@ def points(config: Config) -> list[Point]:
     machine = {"matmul": fitting.SQUARE, "copy": fitting.COPIED}
     made = [Point(name, "forward", size) for name, size in machine.items()]
     for name in config.variants:
-        made += [Point(name, mode, n) for mode in MODES for n in config.lengths]
+        made += [
+            Point(name, mode, n)
+            for mode in MODES
+            for n in config.lengths
+            if mode == "forward" or n <= config.both_to
+        ]
     for name in (*CONTROLS, *(PARTS if "full" in config.variants else ())):
         made += [Point(name, "forward", n) for n in config.lengths]
     for width in config.widths:
