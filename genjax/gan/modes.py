@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import MiniBatchKMeans
 
@@ -130,7 +130,7 @@ def birthday_support(
     """
     rng = np.random.default_rng(seed)
     if samples.shape[1] <= TREES:
-        left, right = cKDTree(samples).query_pairs(threshold, output_type="ndarray").T
+        left, right = KDTree(samples).query_pairs(threshold, output_type="ndarray").T
     else:
         left, right = np.nonzero(np.triu(cdist(samples, samples) <= threshold, 1))
     # A batch of size s is what a random order has among its first s.
@@ -165,7 +165,7 @@ def neighbours(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
 
 def _plane_neighbours(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     """The same by trees, a tenth of the time of all distances."""
-    reals, fakes = cKDTree(real), cKDTree(fake)
+    reals, fakes = KDTree(real), KDTree(fake)
     # The first neighbour is the point itself; a ball's edge counts, whatever the root rounds to.
     to_real = reals.query(real, [4, 6])[0] * (1 + 1e-12)
     to_fake = fakes.query(fake, [4])[0][:, 0] * (1 + 1e-12)
