@@ -49,7 +49,9 @@ def test_a_run_holds_points_fits_quality_claims_and_pictures(run):
     assert summary["reference"] == 128 and summary["seeds"] == [0, 1]
     assert metrics["full/needles"]["mean"] > 0.9
     assert metrics["full/error"]["mean"] < 1e-5 > metrics["flash/error"]["mean"]
-    assert metrics["truncated/reached"]["mean"] == pytest.approx(0.5, abs=0.1)
+    # Half of the queries, and half of the keys.
+    assert metrics["truncated/reached"]["mean"] == pytest.approx(0.25, abs=0.1)
+    assert metrics["truncated/needles"]["mean"] == pytest.approx(0.25, abs=0.1)
     assert metrics["flash/captured_error/recall_32"]["mean"] < 1e-5
     assert len(metrics["reformer/recall_accuracy/32"]["per_seed"]) == 2
     # Two processes, or seeds, decide nothing.
@@ -95,7 +97,9 @@ def test_every_process_times_every_point_in_every_round(run):
     assert len(set(names)) == len(names) == 46
     for one in found:
         assert one["points"].keys() == set(names)
-        assert {len(row["least"]) for row in one["points"].values()} == {2}
+        # Short calls in both rounds, steady ones in the first.
+        assert {len(row["least"]) for row in one["points"].values()} <= {1, 2}
+        assert len(one["points"]["rows forward 64"]["least"]) == 2
     # Each draws its own numbers.
     errors = [one["quality"]["reformer"]["error"] for one in found]
     assert errors[0] != errors[1]
