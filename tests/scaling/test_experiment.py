@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # Four matrices of 17 MB, or five.
-    line = r"full both 2048: skipped, 0\.0[78]\d? GB by the compiled program, 0\.05 GB allowed"
+    line = r"full both 2048: skipped, 0\.0\d+ GB by the compiled program, 0\.05 GB allowed"
     assert re.search(line, done.stderr), done.stderr
     assert "copy forward" not in done.stderr
     summary = json.loads((folder / "summary.json").read_text())
