@@ -54,7 +54,7 @@ MEANT = {
     "empty": {
         "training": "compile_cache",
         "vae": "compare samplers hidden",
-        "scaling": "cores global_positions tasks",
+        "scaling": "cores global_positions tasks rates",
         "domains": "from dro held_out shots dynamic",
     },
 }  # fmt: skip

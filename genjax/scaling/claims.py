@@ -88,8 +88,8 @@ class Sweep:
         if not len(common):
             return np.full(len(full), np.nan)
         # A growth that no page shows counts as one page.
-        least = np.maximum(ours[:, at[-1]], 4096.0)
-        return np.log10(least / full[:, at_full[-1]])
+        ours, full = (np.maximum(x, 4096.0) for x in (ours[:, at[-1]], full[:, at_full[-1]]))
+        return np.log10(ours / full)
 
     def halves(self, end: int) -> np.ndarray:
         """log2 of attention over feed-forward part of the widest layer, at n = 2^end widths."""

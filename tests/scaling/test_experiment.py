@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import golden
@@ -49,7 +50,9 @@ def test_a_run_holds_points_fits_quality_claims_and_pictures(run):
     assert summary["reference"] == 128 and summary["seeds"] == [0, 1]
     assert metrics["full/needles"]["mean"] > 0.9
     assert metrics["full/error"]["mean"] < 1e-5 > metrics["flash/error"]["mean"]
-    assert metrics["truncated/reached"]["mean"] == pytest.approx(0.5, abs=0.1)
+    # Half of the queries, and half of the keys.
+    assert metrics["truncated/reached"]["mean"] == pytest.approx(0.25, abs=0.1)
+    assert metrics["truncated/needles"]["mean"] == pytest.approx(0.25, abs=0.1)
     assert metrics["flash/captured_error/recall_32"]["mean"] < 1e-5
     assert len(metrics["reformer/recall_accuracy/32"]["per_seed"]) == 2
     # Two processes, or seeds, decide nothing.
@@ -95,7 +98,9 @@ def test_every_process_times_every_point_in_every_round(run):
     assert len(set(names)) == len(names) == 46
     for one in found:
         assert one["points"].keys() == set(names)
-        assert {len(row["least"]) for row in one["points"].values()} == {2}
+        # Short calls in both rounds, steady ones in the first.
+        assert {len(row["least"]) for row in one["points"].values()} <= {1, 2}
+        assert len(one["points"]["rows forward 64"]["least"]) == 2
     # Each draws its own numbers.
     errors = [one["quality"]["reformer"]["error"] for one in found]
     assert errors[0] != errors[1]
@@ -143,7 +148,7 @@ BAD = {
     "one length": (["--lengths=64"], ["--lengths=64: an exponent takes two lengths"]),
     "no length": (["--lengths="], ["--lengths=: at least one"]),
     "odd head": (["--head_dim=15"], ["--head_dim=15: even"]),
-    "task": (["--tasks=sort"], ["--tasks=sort: no 'sort'", "recall, copy, listops"]),
+    "task": (["--tasks=sort"], ["--tasks=sort: no 'sort'", "recall, mqar, copy, listops"]),
     "heads": (["--task_heads=3"], ["--task_heads=3: no even parts of a width of 16"]),
     "causal": (["--variants=linformer", "--causal"], ["linformer: is not causal"]),
 }
@@ -163,11 +168,13 @@ def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
     folder = tmp_path / "run"
     done = script(
         SMOKE, cache, f"--workdir={folder}", "--variants=full,linear", "--lengths=64,128,2048",
-        "--memory=0.02", "--tasks=", "--widths=16", "--processes=1", "--rounds=1",
+        "--memory=0.05", "--tasks=", "--widths=16", "--processes=1", "--rounds=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    line = "full both 2048: skipped, 0.07 GB by the compiled program, 0.02 GB allowed"
-    assert line in done.stderr
+    # Four matrices of 17 MB, or five.
+    line = r"full both 2048: skipped, 0\.0\d+ GB by the compiled program, 0\.05 GB allowed"
+    assert re.search(line, done.stderr), done.stderr
+    assert "copy forward" not in done.stderr
     summary = json.loads((folder / "summary.json").read_text())
     skipped = [note for note in summary["notes"] if note.startswith("Skipped")]
     assert any("full both at 2048" in note for note in skipped)
