@@ -32,7 +32,9 @@ UNITS = {
     "contrast": "of truth",
 }  # fmt: skip
 # Of two arms, the better.
-BETTER: dict[str, str] = dict.fromkeys(("precision", "recall", "coverage", "recall_thinned"), "more")
+BETTER: dict[str, str] = dict.fromkeys(
+    ("precision", "recall", "coverage", "recall_thinned"), "more"
+)
 
 
 def floor(task: Task, count: int, seed: int) -> dict[str, dict[str, list[float]]]:
