@@ -266,6 +266,37 @@ def _pareto(run):
     return figure and (text, figure)
 
 
+def _states(run):
+    """Accuracy at the longest length of a task against what a layer carries on."""
+    learnt, metrics = run["summary"].get("learnt"), run["summary"]["metrics"]
+    if not learnt:
+        return None
+    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(learnt)))
+    for axes, (task, lengths) in zip(panels, learnt.items(), strict=True):
+        n = max(lengths, key=int)
+        places = []
+        for arm, row in lengths[n].items():
+            x = metrics[f"{arm}/{task}_state/{n}"]["mean"]
+            y = np.array(row["accuracy"])
+            style = _style(run, arm)
+            axes.scatter(np.full(len(y), x), y, s=8, color=style["color"], alpha=0.6, lw=0)
+            axes.scatter(x, y.mean(), s=40, color=style["color"])
+            places.append((arm, (x, y.mean())))
+        axes.set_xscale("log")
+        axes.set_xlabel("numbers that a layer carries from position to position")
+        axes.set_ylabel("share of right answers")
+        axes.set_title(f"{task}, n = {n}")
+        axes.set_ylim(-0.05, 1.1)
+        axes.grid(alpha=0.25, lw=0.6)
+        name_points(axes, places)
+    text = (
+        "Trained quality against the size of the state: keys and values that a later position may "
+        "see, or the sums that stand for them. Points: the seeds, and their mean."
+    )
+    return text, figure
+
+
 FIGURES = {
     "time": _time,
     "memory": _memory,
@@ -274,4 +305,5 @@ FIGURES = {
     "tradeoff": _tradeoff,
     "lookups": _lookups,
     "pareto": _pareto,
+    "states": _states,
 }

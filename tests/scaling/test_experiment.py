@@ -63,7 +63,7 @@ def test_a_run_holds_points_fits_quality_claims_and_pictures(run):
         "undetermined",
     )  # fmt: skip
     assert {path.stem for path in (run / "plots").glob("*.png")} == {
-        "time", "memory", "exponents", "parts", "tradeoff", "lookups", "pareto",
+        "time", "memory", "exponents", "parts", "tradeoff", "lookups", "pareto", "states",
     }  # fmt: skip
     assert "What is not claimed" in (run / "report.html").read_text()
 
