@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,22 +17,11 @@ import optax
 from jaxtyping import Float
 
 from genjax.core import parallel
+from genjax.vae.networks_velocity import Velocity
 
-WIDTH, DEPTH = 128, 3
 STEPS, BATCH, RATE = 4000, 256, 2e-3
 # Of Heun's method from noise to a code.
 WAY = 32
-
-
-class Velocity(nn.Module):
-    """v(z, t): codes [b, d] and times [b] -> [b, d]."""
-
-    @nn.compact
-    def __call__(self, z, t):
-        x = jnp.concatenate([z, t[:, None]], -1)
-        for _ in range(DEPTH):
-            x = nn.silu(nn.Dense(WIDTH)(x))
-        return nn.Dense(z.shape[-1])(x)
 
 
 def fitted(codes: Float[np.ndarray, "n d"], seed: int, steps: int = STEPS) -> Callable:
