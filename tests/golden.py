@@ -203,7 +203,7 @@ def allowed_at(path: str, golden: dict) -> tuple[float, float] | None:
 
 
 def _alike(golden, found, relative, absolute):
-    if isinstance(golden, float) and isinstance(found, int | float):
+    if isinstance(golden, int | float) and isinstance(found, int | float):
         if math.isfinite(golden):
             return abs(found - golden) <= absolute + relative * abs(golden)
         return golden == found or math.isnan(golden) and math.isnan(found)

@@ -107,4 +107,4 @@ def test_blocks_that_do_not_fit_are_refused(line):
     with pytest.raises(UsageError, match="--max_seeds=7: a multiple of --seeds=2, two or more"):
         line.Config(seeds=2, max_seeds=7)
     with pytest.raises(UsageError, match="--max_seeds=4: the claims of this experiment hold for"):
-        genjax.gan.Config(seeds=2, max_seeds=4)
+        genjax.scaling.Config(seeds=2, max_seeds=4)

@@ -21,7 +21,7 @@ def configurations():
         ),
         "scaling": genjax.scaling.Config(
             variants=("flash",), lengths=(32, 64), heads=1, head_dim=16, rounds=2, seconds=0.001,
-            peaks=0, probe_length=32, widths=(16,), tasks=("recall",), task_lengths=(32,),
+            processes=1, widths=(16,), tasks=("recall",), task_lengths=(32,),
             recall_pairs=4, width=16, task_heads=1, **SMALL,
         ),
         "domains": genjax.domains.Config(

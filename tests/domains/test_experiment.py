@@ -319,7 +319,7 @@ BAD = {
     ),
     "a grid that fits nowhere": (
         ["--chains=900", "--vocabulary=65536"],
-        ["--chains or --vocabulary", "GB"],
+        ["--chains, --vocabulary or --seeds", "GB"],
     ),
     "documents that fit nowhere": (["--pool=100000000", "--vocabulary=60000"], ["--pool", "GB"]),
     "a net that fits nowhere": (["--width=65536", "--depth=8"], ["--width", "--seeds", "GB"]),
