@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import tempfile
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jax.experimental import serialize_executable
 
 from genjax.core import config as configs
-from genjax.core import environment, files
+from genjax.core import environment
 from genjax.scaling import children, sweep
 from genjax.scaling.config import Config
 from genjax.scaling.microbenchmark import Inputs, facts_of, lower
@@ -28,6 +29,7 @@ class Store:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
         described = environment.describe()
         flags = [os.environ.get(name) for name in ("XLA_FLAGS", "NPROC")]
         self._machine = json.dumps([described["device"], described["versions"], flags]).encode()
@@ -43,7 +45,12 @@ class Store:
         compiled = lowered.compile()
         known = facts(compiled) if facts else {}
         content = pickle.dumps((serialize_executable.serialize(compiled), known))
-        files.replace(path, content)
+        # Processes beside this one may make the same program: each writes a file of its own first.
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, path)
         return str(path), known
 
     def keep_inputs(self, inputs: Inputs) -> str:
