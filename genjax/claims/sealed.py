@@ -72,6 +72,16 @@ class Control(NamedTuple):
     values: Sequence[float] | np.ndarray
 
 
+def controls(names: Sequence[str], values: Sequence) -> list[Control]:
+    """Controls in the order in which a claim names them."""
+    return [Control(*one) for one in zip(names, values, strict=True)]
+
+
+def again(values: np.ndarray) -> np.ndarray:
+    """What a replicate differs by from the next one: a control in which nothing else differs."""
+    return values - np.roll(values, -1)
+
+
 class Looks(NamedTuple):
     """How values came about. sequential: replicates were added until a verdict fell."""
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from genjax.claims.sealed import again
 from genjax.domains import roles
 from genjax.domains.judged import LOW, NOTHING, Judged, claim, forgets, nothing
-from genjax.domains.roles import again, past
+from genjax.domains.roles import past
 
 
 def overfitting() -> list[Judged]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from genjax.claims import sealed
-from genjax.claims.sealed import Control, Looks
+from genjax.claims.sealed import Looks, again
 from genjax.domains import adapting, roles
 from genjax.domains.arms import Figures
 from genjax.domains.config import Config
 from genjax.domains.judged import AGAIN, NOTHING, OPTIMUM, Judged, claim, forgets, nothing
-from genjax.domains.roles import Study, again
+from genjax.domains.roles import Study
 
 LEDGER = Path(__file__).with_name("ledger.json")
 
@@ -194,17 +194,13 @@ def judge(figures: Figures, config: Config) -> list[dict]:
             sealed.judge(
                 own,
                 judged.values(study, found),
-                negative=_controls(own.negative, judged.negative(study, found)),
-                positive=_controls(own.positive, judged.positive(study, found)),
+                negative=sealed.controls(own.negative, judged.negative(study, found)),
+                positive=sealed.controls(own.positive, judged.positive(study, found)),
                 looks=Looks(sequential=config.max_seeds > 0),
                 names=_names(study, found, config),
             )
         )
     return sealed.family(made)
-
-
-def _controls(names: tuple[str, ...], values: list) -> list[Control]:
-    return [Control(*one) for one in zip(names, values, strict=True)]
 
 
 def _names(study: Study, found: dict, config: Config) -> dict[str, str]:

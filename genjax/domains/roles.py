@@ -281,11 +281,6 @@ def fronts(**other):
 # --- Values: one a seed --------------------------------------------------------------------------
 
 
-def again(values: np.ndarray) -> np.ndarray:
-    """What a seed differs by from the next one."""
-    return values - np.roll(values, -1)
-
-
 def path(study: Study, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """(new domains' loss, forgetting) along adaptation, [seeds, 1 + evaluations].
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genjax import data
 from genjax.claims import sealed
-from genjax.claims.sealed import Control, Looks
+from genjax.claims.sealed import Looks
 from genjax.gan import claims_flow, claims_game
 from genjax.gan.config import Arm, Config
 from genjax.gan.judged import Figures
@@ -32,8 +32,8 @@ def judge(found: dict, config: Config) -> list[dict]:
         sealed.judge(
             judged.claim,
             judged.values(figures),
-            negative=_controls(judged.claim.negative, judged.negative(figures)),
-            positive=_controls(judged.claim.positive, judged.positive(figures)),
+            negative=sealed.controls(judged.claim.negative, judged.negative(figures)),
+            positive=sealed.controls(judged.claim.positive, judged.positive(figures)),
             looks=Looks(sequential=config.max_seeds > 0),
             names=words | {role: name for role, name in names.items() if name},
         )
@@ -42,10 +42,6 @@ def judge(found: dict, config: Config) -> list[dict]:
         and all(figures.has(role, measures) for role, measures in judged.needs.items())
     ]
     return sealed.family(made)
-
-
-def _controls(names: tuple[str, ...], values: list) -> list[Control]:
-    return [Control(*one) for one in zip(names, values, strict=True)]
 
 
 def data_name(config: Config) -> str:

@@ -1,5 +1,6 @@
 """Claim G8, in five sentences: what flow matching, a method without a game, reaches."""
 
+from genjax.claims.sealed import again
 from genjax.gan.judged import (
     AGAIN,
     LOST,
@@ -8,7 +9,6 @@ from genjax.gan.judged import (
     SAMPLES,
     TRUTH,
     Judged,
-    again,
     claim,
 )
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from genjax.claims.sealed import again
 from genjax.gan.judged import (
     AGAIN,
     BLURRED,
@@ -12,7 +13,6 @@ from genjax.gan.judged import (
     THIN,
     TRUTH,
     Judged,
-    again,
     claim,
 )
 

@@ -84,8 +84,3 @@ class Figures:
         """What mode TV falls by, by a role in the place of `v`: in the final window, less early."""
         at_end = self.of("v", "mode_tv") - self.of(role, "mode_tv")
         return at_end - (self.of("v@early", "mode_tv") - self.of(f"{role}@early", "mode_tv"))
-
-
-def again(values: np.ndarray) -> np.ndarray:
-    """What a seed differs by from the next one."""
-    return values - np.roll(values, -1)

@@ -277,8 +277,8 @@ def judge(measured: Timings, config: Config) -> list[dict]:
         sealed.judge(
             judged.claim,
             judged.values(sweep),
-            negative=_controls(judged.claim.negative, judged.negative(sweep)),
-            positive=_controls(judged.claim.positive, judged.positive(sweep)),
+            negative=sealed.controls(judged.claim.negative, judged.negative(sweep)),
+            positive=sealed.controls(judged.claim.positive, judged.positive(sweep)),
         )
         for judged in JUDGED
         if {*judged.needs} <= {*config.variants}
@@ -286,10 +286,6 @@ def judge(measured: Timings, config: Config) -> list[dict]:
         and not (judged.claim.id == "A5" and config.stride)
     ]
     return sealed.family(made)
-
-
-def _controls(names: tuple[str, ...], values: list) -> list[Control]:
-    return [Control(*one) for one in zip(names, values, strict=True)]
 
 
 # --- What is learnt ------------------------------------------------------------------------------
@@ -345,7 +341,7 @@ def judge_learnt(learnt: dict[str, dict]) -> list[dict]:
                 one = sealed.judge(
                     claim,
                     exact - other,
-                    negative=[Control(AGAIN, exact - np.roll(exact, -1))],
+                    negative=[Control(AGAIN, sealed.again(exact))],
                     positive=[Control(COMMONEST, exact - np.array(found[name]["chance"]))],
                     names={"task": task, "length": length},
                 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from genjax import data
 from genjax.claims import sealed
-from genjax.claims.sealed import Claim, Control, Looks
+from genjax.claims.sealed import Claim, Looks, again
 from genjax.vae.config import Config
 
 LEDGER = Path(__file__).with_name("ledger.json")
@@ -77,11 +77,6 @@ class Figures:
         return self.of("floor", "kkid") / self.of("noise", "kkid")
 
 
-def _again(values: np.ndarray) -> np.ndarray:
-    """What a seed differs by from the next one."""
-    return values - np.roll(values, -1)
-
-
 JUDGED = (
     Judged(
         _claim(
@@ -94,7 +89,7 @@ JUDGED = (
             positive=("the autoencoder against the mean image",),
         ),
         lambda f: f.log("ae", "mse") - f.log("vae", "mse"),
-        lambda f: [_again(f.log("ae", "mse"))],
+        lambda f: [again(f.log("ae", "mse"))],
         lambda f: [f.log("ae", "mse") - f.log("mean", "mse")],
     ),
     Judged(
@@ -127,7 +122,7 @@ JUDGED = (
             positive=("new real images",),
         ),
         lambda f: f.far("vae", "normal") - f.far("ae", "gaussian"),
-        lambda f: [_again(f.far("ae", "gaussian"))],
+        lambda f: [again(f.far("ae", "gaussian"))],
         lambda f: [f.floor - f.far("ae", "gaussian")],
         needs=("normal", "gaussian"),
     ),
@@ -160,7 +155,7 @@ JUDGED = (
             positive=("draws of N(0, I)",),
         ),
         lambda f: f.of("vae", "mmd") - f.of("ae", "mmd_rescaled"),
-        lambda f: [_again(f.of("ae", "mmd_rescaled"))],
+        lambda f: [again(f.of("ae", "mmd_rescaled"))],
         lambda f: [f.of("ae", "mmd_normal") - f.of("ae", "mmd_rescaled")],
     ),
     Judged(
@@ -177,7 +172,7 @@ JUDGED = (
             version=3,
         ),
         lambda f: f.of("vae", "roughness") - f.of("ae", "roughness"),
-        lambda f: [_again(f.of("ae", "roughness"))],
+        lambda f: [again(f.of("ae", "roughness"))],
         lambda f: [f.of("pca", "roughness") - f.of("ae", "roughness")],
     ),
     Judged(
@@ -227,7 +222,7 @@ JUDGED = (
             positive=("new real images",),
         ),
         lambda f: f.far("ae", "gmm") - f.far("vae", "gmm"),
-        lambda f: [_again(f.far("ae", "gmm"))],
+        lambda f: [again(f.far("ae", "gmm"))],
         lambda f: [f.floor - f.far("vae", "gmm")],
         needs=("gmm",),
     ),
@@ -245,7 +240,7 @@ JUDGED = (
             version=1,
         ),
         lambda f: f.far("ae", "flow") - f.far("vae", "flow"),
-        lambda f: [_again(f.far("ae", "flow"))],
+        lambda f: [again(f.far("ae", "flow"))],
         lambda f: [f.floor - f.far("vae", "flow")],
         needs=("flow",),
     ),
@@ -263,7 +258,7 @@ JUDGED = (
             version=1,
         ),
         lambda f: f.far("ae", "flow") - f.far("ae", "gaussian"),
-        lambda f: [_again(f.far("ae", "gaussian"))],
+        lambda f: [again(f.far("ae", "gaussian"))],
         lambda f: [f.far("ae", "posterior") - f.far("ae", "gaussian")],
         needs=("flow", "gaussian", "posterior"),
         vae=False,
@@ -287,8 +282,8 @@ def judge(found: dict, config: Config) -> list[dict]:
         sealed.judge(
             judged.claim,
             judged.values(figures),
-            negative=_controls(judged.claim.negative, judged.negative(figures)),
-            positive=_controls(judged.claim.positive, judged.positive(figures)),
+            negative=sealed.controls(judged.claim.negative, judged.negative(figures)),
+            positive=sealed.controls(judged.claim.positive, judged.positive(figures)),
             looks=Looks(sequential=config.max_seeds > 0),
             names=names,
         )
@@ -298,7 +293,3 @@ def judge(found: dict, config: Config) -> list[dict]:
         and {*judged.needs} <= {*config.samplers}
     ]
     return sealed.family(made)
-
-
-def _controls(names: tuple[str, ...], values: list) -> list[Control]:
-    return [Control(*one) for one in zip(names, values, strict=True)]
