@@ -2,7 +2,7 @@
 
 Trains autoencoders that differ in one thing each, all seeds of a model as one program, and measures
 reconstruction, latent space, samples from several samplers, and likelihood. With --compare it ends
-in one table and six claims:
+in one table and its claims:
 
     python experiments/vae.py --flagfile=experiments/flags/vae_digits.flags
 """
