@@ -139,7 +139,11 @@ def execute(
     from genjax.core import environment, parallel
 
     parallel.tune_cpu()
-    with environment.compile_cache(compile_cache), contextlib.closing(environment.Clock()) as clock:
+    with (
+        environment.compile_cache(compile_cache),
+        environment.blas_on_one_thread(),
+        contextlib.closing(environment.Clock()) as clock,
+    ):
         way = _Way(experiment, clock, resume, tensorboard)
         path = (_until_decided if in_blocks(config) else _train)(way, config, Path(folder))
         page_path = page.write(path, experiment.figures)

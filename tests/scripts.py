@@ -45,7 +45,9 @@ if version("jaxlib") == "0.10.2":
 
 def environment(devices=1, compiling=LOWER):
     flags = f"--xla_force_host_platform_device_count={devices} {compiling}"
-    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    # As many workers as cores are at it already: threads of OpenBLAS would wait for each other.
+    one = {"OPENBLAS_NUM_THREADS": "1"}
+    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"} | one
 
 
 def command(name, *args):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import genjax
 from genjax.core import flags
@@ -108,3 +109,23 @@ def test_blocks_that_do_not_fit_are_refused(line):
         line.Config(seeds=2, max_seeds=7)
     with pytest.raises(UsageError, match="--max_seeds=4: the claims of this experiment hold for"):
         genjax.scaling.Config(seeds=2, max_seeds=4)
+
+
+def test_a_run_leaves_linear_algebra_on_one_thread_and_gives_the_threads_back(
+    line, tmp_path, monkeypatch
+):
+    def threads():
+        return {
+            one["num_threads"]
+            for one in threadpoolctl.threadpool_info()
+            if "blas" in one["user_api"]
+        }
+
+    seen, work = [], line.work
+    counted = lambda *given: (seen.append(threads()), work(*given))  # noqa: E731
+    monkeypatch.setattr(line, "EXPERIMENT", line.EXPERIMENT._replace(work=counted))
+    asked = flags.parse(line.Config, "line", ["--arm=fast", "--steps=4", "--seeds=1"])
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert threads() == {2}
+        line.run(asked.config, tmp_path / "run", compile_cache="off")
+        assert seen == [{1}] and threads() == {2}

@@ -19,8 +19,9 @@ from genjax.gan.players import Recipe
 
 # Of perfect samples: draws of quick measures, of those of neighbours, and of slow ones.
 FLOOR_DRAWS, NEAR_DRAWS, SLOW_DRAWS = 20, 10, 5
-# Latents of which slopes are measured, and so many at once.
-LATENTS, SLOPES_AT_ONCE = 300, 50
+# Latents of which slopes are measured, and so many at once. Where a latent is long, as a flow's is,
+# which has as many numbers as an image, fewer: a Jacobian has a column for each.
+LATENTS, SLOPES_AT_ONCE, COLUMNS = 300, 50, 10_000
 # Packs of a batch where a logit depends on all of them.
 BATCH = 64
 UNITS = {
@@ -85,6 +86,7 @@ def sensitivity(method: Method, task: Task, measure: Callable, count: int = LATE
     In units of the data's spread a unit of the latent; the same latents for all. Low singular
     values are the symptom "different inputs, same output".
     """
+    count = min(count, max(8, COLUMNS // method.latent))
     z = method.latents(jax.random.key(2**31 + 1), jnp.arange(count))
 
     @jax.jit

@@ -193,7 +193,8 @@ def test_stacked_digits_name_their_modes(cache, tmp_path):
     arms = scripts.smoke_of(
         "gan", "gan", "r3:loss=rpgan,r1=0.1,r2=0.1,pack=2,resample=2", "flow:method=flow"
     )
-    tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2", "--flow_steps=2,1"]
+    tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2", "--flow_steps=2,1",
+            "--classifier_steps=400"]  # fmt: skip
     done = gan(*arms, *tiny, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())
