@@ -1,7 +1,6 @@
 """Publishing a run: results/<flagfile>.json, and the pages that quote results."""
 
 import datetime
-import json
 from pathlib import Path
 
 from genjax.core.errors import UsageError
@@ -30,7 +29,7 @@ def publish(flagfile: str, folders: list[str]):
     today = datetime.date.today().isoformat()
     found = published.publish(run.summary, flagfile, room, today)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{flagfile}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / f"{flagfile}.json").write_text(published.text(found))
     for page_ in pages():
         page_.write_text(published.fill(page_.read_text(), RESULTS))
 

@@ -29,6 +29,9 @@ CLAIM = (
 )  # fmt: skip
 
 
+METRIC = ("mean", "low", "high", "per_seed", "unit", "better")
+
+
 def publish(summary: dict, flagfile: str, room: str, date: str) -> dict:
     """What results/<flagfile>.json holds of a finished run."""
     return {"flagfile": flagfile, "room": room, "date": date} | {
@@ -38,7 +41,7 @@ def publish(summary: dict, flagfile: str, room: str, date: str) -> dict:
             {key: claim[key] for key in CLAIM if key in claim} for claim in summary["claims"]
         ],
         "metrics": {
-            path: {key: _short(value.get(key)) for key in ("mean", "low", "high", "unit", "better")}
+            path: {key: _short(value.get(key)) for key in METRIC}
             for path, value in summary["metrics"].items()
         },
     }
@@ -46,7 +49,15 @@ def publish(summary: dict, flagfile: str, room: str, date: str) -> dict:
 
 def _short(value):
     """Six digits are more than any figure here knows."""
+    if isinstance(value, list):
+        return [_short(one) for one in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def text(result: dict) -> str:
+    """JSON of what was published, a list of numbers or names on one line."""
+    lines = json.dumps(result, indent=1)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), lines) + "\n"
 
 
 def read(folder: str | Path) -> dict[str, dict]:

@@ -20,7 +20,7 @@ METRIC = {
     "high": 1.4,
     "unit": "m",
     "better": "less",
-    "per_seed": [1],
+    "per_seed": [1.1111111, 1.4],
 }
 SUMMARY = {
     "experiment": "line", "title": "Lines", "data": "a line", "seeds": [0, 1], "arms": ["a"],
@@ -46,7 +46,10 @@ def test_what_is_published():
     assert made["minutes"] == 1.5 and made["flags"] == {"steps": 1}
     assert made["metrics"]["a/length"] == {
         "mean": 1.23457, "low": 1.1, "high": 1.4, "unit": "m", "better": "less",
+        "per_seed": [1.11111, 1.4],
     }  # fmt: skip
+    text = published.text(made)
+    assert json.loads(text) == made and '"per_seed": [ 1.11111, 1.4 ]' in text
     assert made["claims"][0]["seal"] == "a1" and "family" not in made["claims"][0]
 
 
