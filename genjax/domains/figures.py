@@ -77,8 +77,9 @@ def _diversity(run):
             axes.axhline(loss, color="#888888", lw=1, ls=dash, label=f"floor on unseen: {row}")
         if lines[0] is not None and number == 0:
             for i, (line, (grey, dash)) in enumerate(LINES.items()):
+                row = "memory" if line == "seen" else line  # As the table calls it.
                 axes.plot(x, [found[i].mean() for found in lines], color=grey, ls=dash, lw=1.2,
-                          label=f"exact on unseen: {line}")  # fmt: skip
+                          label=f"exact on unseen: {row}")  # fmt: skip
         axes.set_xticks(x)
     axes.set_xlabel("training domains, at one token budget")
     axes.set_ylabel(summary["unit"])
@@ -86,8 +87,8 @@ def _diversity(run):
     legend(figure, "right center")
     return (
         "Loss on domains that were never seen, against the number that were. Floors count tokens "
-        "and do not compose. `seen`: the best that perfect memory could do there, `family`: "
-        "perfect composition, `known`: the domain given.",
+        "and do not compose. `memory`: the best that perfect memory of the seen could do there, "
+        "`family`: perfect composition, `known`: the domain given. Bands: 95% intervals.",
         figure,
     )
 
