@@ -34,3 +34,11 @@ def test_flagfiles_parse(name, tmp_path, monkeypatch):
         (tmp_path / "flags.txt").write_text("\n".join(config.lines(asked.config)))
         same = flags.parse(kind, name, [f"--flagfile={tmp_path / 'flags.txt'}"])
         assert same.config == asked.config
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "attention", "domains"])
+def test_what_is_soaked_parses(name):
+    kind = importlib.import_module(f"genjax.{scripts.ROOMS.get(name, name)}.config").Config
+    file = scripts.ROOT / "tests" / "soak_flags" / f"{name}.flags"
+    asked = flags.parse(kind, name, [f"--flagfile={file}"])
+    assert asked.config.checkpoint_every < asked.config.steps
