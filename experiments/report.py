@@ -50,13 +50,15 @@ def main():
 
             publish(options.publish, options.folders)
             return
-        for folder in map(Path, options.folders):
+        # All are looked at before a page is written.
+        figures = {folder: figures_of(folder) for folder in map(Path, options.folders)}
+        for folder in figures:
             if options.table:
                 print(page.markdown_table(page.read(folder)["summary"]))
             elif options.judge:
                 print("\n".join(judged(folder)))
             else:
-                print(page.write(folder, figures_of(folder)))
+                print(page.write(folder, figures[folder]))
     except UsageError as error:
         print(f"report.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -85,10 +85,17 @@ def wanted(config: Config, result: dict) -> list[dict]:
 def run(config: Config) -> Iterator[dict]:
     """Repeats one published run after another, each on a fresh block of seeds; yields each try.
 
-    A try is appended to replications.jsonl in the folder of results when it is known.
+    A try is appended to replications.jsonl in the folder of results when it is known. Raises
+    UsageError where nothing fits into the time.
     """
     left, log = config.seconds, Path(config.results) / "replications.jsonl"
-    for name, result in chosen(config).items():
+    results = chosen(config)
+    least = min(result["minutes"] for result in results.values())
+    if 60 * least > left:
+        raise UsageError(
+            f"--budget={config.budget}: the shortest of what is asked took {least} minutes"
+        )
+    for name, result in results.items():
         if 60 * result["minutes"] > left:
             say(f"{name}: {result['minutes']} minutes when it was published, more than is left")
             continue

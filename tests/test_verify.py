@@ -70,7 +70,8 @@ def test_every_decided_claim_is_repeated_on_fresh_seeds(room):
 
 def test_nothing_is_begun_that_takes_longer_than_is_left(room):
     assert tries(room, budget="20m").keys() == {("short", "X1"), ("short", "X2")}
-    assert tries(room, budget="59s") == {}
+    with pytest.raises(UsageError, match="--budget=59s: the shortest of what is asked took 1 min"):
+        tries(room, budget="59s")
 
 
 def test_another_wording_is_no_repetition(room, capsys):

@@ -237,6 +237,8 @@ class Config(Training, Arm):
                 f"--held_out={','.join(self.held_out)}: needs --corpus=<folder>; the grid holds "
                 "out its diagonal"
             )
+        if not self.corpus and self.bpe:
+            raise UsageError(f"--bpe={self.bpe}: needs --corpus=<folder>; the grid has no bytes")
         if self.corpus and self.chains:
             raise UsageError(f"--chains={self.chains}: are beside the grid; drop --corpus")
         if self.corpus and self.stride > self.context:

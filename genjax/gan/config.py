@@ -64,7 +64,7 @@ class Arm(Options):
         low=1,
         high=1024,
     )
-    unroll: int = option(0, "Discriminator steps looked ahead.", group="Game", low=0, high=10**4)
+    unroll: int = option(0, "Discriminator steps looked ahead.", group="Game", low=0, high=100)
     n_critic: int = option(
         1, "Discriminator steps a generator step.", group="Game", low=1, high=10**4
     )

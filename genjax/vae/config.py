@@ -151,6 +151,11 @@ class Config(Training, Arm):
             raise UsageError(
                 f"--compare={self.compare[0]}: claims need two models; use --model for one"
             )
+        if self.compare and self.model != Config.model:
+            raise UsageError(
+                f"--model={self.model}: --compare={','.join(self.compare)} names what is trained; "
+                "drop one"
+            )
         if self.compare and self.variants:
             raise UsageError(
                 f"--compare={','.join(self.compare)}: name its models as --arm=name:model=..., or "

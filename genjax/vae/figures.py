@@ -161,7 +161,7 @@ def _zoom(axes, rows, arm, floor):
 
 def _active_units(run):
     caption = "Active units: variance over test images of each unit's mean; whiskers: seeds."
-    made = _unit_bars(run, "variances", "variance of the unit's mean", 1e-6)
+    made = _by_unit(run, "variances", "variance of the unit's mean", floor=1e-6)
     if made is None:
         return None
     figure, panels = made
@@ -173,12 +173,12 @@ def _active_units(run):
 
 def _kl_units(run):
     caption = "KL by unit, mean over test images, against the unit's own prior; whiskers: seeds."
-    made = _unit_bars(run, "kl_units", "KL (nats)", 1e-4)
+    made = _by_unit(run, "kl_units", "KL (nats)")
     return made and (caption, made[0])
 
 
-def _unit_bars(run, name, label, floor):
-    """Sorted bars of an array [seeds, units] by arm, on a log scale that starts at `floor`."""
+def _by_unit(run, name, label, floor=None):
+    """An array [seeds, units] by arm, sorted: on a log scale from `floor` on, or from 0."""
     arms = {arm: a[name] for arm, a in run["arrays"].items() if name in a}
     arms = {arm: values for arm, values in arms.items() if values.shape[1]}
     if not arms:
@@ -190,11 +190,19 @@ def _unit_bars(run, name, label, floor):
     for axes in panels[len(arms) :]:
         axes.set_axis_off()
     for axes, (arm, values) in zip(panels, arms.items(), strict=False):
-        values = np.maximum(np.sort(values, 1)[:, ::-1], floor)
+        values = np.sort(values, 1)[:, ::-1]
+        if floor:
+            values = np.maximum(values, floor)
         mean = values.mean(0)
         spread = [mean - values.min(0), values.max(0) - mean]
-        axes.bar(np.arange(1, len(mean) + 1), mean, yerr=spread, color=COLOURS[0], capsize=2)
-        axes.set(title=arm, yscale="log", xlabel="unit, sorted")
+        units = np.arange(1, len(mean) + 1)
+        axes.errorbar(units, mean, spread, fmt="o", ms=4, color=COLOURS[0], capsize=2)
+        axes.set(title=arm, xlabel="unit, sorted")
+        axes.grid(axis="y", alpha=0.25, lw=0.6)
+        if floor:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
     for row in range(rows):
         panels[row * columns].set_ylabel(label)
     return figure, panels[: len(arms)]

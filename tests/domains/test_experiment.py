@@ -282,6 +282,7 @@ def metrics_of(summary, name):
 CORPUS = "--corpus={folder}"
 BAD = {
     "unknown parent": (["--arm=a:from=b"], ["--from=b", "neither an arm"]),
+    "byte pairs of the grid": (["--arm=a", "--bpe=1024"], ["--bpe=1024", "--corpus"]),
     "later parent": (["--arm=a:from=b", "--arm=b"], ["--from=b"]),
     "unknown domain": (["--arm=a:domains=s9l9"], ["--domains=s9l9", "s0l0"]),
     "named twice": (["--arm=a:domains=s0l0+s0l0"], ["--domains=s0l0+s0l0", "twice"]),

@@ -213,6 +213,7 @@ def test_stacked_digits_name_their_modes(cache, tmp_path):
 
 
 BAD = {
+    "looking far ahead": (["--unroll=101"], ["--unroll=101", "from 0 to 100"]),
     "pack": (["--pack=0"], ["--pack=0", "from 1 to 1,024"]),
     "arm's pack": (["--arm=pac:pack=0"], ["--arm=pac: --pack=0", "from 1"]),
     "arm's flag": (["--arm=pac:packs=2"], ["--arm=pac:packs=2", "packs=2", "did you mean pack?"]),
@@ -265,8 +266,8 @@ BAD = {
     "few samples": (["--eval_samples=50"], ["--eval_samples=50", "100"]),
     "few points": (["--points=60", "--batch_size=64"], ["--points=60", "64"]),
     "unroll": (
-        ["--unroll=2000", "--seeds=500", "--d_width=512"],
-        ["--unroll=2000", "--seeds=500", "GB"],
+        ["--unroll=100", "--seeds=500", "--d_width=2048"],
+        ["--unroll=100", "--seeds=500", "GB"],
     ),
     "unroll of images": (
         ["--data=stacked", "--arch=dcgan", "--unroll=100", "--seeds=100"],

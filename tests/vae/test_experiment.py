@@ -162,6 +162,10 @@ BAD = {
     "model": (["--model=gan"], ["--model", "gan", "hvae"]),
     "compared model": (["--compare=vae,gan"], ["--compare", "gan", "hvae"]),
     "compare of one": (["--compare=vae"], ["--compare=vae", "two"]),
+    "a model that is not compared": (
+        ["--compare=ae,vae", "--model=hvae"],
+        ["--model=hvae", "ae,vae"],
+    ),
     "compare twice": (["--compare=vae,vae"], ["--compare", "twice"]),
     "data": (["--data=digit"], ["--data=digit", "digits"]),
     "missing folder": (["--data=idx:nowhere"], ["--data=idx:nowhere"]),
