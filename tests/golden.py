@@ -133,8 +133,6 @@ def _cases(rows):
         case["rounds"] += "round" in row
         counted = ("flops", "count_bytes", "note", "temp_bytes")
         case |= {name: row[name] for name in counted if name in row}
-        if "rss_bytes" in row:
-            case["peak"] = row["rss_bytes"] is not None
     return {name: cases[name] for name in sorted(cases)}
 
 

@@ -38,7 +38,7 @@ from genjax.core.files import Manifest
 from genjax.report import page
 
 # What a clock says differs between two runs.
-CLOCKS = ("seconds", "least", "calls", "compile_s", "first_s", "rss_bytes", "timing")
+CLOCKS = ("seconds", "least", "calls", "compile_s", "first_s", "peak_bytes", "timing")
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 DAMAGES = ("flip", "truncate", "empty", "delete", "garbage", "move", "lines")
 LIMIT = 900  # Seconds that a run may take.
