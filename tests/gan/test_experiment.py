@@ -266,8 +266,8 @@ BAD = {
     "few samples": (["--eval_samples=50"], ["--eval_samples=50", "100"]),
     "few points": (["--points=60", "--batch_size=64"], ["--points=60", "64"]),
     "unroll": (
-        ["--unroll=100", "--seeds=500", "--d_width=2048"],
-        ["--unroll=100", "--seeds=500", "GB"],
+        ["--unroll=100", "--seeds=100", "--d_width=2048"],
+        ["--unroll=100", "--seeds=100", "GB"],
     ),
     "unroll of images": (
         ["--data=stacked", "--arch=dcgan", "--unroll=100", "--seeds=100"],
