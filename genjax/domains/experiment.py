@@ -6,6 +6,7 @@ that a study is a graph of runs; all seeds of an arm are one program.
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from genjax import claims
@@ -60,22 +61,26 @@ def prepare(config: Config) -> Job:
         if arm.model == "transformer":
             networks.variant(arm, config.context, config.precision)
     sources = read_sources(config)
-    source = sources[0]
+    source = next(sources)
     trained_on = {name: data.select(source, arm.domains) for name, arm in arms.items()}
     before = {name: trained_before(arms, trained_on, name) for name in arms}
-    job = Job(config, sources, arms, trained_on, before, Once())
+    job = Job(config, [source], arms, trained_on, before, Once())
     for name in arms:
         check_domains(job, name)
     parallel.require_memory(memory_needed(job))
-    return job
+    return job._replace(sources=[source, *sources])
 
 
-def read_sources(config: Config) -> list[data.Source]:
-    """The domains of each seed. Raises UsageError for what cannot be trained on."""
+def read_sources(config: Config) -> Iterator[data.Source]:
+    """The domains of each seed, made when asked for: thousands of grids take seconds.
+
+    Raises UsageError for what cannot be trained on.
+    """
     if config.corpus:
-        return [read_text(config)] * config.seeds
+        yield from [read_text(config)] * config.seeds
+        return
     parallel.require_memory(memory_of_grid(config))
-    return [grid_of(config, seed) for seed in config.all_seeds]
+    yield from (grid_of(config, seed) for seed in config.all_seeds)
 
 
 def grid_of(config: Config, seed: int) -> data.Source:

@@ -102,11 +102,13 @@ def grid(side: int, *, states: int, base: int, vocabulary: int, shared: int, see
 
 def _apart(size, count, rng) -> list[np.ndarray]:
     """Random permutations of which no two agree anywhere."""
-    found = []
+    found, seen = [], set()
     while len(found) < count:
         order = rng.permutation(size)
-        if all((order != other).all() for other in found):
+        places = [*enumerate(order.tolist())]
+        if seen.isdisjoint(places):
             found.append(order)
+            seen.update(places)
     return found
 
 

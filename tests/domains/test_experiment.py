@@ -145,7 +145,7 @@ def test_losses_at_the_step_that_valid_text_chooses(finished):
 def test_a_loaded_model_scores_what_the_run_measured(finished):
     run = genjax.open(finished)
     # Each seed has its own grid.
-    sources = experiment.read_sources(run.config)
+    sources = [*experiment.read_sources(run.config)]
     test = sources[1].measured("s0l1", "test").windows
     assert (sources[0].measured("s0l1", "test").windows != test).any()
     for arm in ("many", "gru", "lora"):

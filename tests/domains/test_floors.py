@@ -81,7 +81,7 @@ def job():
     config = Config(seeds=2, seed=5, grid=3, context=32, pool=20, documents=6, shots=(0, 1, 3))
     arms = config.arms()
     domains = dict.fromkeys(arms, ["s0l1"])
-    return Job(config, read_sources(config), arms, domains, dict.fromkeys(arms, []), Once())
+    return Job(config, [*read_sources(config)], arms, domains, dict.fromkeys(arms, []), Once())
 
 
 def test_baselines_are_measured_on_each_seeds_own_documents(job):
