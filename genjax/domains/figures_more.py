@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from genjax import claims
 from genjax.core import config as configs
@@ -46,8 +47,13 @@ def ladder(run):
             ends = [[made["mean"] - made["low"]], [made["high"] - made["mean"]]]
             axes.errorbar(x[2] * (1.1 + 0.1 * i), made["mean"], ends, color=shade[group[0]],
                           fmt="D", ms=4, mfc="white", capsize=3)  # fmt: skip
-        axes.set_xscale("log", base=4)
+        axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_xticks(x, [EngFormatter(sep="", places=0)(tokens) for tokens in x])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.25, 1.5, 2, 3, 4, 5, 6, 8)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_title(f"{kind.removeprefix('excess_')} domains")
         axes.set_xlabel("tokens")
         axes.set_ylabel(f"{summary['unit']} above `known`")
