@@ -40,6 +40,14 @@ def test_what_is_asked_judged_and_drawn_needs_no_jax(room, module):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.parametrize("room", ["vae", "gan", "scaling", "domains"])
+def test_what_only_measures_is_imported_when_it_measures(room):
+    """A refused command line would wait for it: scikit-learn and SciPy's statistics are slow."""
+    slow = "{'sklearn', 'scipy.stats'}"
+    code = f"import sys, genjax.{room}.experiment; assert not {slow} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_modules_and_scripts_are_short():
     for path in (ROOT / "genjax").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 CONFIDENCE = 0.95
 
@@ -22,7 +22,7 @@ def interval(per_seed: Seeds) -> tuple[float, float, float]:
     mean = float(values.mean())
     if len(values) < 2 or not np.isfinite(values).all():
         return mean, math.nan, math.nan
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
+    half = scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * scipy.stats.sem(values)
     return mean, float(mean - half), float(mean + half)
 
 
@@ -62,7 +62,7 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     """95% Wilson interval of a share; nan, nan with fewer than two cases."""
     if count < 2:
         return math.nan, math.nan
-    return stats.binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return scipy.stats.binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
 
 
 def claim(
@@ -104,10 +104,10 @@ def _p_value(differences) -> float | None:
     """Two-sided p of a t test that the mean is zero; None with fewer than two seeds."""
     if len(differences) < 2 or not np.isfinite(differences).all():
         return None
-    mean, error = differences.mean(), stats.sem(differences)
+    mean, error = differences.mean(), scipy.stats.sem(differences)
     if error == 0:
         return float(mean == 0)
-    return float(2 * stats.t.sf(abs(mean) / error, len(differences) - 1))
+    return float(2 * scipy.stats.t.sf(abs(mean) / error, len(differences) - 1))
 
 
 def family(claims: list[dict]) -> list[dict]:

@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 ALPHA = 0.05
 # An effect is "visible" where it is found this often.
@@ -27,8 +27,8 @@ def evidence(count: int, n: int) -> float:
     a nonnegative supermartingale from 1, so that it ever reaches 1 / alpha with probability alpha
     at most (Ville 1939; Howard and Ramdas 2022 for quantiles).
     """
-    log_mass = special.betaln(count + 1, n - count + 1)
-    log_mass += stats.beta.logsf(0.5, count + 1, n - count + 1)
+    log_mass = scipy.special.betaln(count + 1, n - count + 1)
+    log_mass += scipy.stats.beta.logsf(0.5, count + 1, n - count + 1)
     return float(math.exp((n + 1) * math.log(2) + log_mass))
 
 
@@ -40,7 +40,7 @@ def p_above(count: int, n: int, sequential: bool) -> float:
     """
     if sequential:
         return min(1.0, 1 / evidence(count, n))
-    return float(stats.binom.sf(count - 1, n, 0.5))
+    return float(scipy.stats.binom.sf(count - 1, n, 0.5))
 
 
 @functools.cache
@@ -108,8 +108,8 @@ def visible(values, *, alpha: float = ALPHA, sequential: bool = False) -> float:
     if count is None or n < 2:
         return math.inf
     # P(at least `count` of n above) = 80%; the beta distribution inverts the binomial.
-    share = stats.beta.ppf(POWER, count, n - count + 1)
-    return float(stats.norm.ppf(share) * np.std(values, ddof=1))
+    share = scipy.stats.beta.ppf(POWER, count, n - count + 1)
+    return float(scipy.stats.norm.ppf(share) * np.std(values, ddof=1))
 
 
 def would_settle(
@@ -124,7 +124,7 @@ def would_settle(
     share = (max(above, below) + 0.5) / (len(values) + 1)
     numbers, counts = _all_needed(alpha, sequential)
     later = numbers > len(values)
-    decides = stats.binom.sf(counts[later] - 1, numbers[later], share) >= POWER
+    decides = scipy.stats.binom.sf(counts[later] - 1, numbers[later], share) >= POWER
     return int(numbers[later][decides.argmax()]) if decides.any() else None
 
 

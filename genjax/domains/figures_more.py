@@ -36,10 +36,12 @@ def ladder(run):
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     shade = colours([group[0] for group in groups])
     flags = summary["flags"]
+    row = flags["batch_size"] * flags["context"]
+    budgets = sorted({arms_of(run)[arm].steps * row for group in groups for arm in group})
     for axes, kind in zip(figure.subplots(1, 2), forecast.MEASURES, strict=True):
         for i, group in enumerate(groups):
             steps = np.array([arms_of(run)[arm].steps for arm in group])
-            x = steps * flags["batch_size"] * flags["context"]
+            x = steps * row
             values = np.stack([seeds(summary, f"{arm}/{kind}") for arm in group], 1)
             name = group[0].rpartition("_")[0] or group[0]
             band(axes, x, values, color=shade[group[0]], marker="o", ms=4, label=name)
@@ -49,7 +51,7 @@ def ladder(run):
                           fmt="D", ms=4, mfc="white", capsize=3)  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xticks(x, [EngFormatter(sep="", places=0)(tokens) for tokens in x])
+        axes.set_xticks(budgets, [EngFormatter(sep="", places=0)(tokens) for tokens in budgets])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.25, 1.5, 2, 3, 4, 5, 6, 8)))
         axes.yaxis.set_major_formatter("{x:g}")

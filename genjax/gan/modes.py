@@ -8,11 +8,10 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import stats
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist, pdist
-from sklearn.cluster import MiniBatchKMeans
 
 from genjax.gan.mixtures import Mixture
 from genjax.images import distances
@@ -228,6 +227,8 @@ class Bins:
     """NDB/K and JS of k-means bins of the real data (Richardson & Weiss 2018, section 2)."""
 
     def __init__(self, real: Float[np.ndarray, "n d"], bins: int = 100, seed: int = 0):
+        from sklearn.cluster import MiniBatchKMeans
+
         # scikit-learn has no types of its own; what is guessed from defaults is wrong.
         options: dict[str, Any] = {"random_state": seed, "n_init": 3}
         self.means: Any = MiniBatchKMeans(bins, **options).fit(real)
@@ -249,6 +250,6 @@ class Bins:
         middle = (p + q) / 2
         parts = [np.where(a > 0, a * np.log(np.maximum(a, 1e-300) / middle), 0) for a in (p, q)]
         return {
-            "ndb": float((z > stats.norm.ppf(0.975)).mean()),
+            "ndb": float((z > scipy.stats.norm.ppf(0.975)).mean()),
             "js": float(0.5 * sum(part[middle > 0].sum() for part in parts)),
         }

@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
-from sklearn.neighbors import NearestNeighbors
 
 
 def frechet_distance(a: Float[np.ndarray, "n f"], b: Float[np.ndarray, "m f"]) -> float:
@@ -82,6 +81,8 @@ def precision_recall_density_coverage(
 
 
 def _kth_distance(points, k):
+    from sklearn.neighbors import NearestNeighbors
+
     neighbours = NearestNeighbors(n_neighbors=min(k, len(points) - 1), algorithm="brute")
     # Without query points, a point is no neighbour of its own.
     last = neighbours.fit(points).kneighbors(return_distance=False)[:, -1]
@@ -96,6 +97,8 @@ MEDIAN_OF = 1000
 
 def nearest_distance(train: Float[np.ndarray, "n p"], images: Float[np.ndarray, "m p"]) -> float:
     """Median distance of images, the first 1,000, to the nearest training image; Euclidean."""
+    from sklearn.neighbors import NearestNeighbors
+
     neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
     return float(np.median(neighbours.kneighbors(images[:MEDIAN_OF])[0]))
 

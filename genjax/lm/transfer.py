@@ -6,8 +6,8 @@ Losses are in one unit throughout (bits per byte, say): smaller is better.
 import math
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Real
-from scipy import stats
 
 CONFIDENCE = 0.95
 
@@ -114,14 +114,14 @@ def rank_correlation(
     nothing = math.nan, math.nan, math.nan
     if len(a) < 4 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return nothing
-    x, y = (ranks - ranks.mean() for ranks in map(stats.rankdata, (a, b)))
+    x, y = (ranks - ranks.mean() for ranks in map(scipy.stats.rankdata, (a, b)))
     scale = math.sqrt((x @ x) * (y @ y))
     if scale == 0:
         return nothing
     rho = min(1.0, max(-1.0, float(x @ y) / scale))
     if abs(rho) == 1:
         return rho, rho, rho
-    half = stats.norm.ppf(0.5 + CONFIDENCE / 2) * math.sqrt((1 + rho**2 / 2) / (len(a) - 3))
+    half = scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2) * math.sqrt((1 + rho**2 / 2) / (len(a) - 3))
     return rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 

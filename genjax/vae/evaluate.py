@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.decomposition import PCA
 
 from genjax.core import parallel
 from genjax.core.steps import example_noise
@@ -159,6 +158,8 @@ def fitted_sources(codes: np.ndarray) -> dict:
 
 def pca_coder(images: np.ndarray, latent: int) -> Coder:
     """Principal components of the training images as an autoencoder, codes in their own scale."""
+    from sklearn.decomposition import PCA
+
     flat = images.reshape(len(images), -1)
     pca = PCA(min(latent, *flat.shape), svd_solver="covariance_eigh")
     codes = pca.fit_transform(flat).astype(np.float32)

@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from sklearn.decomposition import PCA
 
 from genjax.report.plots import COLOURS, colours, label, mosaic, seeds, show
 
@@ -75,6 +74,8 @@ def _latent_scatter(run):
             latent = np.concatenate([latent, np.zeros_like(latent)], 1)
             names = ["latent 1", ""]
         elif latent.shape[1] > 2:
+            from sklearn.decomposition import PCA
+
             pca = PCA(2)
             latent = pca.fit_transform(latent)
             names = [f"PC {i + 1} ({100 * s:.0f}% of variance)" for i, s in enumerate(

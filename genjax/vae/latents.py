@@ -5,11 +5,6 @@ import warnings
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 LOG_2PI = np.log(2 * np.pi)
 CHUNK = 200
@@ -129,6 +124,11 @@ def probe_accuracy(
     labels: how many training labels it sees, drawn evenly over classes by `seed`; None: all. At
     most 200 iterations, which is short of convergence for tens of thousands of raw images.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -146,6 +146,8 @@ def knn_accuracy(
     k: int = 5,
 ) -> float:
     """Test accuracy of the k nearest neighbours' vote, Euclidean, codes as they are."""
+    from sklearn.neighbors import KNeighborsClassifier
+
     vote = KNeighborsClassifier(k, algorithm="brute")
     return _accuracy(vote, train, train_labels, test, test_labels, labels, seed)
 

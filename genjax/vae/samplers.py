@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.mixture import GaussianMixture
 
 COMPONENTS = 10
 
@@ -22,6 +21,8 @@ def fitted_mixture(
 
     Ghosh et al. 2020, section 4: ex-post density estimation with scikit-learn's defaults.
     """
+    from sklearn.mixture import GaussianMixture
+
     state = np.random.RandomState(rng.integers(2**31))
     mixture = GaussianMixture(min(COMPONENTS, len(codes)), random_state=state)
     draws = mixture.fit(codes.astype(np.float64)).sample(count)[0]
