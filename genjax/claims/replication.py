@@ -12,12 +12,13 @@ def outcome(published: str, found: str) -> str:
     return "repeated" if found == published else "contradicted"
 
 
-def rate(tries: Iterable[dict], claim: str, seal: str, flagfile: str) -> str:
-    """How often a claim's verdict came again, of the tries of this very wording and flagfile."""
+def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
+    """How often the verdicts of a flagfile's claims came again, of the tries of their wording."""
+    seals = {(claim["id"], claim["seal"]) for claim in claims}
     own = [
         one["outcome"]
         for one in tries
-        if (one["claim"], one["seal"], one["flagfile"]) == (claim, seal, flagfile)
+        if one["flagfile"] == flagfile and (one["claim"], one["seal"]) in seals
     ]
     if not own:
         return "not tried"

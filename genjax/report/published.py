@@ -5,6 +5,7 @@ A page quotes between two comments, which Markdown does not show:
     <!-- results vae_digits claims -->  ...  <!-- end -->
     <!-- results vae_digits table ae,vae,pca mse,normal/kkid -->  ...  <!-- end -->
     <!-- results vae_digits value vae/mse -->  ...  <!-- end -->
+    <!-- results vae_digits verdicts -->  ...
     <!-- results vae_digits made -->  ...  <!-- end -->
 
 `fill` writes what lies between; a test finds the pages as it writes them.
@@ -15,7 +16,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from genjax.claims.replication import rate
+from genjax.claims.replication import DECIDED, rate
 from genjax.core.errors import UsageError
 from genjax.report.page import figure, heading, plural
 
@@ -85,7 +86,7 @@ def fill(text: str, folder: str | Path) -> str:
             made = KINDS[kind](results[name], rest.split(), tries)
         except KeyError as error:
             raise UsageError(f"{opening}: no {error} in {name}.json") from error
-        around = "" if kind == "value" else "\n"
+        around = "" if kind in WITHIN_A_LINE else "\n"
         return f"{opening}{around}{made}{around}{end}"
 
     return QUOTE.sub(one, text)
@@ -115,7 +116,7 @@ def _claims(result: dict, rest: list[str], tries: list[dict]) -> str:
             f"{estimate} ({low} to {high}) {claim['unit']}",
             f"{sign} {claim['threshold']:.3g} ± {claim['margin']:.3g}",
             f"{claim['on_side']} of {claim['replicates']}",
-            rate(tries, claim["id"], claim["seal"], result["flagfile"]),
+            rate(tries, result["flagfile"], claim),
         ])  # fmt: skip
     return _rows(rows)
 
@@ -149,4 +150,14 @@ def _made(result: dict, rest: list[str], tries: list[dict]) -> str:
     )
 
 
-KINDS = {"claims": _claims, "table": _table, "value": _value, "made": _made}
+def _verdicts(result: dict, rest: list[str], tries: list[dict]) -> str:
+    """Cells of a row: the claims of each verdict, and how many tries on fresh seeds repeat one."""
+    cells = [
+        ", ".join(claim["id"] for claim in result["claims"] if claim["verdict"] == verdict)
+        for verdict in (*DECIDED, "undetermined")
+    ]
+    return " | ".join([*cells, rate(tries, result["flagfile"], *result["claims"])])
+
+
+KINDS = {"verdicts": _verdicts, "claims": _claims, "table": _table, "value": _value, "made": _made}
+WITHIN_A_LINE = ("value", "verdicts")

@@ -88,13 +88,15 @@ def test_the_rate_is_of_this_wording_and_this_flagfile(folder):
     (folder / "replications.jsonl").write_text(lines)
     filled = published.fill(quote("claims"), folder)
     assert "| 2 of 3 |" in filled and "| 0 of 1, 1 against |" in filled
+    row = f"| line | {quote('verdicts')} |"
+    assert " -->L1 |  |  | L2 | 2 of 4, 1 against<!-- end -->" in published.fill(row, folder)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (quote("value a/depth"), "no 'a/depth' in line_main.json"),
-        (quote("shape"), "shape is none of claims, table, value, made"),
+        (quote("shape"), "shape is none of verdicts, claims, table, value, made"),
         (quote("made").replace("line_main", "other"), "no other.json"),
     ],
 )
