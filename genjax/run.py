@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from genjax.core import config as configs
 from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
-from genjax.core.progress import say
+from genjax.core.progress import Job, say
 from genjax.report import blocks, page
 
 
@@ -200,12 +200,39 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
                 kept.at_checkpoint = parent.at_checkpoint
             else:
                 clock.keep(kept)
+            kept.job = Job({name: steps_of(config, arm) for name, arm in config.arms().items()})
+            say(plan(experiment, config, kept.path))
             experiment.work(job, kept, clock)
             kept.seal()
             kept.write_json("summary.json", _summary(experiment, config, kept.path, clock))
         elif not parent:
             say(f"{kept.path} holds this very run, finished; nothing is computed again")
     return kept.path
+
+
+def steps_of(config, arm) -> int:
+    """Training steps of an arm, which may have its own."""
+    return getattr(arm, "steps", 0) or config.steps
+
+
+def plan(experiment: Experiment, config, folder: Path) -> str:
+    """What a run is about to do, in a line: arms, steps, seeds, devices, folder."""
+    from genjax.core import environment
+
+    device = environment.device()
+    arms = config.arms()
+    said = [f"{_count(len(arms), 'arm')} ({', '.join(arms)})"] if arms else []
+    steps = sorted({steps_of(config, arm) for arm in arms.values()})
+    if steps:
+        said.append(" to ".join(f"{n:,}" for n in dict.fromkeys((steps[0], steps[-1]))) + " steps")
+        said.append(f"{_count(config.seeds, 'seed')} from {config.seed}")
+    devices = _count(int(device["count"]), "device")
+    said.append(f"{devices} ({device['kind']}, {device['cores']} cores)")
+    return f"{experiment.name}: {'; '.join(said)}; into {folder}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _until_decided(way: _Way, config, folder: Path) -> Path:

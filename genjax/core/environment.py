@@ -152,19 +152,24 @@ class Clock:
         return {name: sum(count.get(name, 0) for count in counts) for name in names}
 
 
+def device() -> dict[str, str]:
+    """What kind of device computes, how many there are, and the cores of the host."""
+    devices = jax.devices()
+    return {
+        "backend": jax.default_backend(),
+        "kind": _cpu_name() if devices[0].platform == "cpu" else devices[0].device_kind,
+        "count": str(len(devices)),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
+    }
+
+
 def describe() -> dict[str, dict | str]:
     """What a figure depends on: device, versions of the libraries, commit of the code."""
-    devices = jax.devices()
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn")
     return {
-        "device": {
-            "backend": jax.default_backend(),
-            "kind": _cpu_name() if devices[0].platform == "cpu" else devices[0].device_kind,
-            "count": str(len(devices)),
-            "cores": str(
-                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            ),
-        },
+        "device": device(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in names},
         "commit": _commit(),

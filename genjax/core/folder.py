@@ -16,7 +16,7 @@ from genjax.core import rows as log
 from genjax.core.config import Options
 from genjax.core.errors import UsageError
 from genjax.core.files import Manifest
-from genjax.core.progress import say
+from genjax.core.progress import Job, say
 
 VERSION = 2
 LOCK, PID = ".lock", ".pid"
@@ -44,6 +44,7 @@ class Folder:
     ):
         self.path = Path(path)
         self.at_checkpoint: Callable = lambda: None
+        self.job = Job({})
         self._flag, self._tensorboard, self._training = f"--workdir={path}", None, None
         self._metrics = self.path / "metrics.jsonl"
         self._digest = configs.digest(config)
@@ -69,6 +70,7 @@ class Folder:
 
     def close(self) -> None:
         """Lets another process have the folder."""
+        self.job.close()
         self._lock.release()
 
     def _acquire(self):

@@ -9,50 +9,100 @@ import numpy as np
 from tqdm import tqdm
 
 
-class Progress:
-    """A bar on a terminal; elsewhere a line every few seconds: steps, rate, time left, loss."""
+class Job:
+    """All trainings of a run: how much is done, and how long the rest takes.
 
-    def __init__(
-        self,
-        label: str,
-        steps: int,
-        start: int = 0,
-        every: float = 5.0,
-        status: Callable[[], str] = str,
-    ):
-        self.label, self.steps, self.start, self.every = label, steps, start, every
-        self.status = status
-        self.begun = self.last = time.monotonic()
-        self.bar = None
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=steps, initial=start, desc=label, unit="step", leave=True)
+    planned: {name: steps}, in their order; what comes up besides is added when it begins.
+    """
 
-    def __call__(self, step: int, metrics: dict[str, np.ndarray]) -> None:
-        loss = float(np.mean(metrics["loss"]))
+    def __init__(self, planned: dict[str, int]):
+        self._steps = dict(planned)
+        self._done = dict.fromkeys(planned, 0)
+        self._seconds, self._trained = 0.0, 0
+        self.bar: tqdm | None = None
+
+    def begin(self, name: str, steps: int, start: int) -> None:
+        """A training begins, or goes on; what was planned before it needed none."""
+        names = [*self._steps]
+        for before in names[: names.index(name)] if name in names else ():
+            self._steps[before] = self._done[before]
+        self._steps[name], self._done[name] = steps, start
+        if self.bar is None and sys.stderr.isatty():
+            self.bar = tqdm(total=self.total, unit="step", leave=True)
         if self.bar is not None:
-            with contextlib.suppress(OSError):  # The terminal is gone: SIGHUP comes next.
-                self.bar.set_postfix_str(f"loss={loss:.4g}{self._more()}", refresh=False)
-                self.bar.update(step - self.bar.n)
-            return
-        now = time.monotonic()
-        if now - self.last >= self.every or step == self.steps:
-            self.last = now
-            rate = (step - self.start) / max(now - self.begun, 1e-9)
-            left = (self.steps - step) / max(rate, 1e-9)
-            say(
-                f"{self.label}: step {step}/{self.steps}, {rate:.0f}/s, {left:.0f} s left, "
-                f"loss {loss:.4g}{self._more()}"
-            )
+            self.bar.set_description(name, refresh=False)
+            self.bar.total = self.total
+            # Steps of an earlier attempt say nothing about the pace of this one.
+            self.bar.initial += self.done - self.bar.n
+            self.bar.n = self.done
 
-    def _more(self):
-        text = self.status()
-        return f", {text}" if text else ""
+    def reach(self, name: str, step: int, seconds: float) -> None:
+        """A training reached a step; seconds: that it took since the last time."""
+        self._trained += step - self._done[name]
+        self._seconds += seconds
+        self._done[name] = step
+
+    @property
+    def total(self) -> int:
+        """Steps of all trainings."""
+        return sum(self._steps.values())
+
+    @property
+    def done(self) -> int:
+        """Steps that are trained."""
+        return sum(self._done.values())
+
+    @property
+    def left(self) -> float:
+        """Seconds that the rest of training takes at the mean pace so far, at least 0."""
+        return (self.total - self.done) * self._seconds / max(self._trained, 1)
 
     def close(self) -> None:
         """Ends the bar's line."""
         if self.bar is not None:
             with contextlib.suppress(OSError):
                 self.bar.close()
+
+
+class Progress:
+    """A bar of the whole job on a terminal; elsewhere a line every few seconds.
+
+    status: what to say besides the mean loss of the seeds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        start: int = 0,
+        *,
+        job: Job | None = None,
+        every: float = 5.0,
+        status: Callable[[], str] = str,
+    ):
+        self.name, self.steps, self.every, self.status = name, steps, every, status
+        self.job = job or Job({})
+        self.job.begin(name, steps, start)
+        self.said = self.reached = time.monotonic()
+
+    def __call__(self, step: int, metrics: dict[str, np.ndarray]) -> None:
+        now = time.monotonic()
+        self.job.reach(self.name, step, now - self.reached)
+        self.reached = now
+        figures = f"loss {float(np.mean(metrics['loss'])):.4g}"
+        if text := self.status():
+            figures += f", {text}"
+        if self.job.bar is not None:
+            with contextlib.suppress(OSError):  # The terminal is gone: SIGHUP comes next.
+                self.job.bar.set_postfix_str(figures, refresh=False)
+                self.job.bar.update(self.job.done - self.job.bar.n)
+        elif now - self.said >= self.every or step == self.steps:
+            self.said = now
+            share = self.job.done / self.job.total
+            say(
+                f"{self.name}: step {step}/{self.steps}, {figures}; training {share:.0%} done, "
+                f"{self.job.left:.0f} s left"
+            )
 
 
 def say(text: str) -> None:

@@ -59,8 +59,10 @@ def train(
     start, found = checkpoints.restore(state, say, distrust=partial(folder.distrust, name))
     notes = checkpoints.notes
     folder.begin(name, start, notes, done=start == when.steps)
+    if 0 < start < when.steps:
+        say(f"{name}: goes on from step {start}")
     window = loop.Window.from_json(notes["window"]) if notes.get("window") else None
-    progress = Progress(name, when.steps, start, status=status)
+    progress = Progress(name, when.steps, start, job=folder.job, status=status)
 
     def save(step, state, window):
         checkpoints.save(step, state, folder.notes() | {"window": window and window.to_json()})
@@ -74,7 +76,6 @@ def train(
             state = loop.fit(compiled, state, when, batches, hooks, start=start, window=window)
         done = [f"checkpoints/{name}/{when.steps}"]
     finally:
-        progress.close()
         checkpoints.close()
         folder.end(*done)
     return jax.device_get(state)
