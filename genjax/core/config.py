@@ -12,8 +12,8 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from genjax.core.errors import UsageError
 
@@ -76,13 +76,31 @@ def describe(kind) -> tuple[type, bool, bool]:
     return kind, several, optional
 
 
+class Reader(NamedTuple):
+    """Who reads an option, in words, such as '--model=vamp', and as a question to an arm."""
+
+    words: str
+    reads: Callable[[Any], bool]
+
+
+def when(**values: tuple[str, ...]) -> Reader:
+    """The arms in which each of these options has one of its values."""
+
+    def reads(arm) -> bool:
+        return all(getattr(arm, name) in of for name, of in values.items())
+
+    return Reader(" and ".join(f"--{name}={', '.join(of)}" for name, of in values.items()), reads)
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What every configuration, and every arm of one, does with its fields.
 
-    Raises UsageError at construction: for a value of the wrong type, not finite or out of bounds,
-    and for what `check` refuses.
+    readers: who reads an option that not all do, by its flag. Raises UsageError at construction:
+    for a value of the wrong type, not finite or out of bounds, and for what `check` refuses.
     """
+
+    readers: ClassVar[Mapping[str, Reader]] = {}
 
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))

@@ -239,7 +239,7 @@ BAD = {
     "images of points": (["--arch=dcgan"], ["--arch=dcgan", "--data=stacked"]),
     "skip of images": (
         ["--data=stacked", "--arch=dcgan", "--g_skip"],
-        ["--g_skip", "--arch=dcgan"],
+        ["--g_skip", "--arch=mlp"],
     ),
     "data": (["--data=rings"], ["--data=rings", "ring8", "stacked"]),
     "grid": (["--data=grid24"], ["--data=grid24", "grid16"]),
@@ -248,9 +248,16 @@ BAD = {
     "weights of images": (["--data=stacked", "--imbalance=3"], ["--imbalance=3", "mixture"]),
     "waves of images": (
         ["--data=stacked", "--arch=metz", "--d_fourier=1"],
-        ["--d_fourier", "--arch=metz"],
+        ["--d_fourier=1", "--arch=mlp"],
     ),
-    "channels of points": (["--d_fraction=0.5"], ["--d_fraction=0.5", "--d_width"]),
+    "width of convolutions": (
+        ["--data=stacked", "--arch=metz", "--g_width=64"],
+        ["--g_width=64", "--arch=mlp"],
+    ),
+    "scale of no penalty": (["--penalty_scale=2"], ["--penalty_scale=2", "--gp, --r1 or --r2"]),
+    "classifier of one generator": (["--arm=a:diversity=2"], ["--arm=a: --diversity=2", "--gener"]),
+    "classifier of points": (["--classifier_steps=9"], ["--classifier_steps=9", "--data=stacked"]),
+    "channels of points": (["--d_fraction=0.5"], ["--d_fraction=0.5", "--arch=dcgan, metz"]),
     "critic without a bound": (
         ["--loss=wgan", "--spectral_norm", "--minibatch=stddev"],
         ["--loss=wgan", "--spectral_norm", "--minibatch"],

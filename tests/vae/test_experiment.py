@@ -180,6 +180,25 @@ BAD = {
         ["--likelihood=bernoulli", "--decoder_std=0.1"],
         ["--decoder_std=0.1", "--likelihood=gaussian"],
     ),
+    "density of binary pixels": (
+        ["--binarize=threshold"],
+        ["--binarize=threshold", "--likelihood=gaussian", "--likelihood=bernoulli"],
+    ),
+    "beta of no beta_vae": (["--compare=ae,vae", "--beta=3"], ["--beta=3", "--model=beta_vae"]),
+    "an arm's inputs": (
+        ["--arm=a:pseudo_inputs=9", "--arm=b:model=vamp"],
+        ["--arm=a: --pseudo_inputs=9", "--model=vamp"],
+    ),
+    "samples of one bound": (
+        ["--model=vamp", "--iwae_k=5"],
+        ["--iwae_k=5", "--model=iwae or --bound=iwae"],
+    ),
+    "draws of none": (["--model=ae", "--k=5"], ["--k=5", "vae, beta_vae, vamp, hvae, ladder"]),
+    "weight of spectral norm": (
+        ["--model=rae", "--rae=sn", "--rae_decoder=1"],
+        ["--rae_decoder=1", "--model=rae and --rae=l2, gp"],
+    ),
+    "channels of none": (["--channels=8"], ["--channels=8", "--arch=conv"]),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
     "a net that fits nowhere": (["--hidden=65536,65536"], ["--hidden", "--seeds", "GB"]),
     "draws that fit nowhere": (
