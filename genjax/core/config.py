@@ -142,12 +142,16 @@ class Options:
         )
 
 
-def nearest(name: str, choices, otherwise: str = "") -> str:
-    """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near."""
+def nearest(name: str, choices, otherwise: str = "", *, every: bool = False) -> str:
+    """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near.
+
+    every: all choices in any case.
+    """
     close = difflib.get_close_matches(name, list(choices), n=1)
+    listed = otherwise or "choices: " + (", ".join(choices) or "none")
     if close:
-        return f"; did you mean {close[0]}?"
-    return f"; {otherwise or 'choices: ' + (', '.join(choices) or 'none')}"
+        return f"; did you mean {close[0]}?" + (f" {listed}" if every else "")
+    return f"; {listed}"
 
 
 def _parsed(name: str, whole: str, kind: type, text: str):
@@ -208,7 +212,7 @@ def _checked_one(where: str, meta, kind: Any, value: Any):
     if kind in (int, float):
         _require_bounds(where, meta, kind, value)
     if meta["choices"] and value not in meta["choices"]:
-        raise UsageError(f"{where}: no {value!r}{nearest(value, meta['choices'])}")
+        raise UsageError(f"{where}: no {value!r}{nearest(value, meta['choices'], every=True)}")
     return value
 
 
@@ -284,9 +288,18 @@ def variant_text(name: str, changes: Mapping) -> str:
 def written(value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ",".join(map(written, value))
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def typed(name: str, value) -> str:
+    """An option of config.json as one types it; 'no --<name>' where it is not given."""
+    if value is None or value == {}:
+        return f"no --{name}"
+    if isinstance(value, Mapping):
+        return " ".join(f"--{name}={shown(variant_text(*variant))}" for variant in value.items())
+    return f"--{name}={shown(value)}"
 
 
 # --- As text and JSON ----------------------------------------------------------------------------

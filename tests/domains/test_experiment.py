@@ -320,7 +320,7 @@ BAD = {
     ),
     "a grid that fits nowhere": (
         ["--chains=900", "--vocabulary=65536"],
-        ["--chains, --vocabulary or --seeds", "GB"],
+        ["--chains=900, --vocabulary=65536 or --seeds=3: about", "GB"],
     ),
     "documents that fit nowhere": (["--pool=100000000", "--vocabulary=60000"], ["--pool", "GB"]),
     "a net that fits nowhere": (["--width=65536", "--depth=8"], ["--width", "--seeds", "GB"]),

@@ -130,7 +130,7 @@ BAD = {
     "order": (["--lengths=128,64"], ["--lengths=128,64: must ascend"]),
     "variant": (
         ["--variants=full,sparse"],
-        ["--variants=full,sparse: no 'sparse'", "did you mean"],
+        ["--variants=full,sparse: no 'sparse'", "did you mean", "choices: full, flash, truncated"],
     ),
     "block": (
         ["--variants=bigbird", "--lengths=64,100"],

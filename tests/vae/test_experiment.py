@@ -200,15 +200,21 @@ BAD = {
     ),
     "channels of none": (["--channels=8"], ["--channels=8", "--arch=conv"]),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
-    "a net that fits nowhere": (["--hidden=65536,65536"], ["--hidden", "--seeds", "GB"]),
+    "a net that fits nowhere": (
+        ["--hidden=65536,65536", "--arm=a", "--arm=b:hidden=9"],
+        ["--hidden=65536,65536/9, ", "--seeds=3", "GB"],
+    ),
     "draws that fit nowhere": (
         ["--model=iwae", "--iwae_k=100000", "--batch_size=1000", "--seeds=99"],
-        ["--iwae_k", "GB"],
+        ["--iwae_k=100000", "--batch_size=1000", "GB"],
     ),
     "nobody's folder": (["--data=idx:~nobody/x"], ["--data=idx:~nobody/x", "no such folder"]),
     "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
-    "misspelt flag": (["--latnet=3"], ["latnet"]),
+    "misspelt flag": (["--latnet=3"], ["--latnet=3: no such flag; did you mean latent?"]),
+    "misspelt sampler": (["--samplers=gausian"], ["did you mean gaussian? choices: normal, "]),
+    "a file": (["--workdir={folder}/model.said"], ["model.said is a file; name a folder"]),
+    "below a file": (["--workdir={folder}/model.said/x"], ["model.said is a file; name a folder"]),
     "no flag": (["vae"], ["vae"]),
 }
 
