@@ -122,8 +122,9 @@ def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_
     assert in_order(finished) == in_order(folder)
 
 
-def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
-    """What was reached before the pause is read from the folder."""
+@pytest.mark.parametrize(("plays", "said"), [(True, ", COLLAPSE: seed 1 lost modes"), (False, "")])
+def test_a_collapse_is_announced_after_a_pause_too(plays, said, tmp_path, monkeypatch):
+    """What was reached before the pause is read from the folder; of a game alone."""
     config = Config(seeds=2, steps=20)
 
     def opened():
@@ -134,11 +135,11 @@ def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
         folder.write("gan", [{"seed": s, "step": 10, "modes": m} for s, m in ((0, 3.0), (1, 9.0))])
     watch = object.__new__(Watch)
     vars(watch).update(arm="gan", task=SimpleNamespace(modes=8), seeds=[0, 1])
-    vars(watch).update(text="", seconds=0.0, cpu_seconds=0.0)
+    vars(watch).update(text="", seconds=0.0, cpu_seconds=0.0, plays=plays)
     monkeypatch.setattr(Watch, "measure", lambda self, state: {"modes": [3.0, 5.0]})
     with opened() as watch.folder:
         watch(None)
-    assert watch.text == "modes 4.0 of 8, COLLAPSE: seed 1 lost modes"
+    assert watch.text == f"modes 4.0 of 8{said}"
 
 
 def test_rows_that_were_changed_are_computed_again(finished, cache, tmp_path):

@@ -124,6 +124,7 @@ def test_interrupted_run_with_a_damaged_checkpoint_ends_the_same(uninterrupted, 
     folder = tmp_path / "damaged"
     reached, code, said = kill_after_a_checkpoint(folder, cache, 0.05, signal.SIGTERM)
     assert code == 143 and said.count("interrupted by SIGTERM") == 1 and "Traceback" not in said
+    assert said.count("vae.py: stops after the present call") == 1
     saved = folder / "checkpoints" / "vae" / str(reached)
     largest = max((p for p in saved.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = bytearray(largest.read_bytes())
