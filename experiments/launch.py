@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+import missing  # noqa: F401 - First.
 import signals
 
 from genjax.core import interrupt

@@ -13,6 +13,8 @@ import importlib
 import sys
 from pathlib import Path
 
+import missing  # noqa: F401 - First.
+
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
 from genjax.core.flags import shown_line

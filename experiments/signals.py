@@ -11,6 +11,7 @@ import threading
 
 from genjax.core import interrupt
 
+LATER = "stops after the present call, or what compiles now; Ctrl-C again ends at once"
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP.
 
 
@@ -22,6 +23,8 @@ def install(script: str) -> None:
         before = interrupt.asked()
         if interrupt.saving() and not before:
             interrupt.ask(number)
+            with contextlib.suppress(OSError):
+                os.write(2, f"{script}: {LATER}\n".encode())
             return
         with contextlib.suppress(OSError):  # After SIGHUP there may be no terminal.
             os.write(2, f"{script}: {interrupt.line(before or number)}\n".encode())

@@ -10,6 +10,7 @@ results/replications.jsonl; the rate over all tries stands beside the verdict in
 import sys
 from collections import Counter
 
+import missing  # noqa: F401 - First.
 import signals
 
 from genjax import verify

@@ -48,12 +48,29 @@ def test_what_only_measures_is_imported_when_it_measures(room):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+SCRIPTS = ("vae", "gan", "attention", "domains", "benchmark", "report", "verify")
+
+
 def test_modules_and_scripts_are_short():
     for path in (ROOT / "genjax").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path
-    for name in ("vae", "gan", "attention", "domains", "benchmark", "report"):
+    for name in SCRIPTS:
         path = ROOT / "experiments" / f"{name}.py"
         assert len(path.read_text().splitlines()) < 100, path
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_without_what_is_to_be_installed_a_script_says_so_in_a_line(name):
+    done = subprocess.run(
+        [sys.executable, "-S", f"experiments/{name}.py", "--help"],  # -S: no installed packages.
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2 and not done.stdout
+    said = rf"{name}\.py: no module \w+; pip install -r requirements\.txt\n"
+    assert re.fullmatch(said, done.stderr), done.stderr
 
 
 # "<path>:<function>": why it may be longer, or take more.

@@ -66,6 +66,13 @@ def test_every_number_has_bounds_on_both_sides():
             assert kind not in (int, float) or (low and (high or kind is int)), f"{room}: {name}"
 
 
+def test_readers_are_of_options_of_an_arm():
+    """A misspelt one would be looked at by nobody."""
+    for room in values.ROOMS:
+        kind = values.config_of(room)
+        assert kind.readers.keys() <= getattr(kind, "arm_kind", kind).options().keys(), room
+
+
 @pytest.mark.parametrize("room", values.ROOMS)
 def test_what_data_or_networks_refuse(room, tmp_path):
     """As whole processes: what a configuration alone cannot know to be wrong."""

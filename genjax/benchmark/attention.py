@@ -35,7 +35,7 @@ def part(config: Config, size: Heads) -> Part:
         parallel.keep_buffers()
         # jax.nn forms the matrices of all pairs, four of them backward.
         longest = max(config.lengths)
-        parallel.require_memory({"--lengths": 4 * 4.0 * size.heads * longest**2})
+        parallel.require_memory({"--lengths": 4 * 4.0 * size.heads * longest**2}, config)
 
     return Part(
         settle,

@@ -1,8 +1,8 @@
 """The arms of a configuration: its variants, each an instance of the arm's own dataclass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from genjax.core.config import nearest, shown
+from genjax.core.config import nearest, shown, written
 from genjax.core.errors import UsageError
 
 # Longest name of an arm, which becomes a file's.
@@ -41,7 +41,23 @@ def arms(config, kind: type, default: str, reserved: tuple[str, ...] = ()) -> di
             made[name] = kind(**common | own)
         except UsageError as error:
             raise UsageError(f"{where}: {error}" if config.variants else str(error)) from error
+        if config.variants:
+            _require_read(kind, [made[name]], changes, f"{where}: ")
+    _require_read(kind, list(made.values()), options)
     return made
+
+
+def _require_read(kind: type, asking: list, names: Iterable[str], where: str = "") -> None:
+    """Raises UsageError for an option that is not at its default, and that nobody reads.
+
+    kind: the dataclass whose `readers` count. asking: those who have the options `names`.
+    """
+    for name in filter(kind.readers.__contains__, names):
+        field, reader = kind.options()[name], kind.readers[name]
+        changed = [one for one in asking if getattr(one, field.name) != field.default]
+        if changed and not any(map(reader.reads, changed)):
+            value = shown(written(getattr(changed[0], field.name)))
+            raise UsageError(f"{where}--{name}={value}: has no effect without {reader.words}")
 
 
 def is_file_name(name: str) -> bool:

@@ -12,8 +12,8 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from genjax.core.errors import UsageError
 
@@ -76,13 +76,31 @@ def describe(kind) -> tuple[type, bool, bool]:
     return kind, several, optional
 
 
+class Reader(NamedTuple):
+    """Who reads an option, in words, such as '--model=vamp', and as a question to an arm."""
+
+    words: str
+    reads: Callable[[Any], bool]
+
+
+def when(**values: tuple[str, ...]) -> Reader:
+    """The arms in which each of these options has one of its values."""
+
+    def reads(arm) -> bool:
+        return all(getattr(arm, name) in of for name, of in values.items())
+
+    return Reader(" and ".join(f"--{name}={', '.join(of)}" for name, of in values.items()), reads)
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What every configuration, and every arm of one, does with its fields.
 
-    Raises UsageError at construction: for a value of the wrong type, not finite or out of bounds,
-    and for what `check` refuses.
+    readers: who reads an option that not all do, by its flag. Raises UsageError at construction:
+    for a value of the wrong type, not finite or out of bounds, and for what `check` refuses.
     """
+
+    readers: ClassVar[Mapping[str, Reader]] = {}
 
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))
@@ -124,12 +142,16 @@ class Options:
         )
 
 
-def nearest(name: str, choices, otherwise: str = "") -> str:
-    """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near."""
+def nearest(name: str, choices, otherwise: str = "", *, every: bool = False) -> str:
+    """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near.
+
+    every: all choices in any case.
+    """
     close = difflib.get_close_matches(name, list(choices), n=1)
+    listed = otherwise or "choices: " + (", ".join(choices) or "none")
     if close:
-        return f"; did you mean {close[0]}?"
-    return f"; {otherwise or 'choices: ' + (', '.join(choices) or 'none')}"
+        return f"; did you mean {close[0]}?" + (f" {listed}" if every else "")
+    return f"; {listed}"
 
 
 def _parsed(name: str, whole: str, kind: type, text: str):
@@ -190,7 +212,7 @@ def _checked_one(where: str, meta, kind: Any, value: Any):
     if kind in (int, float):
         _require_bounds(where, meta, kind, value)
     if meta["choices"] and value not in meta["choices"]:
-        raise UsageError(f"{where}: no {value!r}{nearest(value, meta['choices'])}")
+        raise UsageError(f"{where}: no {value!r}{nearest(value, meta['choices'], every=True)}")
     return value
 
 
@@ -266,9 +288,18 @@ def variant_text(name: str, changes: Mapping) -> str:
 def written(value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ",".join(map(written, value))
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def typed(name: str, value) -> str:
+    """An option of config.json as one types it; 'no --<name>' where it is not given."""
+    if value is None or value == {}:
+        return f"no --{name}"
+    if isinstance(value, Mapping):
+        return " ".join(f"--{name}={shown(variant_text(*variant))}" for variant in value.items())
+    return f"--{name}={shown(value)}"
 
 
 # --- As text and JSON ----------------------------------------------------------------------------

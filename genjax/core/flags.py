@@ -111,29 +111,41 @@ def _given(asked: tuple[type[Options], ...], arguments: list[str]) -> dict:
             define(name, None, "", flag_values=values)
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
-    _require_readable(arguments)
+    lines = _require_readable(arguments)
     try:
         rest = values(["", *arguments])
+    except absl_flags.UnrecognizedFlagError as error:
+        text, near = error.flagvalue, configs.nearest(error.flagname, values, "see --helpfull")
+        raise UsageError(f"{lines.get(text, '')}{shown(text)}: no such flag{near}") from error
     except absl_flags.IllegalFlagValueError as error:  # Of yes and no: all others are texts.
         where = str(error).removeprefix("flag ").partition(": (")[0]
         raise UsageError(f"{shown(where)}: true or false") from error
     except (absl_flags.Error, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(shown_line(str(error))) from error
     if len(rest) > 1:
-        raise UsageError(f"unexpected argument {shown(rest[1])!r}: flags are written --name=value")
+        where = lines.get(rest[1], "")
+        raise UsageError(
+            f"{where}unexpected argument {shown(rest[1])!r}: flags are written --name=value"
+        )
     return {name: values[name].value for name in values if values[name].present}
 
 
-def _require_readable(arguments: list[str]) -> None:
-    """Raises UsageError for what absl would read, or compare with every flag, to no end.
+def _require_readable(arguments: list[str]) -> dict[str, str]:
+    """{line of a flagfile: where it first stands, '<file>, line 3: '}.
 
-    Flagfiles that are no files, are long or name themselves, and names that no flag has.
+    Raises UsageError for what absl would read, or compare with every flag, to no end: flagfiles
+    that are no files, are long or name themselves, and names that no flag has.
     """
     left = LONGEST_FILES
+    places = dict.fromkeys(arguments, "")
 
     def read(lines: list[str], above: tuple[str, ...]) -> None:
         nonlocal left
-        for line, after in zip(lines, [*lines, ""][1:], strict=True):
+        for number, (line, after) in enumerate(zip(lines, [*lines, ""][1:], strict=True), 1):
+            if above:
+                places.setdefault(
+                    line.strip(), f"--flagfile={shown_line(above[-1])}, line {number}: "
+                )
             name, equals, path = line.strip().partition("=")
             if name.startswith("-") and not name[1:2].isdigit() and len(name) > LONGEST_NAME:
                 raise UsageError(f"{shown(name)}: no such flag")
@@ -155,6 +167,7 @@ def _require_readable(arguments: list[str]) -> None:
             read(text.split("\n"), (*above, path))
 
     read(arguments, ())
+    return places
 
 
 def shown_line(text: str) -> str:

@@ -65,6 +65,11 @@ class Folder:
             except BaseException:
                 self.close()
                 raise
+        except (FileExistsError, NotADirectoryError) as error:
+            file = next(p for p in (self.path, *self.path.parents) if p.exists())
+            raise UsageError(
+                f"{self._flag}: {configs.shown(file)} is a file; name a folder, new or a run's"
+            ) from error
         except OSError as error:
             raise UsageError(f"{self._flag}: {error.strerror or error}") from error
 
@@ -119,7 +124,7 @@ class Folder:
         asked, before = asked["config"], present["config"]
         changed = [key for key in asked | before if asked.get(key) != before.get(key)]
         if changed:
-            pairs = [f"--{key}={configs.shown(asked.get(key))}" for key in changed]
+            pairs = [configs.typed(key, asked.get(key)) for key in changed]
             raise UsageError(
                 f"{self._flag}: the folder holds a run of another configuration "
                 f"({_difference(pairs)}); name a new folder, or repeat that run's flags"

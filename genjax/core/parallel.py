@@ -10,7 +10,8 @@ import contextlib
 import ctypes
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from genjax.core.config import Options, shown, written
 from genjax.core.errors import UsageError
 
 MODES = ("jit", "pmap")
@@ -115,18 +117,28 @@ def memory_free() -> float:
     return math.inf
 
 
-def require_memory(needed: dict[str, float]) -> None:
+def require_memory(
+    needed: dict[str, float], config: Options, arms: Collection[Options] = ()
+) -> None:
     """Raises UsageError where what is alive at once cannot fit, with the largest part named.
 
-    needed: {the flags that ask for it: bytes, at least}. Devices other than the CPU share it.
+    needed: {the flags that ask for it: bytes, at least}. config, arms: whose values are said; of
+    arms, where they have such a flag, each. Devices other than the CPU share it.
     """
+
+    def said(flag: re.Match) -> str:
+        owners = [arm for arm in arms if flag[1] in arm.options()] or [config]
+        values = dict.fromkeys(shown(written(owner.values()[flag[1]])) for owner in owners)
+        return f"{flag[0]}={'/'.join(values)}"
+
     devices = jax.local_devices()
     free = memory_free() * (1 if devices[0].platform == "cpu" else len(devices))
     total = sum(needed.values())
     if total > free:
         most = max(needed, key=lambda flags: needed[flags])
+        flags = re.sub(r"--(\w+)", said, most)
         raise UsageError(
-            f"{most}: about {needed[most] / 1e9:,.1f} GB of {total / 1e9:,.1f} GB needed, "
+            f"{flags}: about {needed[most] / 1e9:,.1f} GB of {total / 1e9:,.1f} GB needed, "
             f"{free / 1e9:,.1f} GB are free"
         )
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from genjax.attention import catalogue
 from genjax.core import arms
-from genjax.core.config import FASTEST, STRONGEST, Options, default, option
+from genjax.core.config import FASTEST, STRONGEST, Options, default, option, shown, when, written
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
 from genjax.lm.ngram import SMOOTHINGS
@@ -21,6 +21,17 @@ NETWORK = ("model", "attention", "window", "width", "depth", "heads")
 @dataclass(frozen=True)
 class Arm(Options):
     """One language model: where it starts, what it is trained on, its network and its method."""
+
+    readers: ClassVar = {
+        "attention": when(model=("transformer",)),
+        "heads": when(model=("transformer",)),
+        "window": when(model=("transformer",), attention=("longformer", "truncated")),
+        "lora_rank": when(train=("lora",)),
+        "ngram_order": when(model=("ngram",)),
+        "ngram_smoothing": when(model=("ngram",)),
+    } | dict.fromkeys(
+        ("width", "depth", "optimizer", "learning_rate", "weight_decay"), when(model=MODELS[:-1])
+    )
 
     from_: str = option(
         "",
@@ -232,15 +243,7 @@ class Config(Training, Arm):
     def check(self) -> None:
         """Raises UsageError where options contradict each other."""
         super().check()
-        if not self.corpus and self.held_out:
-            raise UsageError(
-                f"--held_out={','.join(self.held_out)}: needs --corpus=<folder>; the grid holds "
-                "out its diagonal"
-            )
-        if not self.corpus and self.bpe:
-            raise UsageError(f"--bpe={self.bpe}: needs --corpus=<folder>; the grid has no bytes")
-        if self.corpus and self.chains:
-            raise UsageError(f"--chains={self.chains}: are beside the grid; drop --corpus")
+        self._check_source()
         if self.corpus and self.stride > self.context:
             raise UsageError(f"--stride={self.stride}: choose 1 to {self.context}, the context")
         self._check_shots()
@@ -252,6 +255,15 @@ class Config(Training, Arm):
                 _check_weights(arms, name, before)
             except UsageError as error:
                 raise UsageError(f"--arm={name}: {error}") from error
+
+    def _check_source(self):
+        group, why = ("Grid", "is of the grid; drop --corpus")
+        if not self.corpus:
+            group, why = ("Text", "is of text; needs --corpus=<folder>")
+        for name, field in self.options().items():
+            value, meta = getattr(self, field.name), field.metadata
+            if meta["group"] == group and not meta["place"] and value != field.default:
+                raise UsageError(f"--{name}={shown(written(value))}: {why}")
 
     def _check_shots(self):
         shown = f"--shots={','.join(map(str, self.shots))}"

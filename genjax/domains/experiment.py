@@ -67,7 +67,7 @@ def prepare(config: Config) -> Job:
     job = Job(config, [source], arms, trained_on, before, Once())
     for name in arms:
         check_domains(job, name)
-    parallel.require_memory(memory_needed(job))
+    parallel.require_memory(memory_needed(job), config, job.arms.values())
     return job._replace(sources=[source, *sources])
 
 
@@ -79,7 +79,7 @@ def read_sources(config: Config) -> Iterator[data.Source]:
     if config.corpus:
         yield from [read_text(config)] * config.seeds
         return
-    parallel.require_memory(memory_of_grid(config))
+    parallel.require_memory(memory_of_grid(config), config)
     yield from (grid_of(config, seed) for seed in config.all_seeds)
 
 

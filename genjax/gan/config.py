@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import FASTEST, STRONGEST, Options, default, option
+from genjax.core.config import FASTEST, STRONGEST, Options, Reader, default, option, when
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
 from genjax.gan import mixtures
@@ -19,11 +19,16 @@ ARCHITECTURES = ("mlp", "dcgan", "metz")
 LAYERS = ("maxout", "relu", "leaky_relu", "silu")
 MINIBATCH = ("none", "stddev", "discrimination")
 SOLVERS = ("euler", "heun")
+# The options of dense nets alone.
+DENSE = tuple(f"{net}_{part}" for net in "gd" for part in ("width", "depth", "layer"))
+DENSE += ("g_norm", "g_skip", "d_fourier")
 # The ways to train a sampler, and the group of the options that belong to each alone.
 METHODS = {"gan": "Game", "flow": "Flow matching"}
 # Generator samples made, or judged, at once: of so many proposals a sample may be one.
 PROPOSALS = 8192
 STACKED = "stacked"
+# The options of a mixture alone, and of stacked images alone.
+MIXED, STACKS = ("modes", "sigma", "imbalance"), ("split_seed", "classifier_steps")
 # Rows of the tables that no arm made, and the folder of the net that names modes.
 ROWS = ("truth", "lost", "thin", "blurred", "noise", "classifier")
 
@@ -31,6 +36,12 @@ ROWS = ("truth", "lost", "thin", "blurred", "noise", "classifier")
 @dataclass(frozen=True)
 class Arm(Options):
     """One recipe: the networks, and how they are trained."""
+
+    readers: ClassVar = {
+        "penalty_scale": Reader("--gp, --r1 or --r2", lambda arm: any((arm.gp, arm.r1, arm.r2))),
+        "diversity": Reader("--generators=2 or more", lambda arm: arm.generators > 1),
+        "d_fraction": when(arch=ARCHITECTURES[1:]),
+    } | dict.fromkeys(DENSE, when(arch=("mlp",)))
 
     method: str = option(
         "gan",
@@ -294,11 +305,14 @@ class Config(Training, Arm):
             )
         if self.is_plane:
             self.mixture()
+            self._require_default(STACKS, "needs --data=stacked")
         else:
-            for name in ("modes", "sigma", "imbalance"):
-                value = getattr(self, name)
-                if value != self.options()[name].default:
-                    raise UsageError(f"--{name}={value}: needs a mixture, not --data=stacked")
+            self._require_default(MIXED, "needs a mixture, not --data=stacked")
+
+    def _require_default(self, names: tuple[str, ...], why: str):
+        for name in names:
+            if (value := getattr(self, name)) != self.options()[name].default:
+                raise UsageError(f"--{name}={value}: {why}")
 
     @property
     def is_plane(self) -> bool:
@@ -365,18 +379,6 @@ def _game_rules(arm: Arm) -> tuple:
         (
             arm.reconstruction and (arm.convolutional or arm.generators > 1),
             "--reconstruction is built for one generator of points in the plane",
-        ),
-        (
-            arm.g_skip and arm.convolutional,
-            f"--g_skip: not built for --arch={arm.arch}",
-        ),
-        (
-            arm.d_fourier and arm.convolutional,
-            f"--d_fourier: not built for --arch={arm.arch}",
-        ),
-        (
-            arm.d_fraction != 1 and not arm.convolutional,
-            f"--d_fraction={arm.d_fraction}: of channels; --arch=mlp has --d_width",
         ),
     )
 

@@ -27,7 +27,7 @@ class Size(NamedTuple):
 def check(config: Config, arm: Arm, shape: tuple[int, ...], method: Method) -> None:
     """Raises UsageError where an arm's training or measures do not fit memory or a day."""
     size = Size(math.prod(shape), method.latent, parameters(method))
-    parallel.require_memory(memory_needed(config, arm, size))
+    parallel.require_memory(memory_needed(config, arm, size), config, [arm])
     check_memory(config, arm, shape)
     check_slopes(config, arm, size)
 

@@ -57,7 +57,7 @@ def prepare(config: Config) -> Job:
     cores = sweep.settle(config)
     variants.check(config)
     parallel.check_batch(config.parallel, config.batch_size)
-    parallel.require_memory(memory_needed(config))
+    parallel.require_memory(memory_needed(config), config)
     return Job(config, cores)
 
 

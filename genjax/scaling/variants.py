@@ -5,12 +5,15 @@ import numpy as np
 
 from genjax import attention
 from genjax.attention import blocks
+from genjax.core.config import shown, written
 from genjax.core.errors import UsageError
 from genjax.scaling.config import Config
 
 
 def check(config: Config) -> None:
-    """Raises UsageError where a variant cannot have a length of the sweep or of the tasks."""
+    """Raises UsageError where a variant cannot have a length of the sweep or of the tasks, and for
+    an option that none of them takes.
+    """
     for name in config.variants:
         for length in config.lengths:
             build(config, name, length)
@@ -19,6 +22,20 @@ def check(config: Config) -> None:
                 scaled(config, name, length)
             except UsageError as error:
                 raise UsageError(f"--task_lengths={length}: scaled to it, {error}") from error
+    _require_taken(config)
+
+
+def _require_taken(config: Config) -> None:
+    for flag, field in config.options().items():
+        value = getattr(config, field.name)
+        if field.metadata["group"] == "Variants" and value != field.default:
+            option = {"hash_rounds": "rounds"}.get(flag, flag)
+            takers = [one for one in attention.variant_names() if option in attention.options(one)]
+            if not set(takers) & set(config.variants):
+                raise UsageError(
+                    f"--{flag}={shown(written(value))}: has no effect without "
+                    f"--variants={', '.join(takers)}"
+                )
 
 
 def build(config: Config, name: str, length: int) -> attention.Variant:

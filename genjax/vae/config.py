@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from genjax.core import arms
 from genjax.core import config as configs
-from genjax.core.config import FASTEST, default, option
+from genjax.core.config import FASTEST, default, option, when
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
 from genjax.vae.models import MODELS, ModelOptions
@@ -23,6 +23,8 @@ BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
 @dataclass(frozen=True)
 class Arm(ModelOptions):
     """One model: its network and what it is trained on."""
+
+    readers: ClassVar = ModelOptions.readers | {"channels": when(arch=("conv",))}
 
     model: str = option("vae", "The model to train, where --compare is empty.", choices=MODEL_NAMES)
     arch: str = option("mlp", "Layers at the pixels.", group="Network", choices=("mlp", "conv"))
@@ -170,6 +172,11 @@ class Config(Training, Arm):
                     f"--decoder_std={configs.shown(std)}: a number from 1e-06 to 1000, or 'learned'"
                 )
         arms = self.arms()
+        if self.binarize != "none" and any(a.likelihood == "gaussian" for a in arms.values()):
+            raise UsageError(
+                f"--binarize={self.binarize}: --likelihood=gaussian is a density of grey levels; "
+                "binary pixels need --likelihood=bernoulli"
+            )
         if self.decoder_std != ("learned",) and any(
             arm.likelihood == "bernoulli" for arm in arms.values()
         ):

@@ -64,7 +64,7 @@ def prepare(config: Config) -> Job:
     parallel.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
     job = Job(config, splits, {name: network(config, name, shape) for name in config.arms()})
-    parallel.require_memory(memory_needed(job))
+    parallel.require_memory(memory_needed(job), config, config.arms().values())
     return job
 
 

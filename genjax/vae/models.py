@@ -6,9 +6,9 @@ and the page take both from here. No jax: it is imported when a loss is built.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from genjax.core.config import STRONGEST, Options, option
+from genjax.core.config import STRONGEST, Options, Reader, option, when
 
 if TYPE_CHECKING:
     from genjax.vae.config import Arm
@@ -28,9 +28,33 @@ class Kind(NamedTuple):
     draws: "Callable[[Arm], int]" = lambda arm: 1 if arm.deterministic else arm.k
 
 
+# Who reads the two numbers of draws.
+WEIGHTED = Reader("--model=iwae or --bound=iwae", lambda arm: "iwae" in (arm.model, arm.bound))
+DRAWN = Reader(
+    "a model that draws codes and has no --iwae_k: vae, beta_vae, vamp, hvae, ladder",
+    lambda arm: not (arm.deterministic or WEIGHTED.reads(arm)),
+)
+
+
 @dataclass(frozen=True)
 class ModelOptions(Options):
-    """The options of models; what others do not read has no effect on them."""
+    """The options of models, and who reads them."""
+
+    readers: ClassVar[dict[str, Reader]] = {
+        "layers": when(model=("hvae", "ladder")),
+        "k": DRAWN,
+        "iwae_k": WEIGHTED,
+        "dreg": when(model=("iwae",)),
+        "bound": when(model=("vamp", "hvae", "ladder")),
+        "beta": when(model=("beta_vae",)),
+        "free_bits": when(model=("ladder",)),
+        "pseudo_inputs": when(model=("vamp",)),
+        "corruption": when(model=("dae",)),
+        "rae": when(model=("rae",)),
+        "rae_latent": when(model=("rae",)),
+        "rae_decoder": when(model=("rae",), rae=("l2", "gp")),
+        "mmd_weight": when(model=("wae_mmd",)),
+    }
 
     layers: int = option(
         2,

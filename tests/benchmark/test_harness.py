@@ -116,7 +116,7 @@ BAD = {
     ),
     "curves": (["--tensorboard"], ["--tensorboard", "no curves"]),
     "a file nowhere": (["--json={folder}/none/x.json"], ["--json=", "a folder that is there"]),
-    "unknown flag": (["--round=3"], ["round", "Did you mean: rounds"]),
+    "unknown flag": (["--round=3"], ["--round=3: no such flag", "did you mean rounds?"]),
 }
 
 

@@ -151,12 +151,26 @@ def test_python_is_refused_alike():
 
 
 def test_misspelt_flags_name_the_nearest_and_words_are_no_flags():
-    with pytest.raises(UsageError, match="seedz.*seeds"):
+    with pytest.raises(UsageError, match="--seedz=3: no such flag; did you mean seed"):
         asked("--seedz=3")
     with pytest.raises(UsageError, match="'seeds=3'"):
         asked("seeds=3")
     with pytest.raises(UsageError, match="no_such_file"):
         asked("--flagfile=no_such_file")
+
+
+def test_a_line_of_a_flagfile_that_is_no_flag_is_named_with_its_place(tmp_path):
+    (tmp_path / "inner").write_text("# a comment\n\n--seedz=3\n")
+    (tmp_path / "outer").write_text(f"--steps=9\n--flagfile={tmp_path}/inner\n")
+    with pytest.raises(UsageError, match="inner, line 3: --seedz=3: no such flag; did you mean"):
+        asked(f"--flagfile={tmp_path}/outer")
+    (tmp_path / "inner").write_text("--seeds=3\nsteps=5\n--seed=1\n")
+    with pytest.raises(UsageError, match="inner, line 2: unexpected argument 'steps=5'"):
+        asked(f"--flagfile={tmp_path}/outer")
+    # The same word behind the flagfile is not the file's.
+    (tmp_path / "inner").write_text("--seeds=3\n")
+    with pytest.raises(UsageError, match="^unexpected argument 'steps=5'"):
+        asked(f"--flagfile={tmp_path}/outer", "steps=5")
 
 
 def test_help_lists_common_options_first_and_rare_ones_on_request():

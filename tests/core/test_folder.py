@@ -1,5 +1,6 @@
 """A run folder: one process, nothing half written, damage that is named and mended."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,10 +15,19 @@ import scripts
 from run_folders import CONFIG, Killed, opened, there
 
 from genjax.core import files, folder, interrupt, rows
+from genjax.core.config import option
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.report import page
 
 ROOT = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arms(Training):
+    """A configuration that has arms."""
+
+    variants: dict = option({}, "An arm.", flag="arm")
 
 
 def write_all(run):
@@ -156,6 +166,16 @@ def test_damage_is_named_and_set_aside_with_what_depends_on_it(finished, said, n
     assert there(finished) == before - {name, *DAMAGED[name], "summary.json"}
     if damaged is not None:
         assert (finished / "damaged" / name.replace("/", "-")).read_bytes() == damaged
+
+
+def test_arms_that_differ_are_named_as_they_are_typed(tmp_path):
+    two = Arms(variants={"a": {"steps": 5}, "b": {}})
+    opened(tmp_path / "two", two).close()
+    with pytest.raises(UsageError, match="another configuration \\(no --arm\\); name a new"):
+        opened(tmp_path / "two", Arms())
+    opened(tmp_path / "none", Arms()).close()
+    with pytest.raises(UsageError, match="\\(--arm=a:steps=5 --arm=b\\); name a new"):
+        opened(tmp_path / "none", two)
 
 
 def test_flags_and_config_are_written_again(finished, said):

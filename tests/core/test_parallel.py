@@ -13,6 +13,7 @@ import pytest
 
 from genjax.core import parallel, steps
 from genjax.core.errors import UsageError
+from genjax.core.training_options import Training
 from genjax.vae import networks, objectives
 from genjax.vae.architecture import Architecture
 
@@ -224,11 +225,15 @@ def test_free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_p
 
 def test_memory_that_is_not_there_is_refused_with_the_largest_part_named(monkeypatch):
     monkeypatch.setattr(parallel, "memory_free", lambda: 5e9)
-    parallel.require_memory({"--small": 1e9, "--large": 4e9})
-    with pytest.raises(
-        UsageError, match="^--large: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
-    ):
-        parallel.require_memory({"--small": 1e9, "--large": 4.5e9})
+    config, arms = Training(seeds=7, steps=30), [Training(steps=9), Training(steps=8)]
+    parallel.require_memory({"--steps": 1e9, "--seeds": 4e9}, config)
+    needed = {"--steps": 1e9, "--steps, --batch_size or --seeds": 4.5e9}
+    end = ", --batch_size=128 or --seeds=7: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
+    with pytest.raises(UsageError, match=f"^--steps=30{end}"):
+        parallel.require_memory(needed, config)
+    end = ", --batch_size=128 or --seeds=3: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
+    with pytest.raises(UsageError, match=f"^--steps=9/8{end}"):  # Of arms each.
+        parallel.require_memory(needed, config, arms)
 
 
 def test_a_batch_is_the_rows_of_its_index_and_padding_weighs_nothing():

@@ -122,8 +122,9 @@ def test_killed_between_arms_it_continues_to_the_same_bits(finished, cache, tmp_
     assert in_order(finished) == in_order(folder)
 
 
-def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
-    """What was reached before the pause is read from the folder."""
+@pytest.mark.parametrize(("plays", "said"), [(True, ", COLLAPSE: seed 1 lost modes"), (False, "")])
+def test_a_collapse_is_announced_after_a_pause_too(plays, said, tmp_path, monkeypatch):
+    """What was reached before the pause is read from the folder; of a game alone."""
     config = Config(seeds=2, steps=20)
 
     def opened():
@@ -134,11 +135,11 @@ def test_a_collapse_is_announced_after_a_pause_too(tmp_path, monkeypatch):
         folder.write("gan", [{"seed": s, "step": 10, "modes": m} for s, m in ((0, 3.0), (1, 9.0))])
     watch = object.__new__(Watch)
     vars(watch).update(arm="gan", task=SimpleNamespace(modes=8), seeds=[0, 1])
-    vars(watch).update(text="", seconds=0.0, cpu_seconds=0.0)
+    vars(watch).update(text="", seconds=0.0, cpu_seconds=0.0, plays=plays)
     monkeypatch.setattr(Watch, "measure", lambda self, state: {"modes": [3.0, 5.0]})
     with opened() as watch.folder:
         watch(None)
-    assert watch.text == "modes 4.0 of 8, COLLAPSE: seed 1 lost modes"
+    assert watch.text == f"modes 4.0 of 8{said}"
 
 
 def test_rows_that_were_changed_are_computed_again(finished, cache, tmp_path):
@@ -239,7 +240,7 @@ BAD = {
     "images of points": (["--arch=dcgan"], ["--arch=dcgan", "--data=stacked"]),
     "skip of images": (
         ["--data=stacked", "--arch=dcgan", "--g_skip"],
-        ["--g_skip", "--arch=dcgan"],
+        ["--g_skip", "--arch=mlp"],
     ),
     "data": (["--data=rings"], ["--data=rings", "ring8", "stacked"]),
     "grid": (["--data=grid24"], ["--data=grid24", "grid16"]),
@@ -248,9 +249,16 @@ BAD = {
     "weights of images": (["--data=stacked", "--imbalance=3"], ["--imbalance=3", "mixture"]),
     "waves of images": (
         ["--data=stacked", "--arch=metz", "--d_fourier=1"],
-        ["--d_fourier", "--arch=metz"],
+        ["--d_fourier=1", "--arch=mlp"],
     ),
-    "channels of points": (["--d_fraction=0.5"], ["--d_fraction=0.5", "--d_width"]),
+    "width of convolutions": (
+        ["--data=stacked", "--arch=metz", "--g_width=64"],
+        ["--g_width=64", "--arch=mlp"],
+    ),
+    "scale of no penalty": (["--penalty_scale=2"], ["--penalty_scale=2", "--gp, --r1 or --r2"]),
+    "classifier of one generator": (["--arm=a:diversity=2"], ["--arm=a: --diversity=2", "--gener"]),
+    "classifier of points": (["--classifier_steps=9"], ["--classifier_steps=9", "--data=stacked"]),
+    "channels of points": (["--d_fraction=0.5"], ["--d_fraction=0.5", "--arch=dcgan, metz"]),
     "critic without a bound": (
         ["--loss=wgan", "--spectral_norm", "--minibatch=stddev"],
         ["--loss=wgan", "--spectral_norm", "--minibatch"],

@@ -130,7 +130,7 @@ BAD = {
     "order": (["--lengths=128,64"], ["--lengths=128,64: must ascend"]),
     "variant": (
         ["--variants=full,sparse"],
-        ["--variants=full,sparse: no 'sparse'", "did you mean"],
+        ["--variants=full,sparse: no 'sparse'", "did you mean", "choices: full, flash, truncated"],
     ),
     "block": (
         ["--variants=bigbird", "--lengths=64,100"],
@@ -141,6 +141,15 @@ BAD = {
         ["--task_lengths=100", "does not divide"],
     ),
     "cudnn": (["--implementation=cudnn"], ["--implementation=cudnn: needs a GPU"]),
+    "cudnn of no flash": (
+        ["--implementation=cudnn", "--variants=full,truncated,reformer"],
+        ["--implementation=cudnn", "--variants=flash"],
+    ),
+    "window of none": (["--window=32"], ["--window=32", "--variants=longformer"]),
+    "rounds of none": (
+        ["--variants=full,truncated", "--chunk=64", "--hash_rounds=2"],
+        ["--hash_rounds=2", "--variants=reformer"],
+    ),
     "width": (["--widths=24"], ["--widths=24: --head_dim=16 does not divide it"]),
     "cores": (["--cores=999"], ["--cores=999: this process may run on cores"]),
     "pairs": (["--recall_pairs=30"], ["--recall_pairs=30: at most 10 fit"]),
@@ -167,8 +176,9 @@ def test_bad_input_gets_one_line(refusals, name):
 def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
     folder = tmp_path / "run"
     done = script(
-        SMOKE, cache, f"--workdir={folder}", "--variants=full,linear", "--lengths=64,128,2048",
-        "--memory=0.05", "--tasks=", "--widths=16", "--processes=1", "--rounds=1",
+        SMOKE, cache, f"--workdir={folder}", "--variants=full,linear", "--keep=512", "--chunk=64",
+        "--lengths=64,128,2048", "--memory=0.05", "--tasks=", "--widths=16",
+        "--processes=1", "--rounds=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # Four matrices of 17 MB, or five.

@@ -124,6 +124,7 @@ def test_interrupted_run_with_a_damaged_checkpoint_ends_the_same(uninterrupted, 
     folder = tmp_path / "damaged"
     reached, code, said = kill_after_a_checkpoint(folder, cache, 0.05, signal.SIGTERM)
     assert code == 143 and said.count("interrupted by SIGTERM") == 1 and "Traceback" not in said
+    assert said.count("vae.py: stops after the present call") == 1
     saved = folder / "checkpoints" / "vae" / str(reached)
     largest = max((p for p in saved.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = bytearray(largest.read_bytes())
@@ -180,16 +181,41 @@ BAD = {
         ["--likelihood=bernoulli", "--decoder_std=0.1"],
         ["--decoder_std=0.1", "--likelihood=gaussian"],
     ),
+    "density of binary pixels": (
+        ["--binarize=threshold"],
+        ["--binarize=threshold", "--likelihood=gaussian", "--likelihood=bernoulli"],
+    ),
+    "beta of no beta_vae": (["--compare=ae,vae", "--beta=3"], ["--beta=3", "--model=beta_vae"]),
+    "an arm's inputs": (
+        ["--arm=a:pseudo_inputs=9", "--arm=b:model=vamp"],
+        ["--arm=a: --pseudo_inputs=9", "--model=vamp"],
+    ),
+    "samples of one bound": (
+        ["--model=vamp", "--iwae_k=5"],
+        ["--iwae_k=5", "--model=iwae or --bound=iwae"],
+    ),
+    "draws of none": (["--model=ae", "--k=5"], ["--k=5", "vae, beta_vae, vamp, hvae, ladder"]),
+    "weight of spectral norm": (
+        ["--model=rae", "--rae=sn", "--rae_decoder=1"],
+        ["--rae_decoder=1", "--model=rae and --rae=l2, gp"],
+    ),
+    "channels of none": (["--channels=8"], ["--channels=8", "--arch=conv"]),
     "tfds name": (["--data=tfds:no_such_set"], ["--data=tfds:no_such_set"]),
-    "a net that fits nowhere": (["--hidden=65536,65536"], ["--hidden", "--seeds", "GB"]),
+    "a net that fits nowhere": (
+        ["--hidden=65536,65536", "--arm=a", "--arm=b:hidden=9"],
+        ["--hidden=65536,65536/9, ", "--seeds=3", "GB"],
+    ),
     "draws that fit nowhere": (
         ["--model=iwae", "--iwae_k=100000", "--batch_size=1000", "--seeds=99"],
-        ["--iwae_k", "GB"],
+        ["--iwae_k=100000", "--batch_size=1000", "GB"],
     ),
     "nobody's folder": (["--data=idx:~nobody/x"], ["--data=idx:~nobody/x", "no such folder"]),
     "pmap": (["--parallel=pmap", "--batch_size=130"], ["--batch_size=130", "pmap", "4"]),
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
-    "misspelt flag": (["--latnet=3"], ["latnet"]),
+    "misspelt flag": (["--latnet=3"], ["--latnet=3: no such flag; did you mean latent?"]),
+    "misspelt sampler": (["--samplers=gausian"], ["did you mean gaussian? choices: normal, "]),
+    "a file": (["--workdir={folder}/model.said"], ["model.said is a file; name a folder"]),
+    "below a file": (["--workdir={folder}/model.said/x"], ["model.said is a file; name a folder"]),
     "no flag": (["vae"], ["vae"]),
 }
 
