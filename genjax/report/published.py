@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genjax.claims.replication import rate
 from genjax.core.errors import UsageError
-from genjax.report.page import figure, heading, plural
+from genjax.report.tables import figure, heading, plural
 
 QUOTE = re.compile(r"(<!-- results (\S+) (\w+)([^>]*?) -->)(.*?)(<!-- end -->)", re.S)
 KEPT = ("experiment", "title", "data", "seeds", "arms", "device", "versions", "commit", "flags")
@@ -63,6 +63,12 @@ def text(result: dict) -> str:
 def read(folder: str | Path) -> dict[str, dict]:
     """{flagfile: what was published}."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def flagfile_of(folder: str | Path, flags: dict) -> str:
+    """The flagfile that published a configuration; '' where none did."""
+    same = (name for name, one in read(folder).items() if one["flags"] == flags)
+    return next(same, "")
 
 
 def replications(folder: str | Path) -> list[dict]:

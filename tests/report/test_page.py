@@ -19,6 +19,7 @@ from genjax.core.errors import UsageError
 from genjax.core.folder import VERSION
 from genjax.report import page as report
 from genjax.report.plots import name_points, small_multiples, styles
+from genjax.vae.about import ABOUT
 from genjax.vae.config import Config
 from genjax.vae.evaluate import better
 from genjax.vae.figures import FIGURES
@@ -109,13 +110,23 @@ def test_figures_without_their_arrays_are_left_out(folder):
 
 
 def test_page_is_whole_and_stands_alone(folder):
-    page = report.write(folder, FIGURES).read_text()
+    page = report.write(folder, FIGURES, ABOUT).read_text()
     assert "A &lt;b&gt;title&lt;/b&gt;" in page and "<b>title" not in page
-    for verdict in ("supported", "refuted", "inconclusive"):
-        assert f'<td class="{verdict}">{verdict}</td>' in page
+    for verdict in ("supported", "refuted", "undetermined"):
+        assert f'<strong class="badge {verdict}">' in page
     assert page.count("data:image/png;base64,") == len(FIGURES)
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "<td>none</td>" in page and "kFID is not FID" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "(no interval)" in page and "kFID is not FID" in page
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert anchors and {*anchors} <= {*re.findall(r'id="([^"]+)"', page)}
+    assert page.index('id="claim-V1"') < page.index('id="figure-reconstructions"')
+    assert page.index('id="figure-reconstructions"') < page.index('id="claim-V2"')
+
+
+def test_page_of_a_room_that_says_nothing_of_itself(folder):
+    page = report.write(folder, FIGURES).read_text()
+    assert "Glossary" not in page and 'id="pictures"' in page
+    assert page.index('id="claim-V5a"') < page.index('id="figure-reconstructions"')
 
 
 def test_markdown_table(folder):
