@@ -54,10 +54,10 @@ def render(
         for name, claim in claim_rows.placed(about.beside, claims).items()
         if name in {one.name for one in drawn}
     }
-    tries = (
-        published.replications(results),
-        published.flagfile_of(results, json.loads(json.dumps(summary["flags"]))),
-    )
+    # The flagfile that published this very configuration, if one did.
+    flags_of = {name: one["flags"] for name, one in published.read(results).items()}
+    same = [name for name, found in flags_of.items() if found == summary["flags"]]
+    tries = published.replications(results), same[0] if same else ""
     wordings = json.loads(about.ledger.read_text()) if about.ledger else {}
     made = tables(summary)
     text = " ".join(

@@ -65,12 +65,6 @@ def read(folder: str | Path) -> dict[str, dict]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))}
 
 
-def flagfile_of(folder: str | Path, flags: dict) -> str:
-    """The flagfile that published a configuration; '' where none did."""
-    same = (name for name, one in read(folder).items() if one["flags"] == flags)
-    return next(same, "")
-
-
 def replications(folder: str | Path) -> list[dict]:
     """The tries of verify.py, oldest first."""
     path = Path(folder) / "replications.jsonl"
