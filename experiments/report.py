@@ -53,28 +53,29 @@ def main():
             publish(options.publish, options.folders)
             return
         # All are looked at before a page is written.
-        figures = {folder: figures_of(folder) for folder in map(Path, options.folders)}
-        for folder in figures:
+        rooms = {folder: room_of(folder) for folder in map(Path, options.folders)}
+        for folder, room in rooms.items():
             if options.table:
                 print(page.markdown_table(page.read(folder)["summary"]))
             elif options.judge:
                 print("\n".join(judged(folder)))
             else:
-                print(page.write(folder, figures[folder]))
+                print(page.write(folder, *room))
     except UsageError as error:
         print(f"report.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def figures_of(folder: Path) -> dict:
-    """The figures of the room that made a run; no jax."""
+def room_of(folder: Path) -> tuple:
+    """The figures of the room that made a run, and what it says of itself; no jax."""
     asked = read_config(folder)
     if asked is None:
         raise UsageError(f"{folder}: no run, config.json is missing")
     room = asked.get("room")
     if isinstance(room, str) and room.isidentifier():
         with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module(f"genjax.{room}.figures").FIGURES
+            figures = importlib.import_module(f"genjax.{room}.figures").FIGURES
+            return figures, importlib.import_module(f"genjax.{room}.about").ABOUT
     raise UsageError(f"{folder / 'config.json'}: no experiment {shown(room)}")
 
 

@@ -15,6 +15,7 @@ from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
 from genjax.core.progress import Job, say
 from genjax.report import blocks, page
+from genjax.report.about import About
 
 
 class Experiment(NamedTuple):
@@ -25,7 +26,7 @@ class Experiment(NamedTuple):
     disk_needed: job -> bytes. work: (job, folder, clock), trains and measures what the folder does
     not hold yet. summarize: (files, config) -> the parts of summary.json that are the room's own,
     from files alone. figures: {name: (files) -> (caption, figure) or None}. load: (run, arm, seed)
-    -> a trained model as plain functions.
+    -> a trained model as plain functions. about: words for the page.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Experiment(NamedTuple):
     summarize: Callable
     figures: dict[str, Callable]
     load: Callable
+    about: About = page.NOTHING
 
 
 class Run:
@@ -146,7 +148,7 @@ def execute(
     ):
         way = _Way(experiment, clock, resume, tensorboard)
         path = (_until_decided if in_blocks(config) else _train)(way, config, Path(folder))
-        page_path = page.write(path, experiment.figures)
+        page_path = page.write(path, experiment.figures, experiment.about)
     run = Run(path)
     for claim in run.claims:
         say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")

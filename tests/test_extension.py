@@ -43,7 +43,7 @@ def test_a_fifth_experiment(line, tmp_path):
         (arm, seed) for arm in ("fast", "slow") for seed in range(6)
     }
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "Does descent find a slope?" in page and "error ↓ (m/s)" in page
+    assert "Does descent find a slope?" in page and '<span class="unit">m/s</span>' in page
     assert "Fitted slopes, one a seed." in page and "slow finds the slope" in page
     # Read again, judged again, used.
     found = genjax.open(tmp_path / "run")

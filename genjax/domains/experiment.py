@@ -15,6 +15,7 @@ from genjax.core import parallel
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
 from genjax.domains import chains, data, evaluate, forecast, hmm, load, networks, training
+from genjax.domains.about import ABOUT
 from genjax.domains.arms import (
     Facts,
     Figures,
@@ -349,4 +350,5 @@ EXPERIMENT = Experiment(
     summarize=summarize,
     figures=FIGURES,
     load=load.model,
+    about=ABOUT,
 )

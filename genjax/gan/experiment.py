@@ -16,6 +16,7 @@ from genjax.core import order, parallel, training
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.gan import evaluate, flow, game, limits, load, watch
+from genjax.gan.about import ABOUT
 from genjax.gan.claims import judge
 from genjax.gan.config import ROWS, Config
 from genjax.gan.data import Task, mixture_task, stacked_task
@@ -303,4 +304,5 @@ EXPERIMENT = Experiment(
     summarize=summarize,
     figures=FIGURES,
     load=load.model,
+    about=ABOUT,
 )

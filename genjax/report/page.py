@@ -1,9 +1,6 @@
 """Figures and a page from the files of a finished run folder: no jax, no training."""
 
-import base64
-import html
 import io
-import math
 import os
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -17,7 +14,12 @@ from genjax.core import rows as log
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
 from genjax.core.files import Manifest
-from genjax.report import blocks
+from genjax.report import blocks, html
+from genjax.report.about import About
+from genjax.report.html import RESULTS
+from genjax.report.tables import tables
+
+NOTHING = About()
 
 
 def read_json(folder: Path, name: str) -> dict | None:
@@ -132,8 +134,8 @@ def draw(folder: str | Path, figures: dict[str, Callable]) -> dict[str, tuple]:
     return {name: found for name, found in made.items() if found}
 
 
-def _written(run: dict, figures: dict[str, Callable]) -> list[tuple[str, Path]]:
-    """Draws plots/* of a run that `read` returned; (caption, path) of each."""
+def _written(run: dict, figures: dict[str, Callable]) -> list[html.Drawn]:
+    """Draws plots/* of a run that `read` returned."""
     folder = run["folder"] / "plots"
     drawn = []
     for name, function in figures.items():
@@ -141,76 +143,26 @@ def _written(run: dict, figures: dict[str, Callable]) -> list[tuple[str, Path]]:
         if made:
             caption, figure = made
             # A film comes as the bytes of a GIF.
-            content, path = figure, folder / f"{name}.gif"
+            content, kind = figure, "gif"
             if isinstance(figure, Figure):
                 buffer = io.BytesIO()
                 figure.savefig(buffer, dpi=110, format="png")
-                content, path = buffer.getvalue(), folder / f"{name}.png"
-            files.replace(path, content)
-            drawn.append((caption, path))
+                content, kind = buffer.getvalue(), "png"
+            files.replace(folder / f"{name}.{kind}", content)
+            drawn.append(html.Drawn(name, caption, kind, content))
     return drawn
 
 
-# --- Tables --------------------------------------------------------------------------------------
-
-
-def tables(summary: dict) -> list[tuple[str, list[str], list[list[str]]]]:
-    """(title, columns, rows) of models x measures, then of samplers, where there are any."""
-    plain, sampled = {}, {}
-    for path, value in summary["metrics"].items():
-        arm, _, rest = path.partition("/")
-        sampler, _, measure = rest.partition("/")
-        if measure and sampler in summary.get("samplers", ()):
-            sampled.setdefault((arm, sampler), {})[measure] = value
-        elif arm in ("floor", "noise"):
-            sampled.setdefault((arm, ""), {})[rest] = value
-        else:
-            plain.setdefault((arm,), {})[rest] = value
-    made = [("Models", *_table(["model"], plain))]
-    if sampled:
-        made.append(("Models and samplers", *_table(["model", "sampler"], sampled)))
-    return made
-
-
-def _table(keys, cells):
-    measures = list(dict.fromkeys(name for row in cells.values() for name in row))
-    units = {name: row[name]["unit"] for row in cells.values() for name in row}
-    better = {name: row[name].get("better") for row in cells.values() for name in row}
-    columns = keys + [heading(name, units[name], better[name]) for name in measures]
-    rows = [
-        [*key, *(figure(row[name]) if name in row else "" for name in measures)]
-        for key, row in cells.items()
-    ]
-    return columns, rows
-
-
-def heading(name: str, unit: str, better: str | None) -> str:
-    arrow = {"less": "↓", "more": "↑"}.get(better or "", "")
-    return " ".join(part for part in (name, arrow, f"({unit})" if unit else "") if part)
-
-
-def figure(value: dict) -> str:
-    mean, low, high = value["mean"], value["low"], value["high"]
-    if mean is None:
-        return "not finite"
-    if low is None:
-        return f"{mean:.4g}"
-    if high is None:
-        return f"{mean:.4g} (from {low:.3g})"
-    half = (high - low) / 2
-    if abs(mean - (low + high) / 2) > 1e-3 * half:
-        return f"{mean:.4g} ({low:.3g} to {high:.3g})"
-    digits = max(0, min(5, 1 - math.floor(math.log10(half)))) if half > 0 else 3
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+# --- The page ------------------------------------------------------------------------------------
 
 
 def markdown_table(summary: dict) -> str:
     """Both tables in Markdown."""
-    blocks = []
-    for title, columns, rows in tables(summary):
-        lines = [columns, ["---"] * len(columns), *rows]
-        blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in lines))
-    return "\n\n".join(blocks)
+    made = []
+    for table in tables(summary):
+        lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+        made.append(f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(r)} |" for r in lines))
+    return "\n\n".join(made)
 
 
 def verdicts(claims: list[dict]) -> dict[str, str]:
@@ -219,167 +171,22 @@ def verdicts(claims: list[dict]) -> dict[str, str]:
     return {part["id"]: part["verdict"] for part in parts}
 
 
-CLAIM_COLUMNS = (
-    "claim", "verdict", "statement", "estimate", "95% interval", "threshold", "agree",
-    "p (adjusted)", "why",
-)  # fmt: skip
+def write(
+    folder: str | Path,
+    figures: dict[str, Callable],
+    about: About = NOTHING,
+    results: Path = RESULTS,
+) -> Path:
+    """Draws the figures and writes report.html: static, self-contained, opens from disk.
 
-
-def claims_table(summary: dict) -> list[list[str]]:
-    """A row of CLAIM_COLUMNS for each claim, part of one, and control of one."""
-    rows = []
-    for claim in summary["claims"]:
-        parts = claim.get("parts", [])
-        if parts:
-            blank = [""] * (len(CLAIM_COLUMNS) - 3)
-            rows.append([claim["id"], claim["verdict"], claim["statement"], *blank])
-        for part in parts or [claim]:
-            rows.append(_claim_row(part))
-            for control in part.get("controls", ()):
-                text = f"{control['kind']} control: {control['name']}"
-                verdict = "as it must" if control["as_it_must"] else "not as it must"
-                blank = [""] * (len(CLAIM_COLUMNS) - 5)
-                rows.append(["", verdict, text, _estimate(control), _range(control), *blank])
-    return rows
-
-
-def _claim_row(claim: dict) -> list[str]:
-    sign = "<" if claim["direction"] == "less" else ">"
-    margin = f" ± {claim['margin']:.4g}" if claim.get("margin") else ""
-    agree = ""
-    if "on_side" in claim:
-        agree = f"{claim['on_side']} of {claim['replicates']} {plural(claim['replicate'])}"
-    p = "" if claim.get("p") is None else f"{claim['p']:.2g}"
-    if p and claim.get("p_holm") is not None:
-        p += f" ({claim['p_holm']:.2g})"
-    return [
-        claim["id"], claim["verdict"], claim["statement"], _estimate(claim), _range(claim),
-        f"{sign} {claim['threshold']:.4g}{margin}", agree, p, _why(claim),
-    ]  # fmt: skip
-
-
-def plural(word: str) -> str:
-    """seeds, processes"""
-    return word + ("es" if word.endswith("s") else "s")
-
-
-def _why(claim: dict) -> str:
-    """Why a claim is undetermined, and what would settle it."""
-    said = [claim["because"]] if "because" in claim else []
-    if claim.get("visible") is not None:
-        said.append(f"visible with 80% power: {claim['visible']:.2g}")
-    if claim.get("would_settle"):
-        said.append(f"{claim['would_settle']} {plural(claim['replicate'])} would settle it")
-    return "; ".join(said)
-
-
-def _estimate(found: dict) -> str:
-    text = "not finite" if found["estimate"] is None else f"{found['estimate']:.4g}"
-    return f"{text} {found['unit']}" if found.get("unit") else text
-
-
-def _range(found: dict) -> str:
-    low, high = found["low"], found["high"]
-    if low is None and high is None:
-        return "none"  # Too few replicates, or lengths.
-    ends = ("beyond all" if end is None else f"{end:.4g}" for end in (low, high))
-    return " to ".join(ends)
-
-
-# --- The page ------------------------------------------------------------------------------------
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid #8886; text-align: left;
-  white-space: nowrap; font-variant-numeric: tabular-nums; }
-td:first-child, th:first-child { position: sticky; left: 0; background: Canvas; }
-.claims td { white-space: normal; }
-figure { margin: 2rem 0; } img { max-width: 100%; background: #fff; }
-.supported { color: #009E73; font-weight: 600; } .refuted { color: #D55E00; font-weight: 600; }
-.equivalent { color: #0072B2; font-weight: 600; } .inconclusive, .undetermined { opacity: .75; }
-code { overflow-wrap: anywhere; }
-"""
-
-
-def write(folder: str | Path, figures: dict[str, Callable]) -> Path:
-    """Draws the figures and writes report.html: static, self-contained, opens from disk."""
+    about: what the room says of itself. results: what was published, and tried again.
+    """
     with of_this_version(folder):
-        return _page(read(folder), figures)
-
-
-def _page(run: dict, figures: dict[str, Callable]) -> Path:
-    summary = run["summary"]
-    body = [f"<h1>{html.escape(summary['title'])}</h1>", _lead(summary)]
-    if summary["claims"]:
-        body.append(_html_table(list(CLAIM_COLUMNS), claims_table(summary), "claims"))
-    for caption, path in _written(run, figures):
-        data = base64.b64encode(path.read_bytes()).decode()
-        body.append(
-            f'<figure><img alt="{html.escape(caption)}" '
-            f'src="data:image/{path.suffix[1:]};base64,{data}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        )
-    for title, columns, rows in tables(summary):
-        body.append(f"<h2>{html.escape(title)}</h2>" + _html_table(columns, rows))
-    body.append(_facts(summary))
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(summary['title'])}</title><style>{STYLE}</style>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
-    path = run["folder"] / "report.html"
-    files.replace(path, page.encode())
-    return path
-
-
-def _lead(summary):
-    count = len(summary["seeds"])
-    seeds = "one seed, no intervals" if count == 1 else f"{count} seeds, 95% t intervals over them"
-    seeds = summary.get("intervals") or seeds
-    text = f"Data: {summary['data']}. Models: {', '.join(summary['arms'])}. {seeds}."
-    return f"<p>{html.escape(text)}</p>"
-
-
-def _html_table(columns, rows, kind=""):
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    lines = []
-    for row in rows:
-        cells = "".join(
-            f'<td class="{cell}">{cell}</td>'
-            if cell in ("supported", "refuted", "equivalent", "undetermined", "inconclusive")
-            else f"<td>{html.escape(cell)}</td>"
-            for cell in row
-        )
-        lines.append(f"<tr>{cells}</tr>")
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
-
-
-def _facts(summary):
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in summary["notes"])
-    facts = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(summary[name]))}</td></tr>"
-        for name in ("timing", "device", "versions", "commit", "classifier", "flags")
-        if name in summary
-    )
-    command = (
-        f"python experiments/{summary['experiment']}.py --flagfile=<this folder>/flags.txt "
-        "--workdir=<new folder>"
-    )
-    return (
-        f"<h2>What is not claimed</h2><ul>{notes}</ul><h2>How it ran</h2>"
-        f'<div class="scroll"><table class="claims">{facts}</table></div>'
-        f"<p>To repeat it, from the repository's root: <code>{html.escape(command)}</code></p>"
-    )
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(v)}" for key, v in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        run = read(folder)
+        asked = files.read(run["folder"], "flags.txt")
+        drawn = _written(run, figures)
+        flags = "" if asked is None else asked.decode()
+        content = html.render(run["summary"], drawn, about, flags, results)
+        path = run["folder"] / "report.html"
+        files.replace(path, content.encode())
+        return path

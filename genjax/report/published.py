@@ -18,7 +18,7 @@ from pathlib import Path
 
 from genjax.claims.replication import DECIDED, rate
 from genjax.core.errors import UsageError
-from genjax.report.page import figure, heading, plural
+from genjax.report.tables import figure, heading, plural
 
 QUOTE = re.compile(r"(<!-- results (\S+) (\w+)([^>]*?) -->)(.*?)(<!-- end -->)", re.S)
 KEPT = ("experiment", "title", "data", "seeds", "arms", "device", "versions", "commit", "flags")

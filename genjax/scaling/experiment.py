@@ -27,6 +27,7 @@ from genjax.scaling import (
     training,
     variants,
 )
+from genjax.scaling.about import ABOUT
 from genjax.scaling.claims import judge, judge_learnt
 from genjax.scaling.config import DTYPES, Config
 from genjax.scaling.figures import FIGURES
@@ -267,4 +268,5 @@ EXPERIMENT = Experiment(
     summarize=summarize,
     figures=FIGURES,
     load=load.model,
+    about=ABOUT,
 )

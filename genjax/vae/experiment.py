@@ -21,6 +21,7 @@ from genjax.core.progress import say
 from genjax.images import classifier, distances
 from genjax.run import Experiment, Run, execute
 from genjax.vae import evaluate, load, networks, objectives
+from genjax.vae.about import ABOUT
 from genjax.vae.architecture import Architecture
 from genjax.vae.claims import judge
 from genjax.vae.config import Arm, Config
@@ -349,4 +350,5 @@ EXPERIMENT = Experiment(
     summarize=summarize,
     figures=FIGURES,
     load=load.model,
+    about=ABOUT,
 )

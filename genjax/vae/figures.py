@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from genjax.report.plots import COLOURS, colours, label, mosaic, seeds, show
+from genjax.vae.about import SAMPLERS
 
 
 def _reconstructions(run):
@@ -45,7 +46,8 @@ def _samples(run):
         axes.set_title(name)
     for axes, arm in zip(panels[:, 0], arms, strict=True):
         label(axes, arm)
-    return "Samples by model (rows) and by sampler of latents (columns), first seed.", figure
+    columns = " ".join(f"{name}: {SAMPLERS[name].meaning}" for name in names)
+    return f"Samples by model (rows) and by where latents come from (columns). {columns}", figure
 
 
 def _interpolations(run):

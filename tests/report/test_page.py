@@ -11,83 +11,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from sklearn.datasets import load_digits
 
-from genjax import claims
-from genjax.core.config import to_json
 from genjax.core.errors import UsageError
-from genjax.core.folder import VERSION
 from genjax.report import page as report
 from genjax.report.plots import name_points, small_multiples, styles
-from genjax.vae.config import Config
-from genjax.vae.evaluate import better
+from genjax.vae.about import ABOUT
 from genjax.vae.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 ARMS = ["ae", "vae@0.1"]
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A run folder as experiments/vae.py leaves it, two arms, two seeds."""
-    rng = np.random.default_rng(0)
-    images = load_digits().images[..., None].astype(np.float32) / 16
-    metrics = {}
-    for arm in ARMS:
-        metrics[f"{arm}/mse"] = [0.01, 0.012]
-        metrics[f"{arm}/probe/100"] = [0.8, 0.9]
-        metrics[f"{arm}/gmm/kfid"] = [3.0, 4.0]
-    metrics |= {f"vae@0.1/nll/k={k}": [30.0 - k, 31.0 - k] for k in (1, 10)}
-    metrics |= {"vae@0.1/rate": [5.0, 6], "vae@0.1/distortion": [20.0, 19], "floor/kfid": [1.0]}
-    metrics["vae@0.1/psnr"] = [float("nan"), 20.0]
-    units = {"mse": "per pixel"}
-    summary = {
-        "experiment": "vae",
-        "title": "A <b>title</b>",
-        "data": "digits/none",
-        "flags": {"latent": 8},
-        "seeds": [0, 1],
-        "arms": ARMS,
-        "samplers": ["normal", "gmm"],
-        "metrics": {p: claims.summarize(v, units.get(p.split("/")[1], "")) | {"better": better(p)}
-                    for p, v in metrics.items()},
-        "claims": [
-            claims.claim("V1", "smaller", [0.1, 0.11], [5.0, 5.01], direction="less"),
-            claims.claim("V2", "one replica", [0.1], [5.0], direction="less"),
-            claims.both("V5", "both", [
-                claims.claim("V5a", "part", [9.0, 9.1], [0.0, 0.1], direction="less")]),
-        ],
-        "notes": ["kFID is not FID"],
-        "timing": {"total_s": 1.5},
-        "device": {"kind": "cpu"},
-        "versions": {"jax": "0"},
-        "commit": "abc",
-    }  # fmt: skip
-    (tmp_path / "summary.json").write_text(json.dumps(summary))
-    asked = {"version": VERSION, "experiment": "vae", "room": "vae"}
-    (tmp_path / "config.json").write_text(json.dumps(asked | {"config": to_json(Config())}))
-    rows = [
-        {"arm": arm, "seed": seed, "step": step, key: 100 / step + seed}
-        for arm in ARMS
-        for seed in (0, 1)
-        for step in range(10, 110, 10)
-        for key in ("loss", "valid_loss")
-    ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "arrays").mkdir()
-    for arm in ARMS:
-        arrays = {
-            "inputs": images[:8],
-            "reconstructions": images[:8] * 0.5,
-            "interpolations": images[:44].reshape(4, 11, 8, 8, 1),
-            "latent": rng.normal(size=(60, 3)),
-            "label": np.arange(60) % 10,
-            "samples_gmm": images[:64],
-            "variances": rng.random((2, 3)),
-            "kl_units": rng.random((2, 3)),
-        }
-        np.savez(tmp_path / "arrays" / f"{arm}.npz", **arrays)
-    return tmp_path
 
 
 def test_every_figure_is_drawn_and_none_is_blank(folder):
@@ -109,13 +41,23 @@ def test_figures_without_their_arrays_are_left_out(folder):
 
 
 def test_page_is_whole_and_stands_alone(folder):
-    page = report.write(folder, FIGURES).read_text()
+    page = report.write(folder, FIGURES, ABOUT).read_text()
     assert "A &lt;b&gt;title&lt;/b&gt;" in page and "<b>title" not in page
-    for verdict in ("supported", "refuted", "inconclusive"):
-        assert f'<td class="{verdict}">{verdict}</td>' in page
+    for verdict in ("supported", "refuted", "undetermined"):
+        assert f'<strong class="badge {verdict}">' in page
     assert page.count("data:image/png;base64,") == len(FIGURES)
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "<td>none</td>" in page and "kFID is not FID" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "(no interval)" in page and "kFID is not FID" in page
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert anchors and {*anchors} <= {*re.findall(r'id="([^"]+)"', page)}
+    assert page.index('id="claim-V1"') < page.index('id="figure-reconstructions"')
+    assert page.index('id="figure-reconstructions"') < page.index('id="claim-V2"')
+
+
+def test_page_of_a_room_that_says_nothing_of_itself(folder):
+    page = report.write(folder, FIGURES).read_text()
+    assert "Glossary" not in page and 'id="pictures"' in page
+    assert page.index('id="claim-V5a"') < page.index('id="figure-reconstructions"')
 
 
 def test_markdown_table(folder):

@@ -1,0 +1,127 @@
+"""The page of a run: what the templates are filled with. From files alone, no jax."""
+
+import base64
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from PIL import Image
+
+from genjax.report import about as words
+from genjax.report import claim_rows, published
+from genjax.report.about import About
+from genjax.report.tables import Table, tables
+
+TEMPLATES = Path(__file__).with_name("templates")
+# What was published, and tried again: of a checkout; an installed genjax has none beside it.
+RESULTS = Path(__file__).parents[2] / "results"
+# Pixels of a drawn figure for one of CSS: text of 9 points then has the size of small print.
+DENSITY = 1.35
+
+
+class Drawn(NamedTuple):
+    """A figure. kind: "png" or "gif", of its bytes."""
+
+    name: str
+    caption: str
+    kind: str
+    content: bytes
+
+    @property
+    def source(self) -> str:
+        """The picture as a URL that needs no other file."""
+        return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode()}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels of CSS."""
+        with Image.open(BytesIO(self.content)) as image:
+            width, height = image.size
+        return round(width / DENSITY), round(height / DENSITY)
+
+
+def render(
+    summary: dict, drawn: Sequence[Drawn], about: About, flags: str, results: Path = RESULTS
+) -> str:
+    """The whole page. flags: what flags.txt of the run holds."""
+    claims = summary["claims"]
+    ids = {claim["id"] for claim in claim_rows.flat(claims)}
+    beside = {
+        name: claim
+        for name, claim in claim_rows.placed(about.beside, claims).items()
+        if name in {one.name for one in drawn}
+    }
+    # The flagfile that published this very configuration, if one did.
+    flags_of = {name: one["flags"] for name, one in published.read(results).items()}
+    same = [name for name, found in flags_of.items() if found == summary["flags"]]
+    tries = published.replications(results), same[0] if same else ""
+    wordings = json.loads(about.ledger.read_text()) if about.ledger else {}
+    made = tables(summary)
+    text = " ".join(
+        [about.question, *(json.dumps(claim) for claim in claims), *(one.caption for one in drawn)]
+    )
+    return _filled(
+        "page.html",
+        summary=summary,
+        about=about,
+        answer=claim_rows.answer(claims, about.asserts),
+        counts=claim_rows.counts(claims) if claims else "",
+        verdicts=claim_rows.VERDICTS,
+        claims=claim_rows.rows(claims, wordings, tries),
+        pictures={one.name: one for one in drawn},
+        beside={claim: [n for n, c in beside.items() if c == claim] for claim in ids},
+        alone=[one for one in drawn if one.name not in beside],
+        tables=made,
+        terms=words.used(about.terms, names(made), text),
+        term_of=lambda name: words.found(about.terms, name),
+        unit_of=lambda measure: unit_of(measure, about),
+        flags=flags,
+        command=f"python experiments/{summary['experiment']}.py "
+        "--flagfile=<this folder>/flags.txt --workdir=<new folder>",
+        facts=facts(summary),
+        options={name: written(value) for name, value in summary["flags"].items()},
+    )  # fmt: skip
+
+
+def names(made: Sequence[Table]) -> list[str]:
+    """The names of rows, samplers and measures in tables."""
+    found = [measure.name for table in made for measure in table.measures]
+    return found + [name for table in made for row in table.rows for name in row[: len(table.keys)]]
+
+
+def unit_of(measure, about: About) -> str:
+    """The unit of a column: the run's, or the one of the term that explains it."""
+    key = words.found(about.terms, measure.name)
+    return measure.unit or (about.terms[key].unit if key else "")
+
+
+def facts(summary: dict) -> list[tuple[str, str]]:
+    """(name, text) of how a run was made."""
+    shown = ("timing", "device", "versions", "commit", "classifier")
+    return [(name, written(summary[name])) for name in shown if summary.get(name) is not None]
+
+
+def written(value) -> str:
+    """JSON in words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {written(v)}" for key, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(written, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _filled(template: str, **content) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    try:
+        return environment.get_template(template).render(content)
+    except UndefinedError as error:
+        raise KeyError(str(error)) from error  # As any other key that a file lacks.
