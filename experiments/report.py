@@ -52,7 +52,6 @@ def main():
 
             publish(options.publish, options.folders)
             return
-        # All are looked at before a page is written.
         rooms = {folder: room_of(folder) for folder in map(Path, options.folders)}
         for folder, room in rooms.items():
             if options.table:

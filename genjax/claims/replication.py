@@ -14,7 +14,7 @@ def outcome(published: str, found: str) -> str:
 
 def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
     """How often the verdicts of a flagfile's claims came again, of the tries of their wording."""
-    seals = {(claim["id"], claim["seal"]) for claim in claims}
+    seals = {(claim["id"], claim.get("seal")) for claim in claims}
     own = [
         one["outcome"]
         for one in tries

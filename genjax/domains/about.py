@@ -30,6 +30,8 @@ MEASURES = {
     "worst_unseen": Term("The same, of the domain where it is greatest.", BITS),
     "excess_seen": Term("Loss above the text's entropy, `known`.", BITS),
     "excess_unseen": Term("Loss above the text's entropy, `known`.", BITS),
+    "forecast_excess_seen": Term("What two smaller budgets forecast of `excess_seen`.", BITS),
+    "forecast_excess_unseen": Term("What two smaller budgets forecast of `excess_unseen`.", BITS),
     "ece_seen": Term(
         "Expected calibration error of the likeliest token: how far stated and actual "
         "probabilities differ.",

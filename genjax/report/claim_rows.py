@@ -251,7 +251,7 @@ def rows(
             "claimed": sentence(claim),
             "margin": number(claim["margin"]) if claim.get("margin") else "",
             "agree": agree(claim),
-            "rate": rate(tries[0], claim["id"], claim.get("seal", ""), tries[1]),
+            "rate": rate(*tries, claim),
             "why": why(claim),
             "details": details(claim),
             "old": [one for one in old if one["version"] < claim.get("version", 0)],

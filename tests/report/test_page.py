@@ -87,7 +87,8 @@ def test_broken_files_are_named(folder, tmp_path):
 def test_script_needs_no_jax_and_refuses_in_one_line(folder):
     script = ROOT / "experiments" / "report.py"
     code = (
-        f"import runpy, sys; sys.argv = ['report.py', {str(folder)!r}]; "
+        f"import runpy, sys; sys.path.insert(0, {str(script.parent)!r}); "
+        f"sys.argv = ['report.py', {str(folder)!r}]; "
         f"runpy.run_path({str(script)!r}, run_name='__main__'); assert 'jax' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
