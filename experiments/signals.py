@@ -24,7 +24,8 @@ def install(script: str) -> None:
         if interrupt.saving() and not before:
             interrupt.ask(number)
             with contextlib.suppress(OSError):
-                os.write(2, f"{script}: {LATER}\n".encode())
+                start = "\n" if os.isatty(2) else ""  # Below the bar of progress.
+                os.write(2, f"{start}{script}: {LATER}\n".encode())
             return
         with contextlib.suppress(OSError):  # After SIGHUP there may be no terminal.
             os.write(2, f"{script}: {interrupt.line(before or number)}\n".encode())
