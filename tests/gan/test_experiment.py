@@ -281,7 +281,10 @@ BAD = {
         ["--data=stacked", "--arch=dcgan", "--unroll=100", "--seeds=100"],
         ["--unroll=100", "--seeds=100", "GB"],
     ),
-    "packs of many points": (["--points=100000000", "--pack=1024"], ["--points=100000000 or --pack=1024: about", "GB"]),
+    "packs of many points": (
+        ["--points=100000000", "--pack=1024"],
+        ["--points=100000000 or --pack=1024: about", "GB"],
+    ),
     "nets without end": (["--g_width=65536", "--g_depth=100"], ["--g_width", "--seeds", "GB"]),
     "too many modes": (["--data=ring" + "9" * 20], ["--data=ring999", "2 to 10,000 modes"]),
     "a mode far away": (
