@@ -111,19 +111,19 @@ def _given(asked: tuple[type[Options], ...], arguments: list[str]) -> dict:
             define(name, None, "", flag_values=values)
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
-    lines = _require_readable(arguments)
+    places = _require_readable(arguments)
     try:
         rest = values(["", *arguments])
     except absl_flags.UnrecognizedFlagError as error:
         text, near = error.flagvalue, configs.nearest(error.flagname, values, "see --helpfull")
-        raise UsageError(f"{lines.get(text, '')}{shown(text)}: no such flag{near}") from error
+        raise UsageError(f"{places.get(text, '')}{shown(text)}: no such flag{near}") from error
     except absl_flags.IllegalFlagValueError as error:  # Of yes and no: all others are texts.
         where = str(error).removeprefix("flag ").partition(": (")[0]
         raise UsageError(f"{shown(where)}: true or false") from error
     except (absl_flags.Error, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(shown_line(str(error))) from error
     if len(rest) > 1:
-        where = lines.get(rest[1], "")
+        where = places.get(rest[1], "")
         raise UsageError(
             f"{where}unexpected argument {shown(rest[1])!r}: flags are written --name=value"
         )
