@@ -3,8 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from genjax import claims
 from genjax.domains.arms import alike, preferred
 from genjax.domains.figures_more import arms_of, band, ladder, samples
+from genjax.report.charts import Chart, Panel, Series, over_seeds
 from genjax.report.plots import COLOURS, colours, legend, seeds
 
 # Counts that do not compose.
@@ -112,27 +114,37 @@ def _front(run):
     groups = {title: arms for title, arms in groups.items() if len(arms) > 1}
     if not groups:
         return None
-    figure = Figure(figsize=(7.2 * len(groups), 4.8), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(groups)))
-    for axes, (title, arms) in zip(panels, groups.items(), strict=True):
-        shade = colours(arms)
-        for i, arm in enumerate(arms):
-            x, y = (seeds(summary, f"{arm}/{name}") for name in ("new", "forgetting"))
-            marker = "osD^v<>P"[i // len(COLOURS) % 8]
-            axes.plot(x, y, marker, color=shade[arm], alpha=0.35, ms=5, mew=0)
-            axes.plot(
-                x.mean(), y.mean(), marker, color=shade[arm], ms=9, mec="black", mew=0.6, label=arm
+    unit = summary["unit"]
+    panels = []
+    for title, arms in groups.items():
+        found = {arm: [seeds(summary, f"{arm}/{n}") for n in ("new", "forgetting")] for arm in arms}
+        series = [
+            Series(
+                arm,
+                [x.mean()],
+                [y.mean()],
+                seeds={
+                    str(seed): ([a], [b]) for seed, a, b in zip(summary["seeds"], x, y, strict=True)
+                },
+                points=True,
             )
-        axes.axhline(0, color="#888", lw=0.8)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel(f"loss on the new domains ({summary['unit']})")
-        axes.set_ylabel("forgetting: old domains' loss, after - before")
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-        axes.grid(alpha=0.25, lw=0.6)
-    return (
-        "Learning and forgetting: down and to the left is better. Large marks: means over seeds.",
-        figure,
+            for arm, (x, y) in found.items()
+        ]
+        ends = [min(x.min() for x, _ in found.values()), max(x.max() for x, _ in found.values())]
+        series.append(Series("no forgetting", ends, [0.0, 0.0], guide=True))
+        panels.append(
+            Panel(
+                f"loss on the new domains ({unit})",
+                f"forgetting ({unit})",
+                series,
+                title,
+            )
+        )
+    text = (
+        "Learning and forgetting (old domains' loss, after - before): down and to the left is "
+        "better. Large marks: means over seeds, small ones the seeds."
     )
+    return text, Chart(panels, columns=2, size=(6.4, 4.8))
 
 
 def _overlap(run):
@@ -182,22 +194,30 @@ def _overlap(run):
 
 
 def _few_shot(run):
+    summary = run["summary"]
     arms = [arm for arm in _bases(run) if "few_shot" in run["arrays"][arm]]
     if not arms:
         return None
-    shots = run["summary"]["flags"]["shots"]
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    shade = colours(arms)
+    shots = summary["flags"]["shots"]
+    places = np.log2(1 + np.array(shots))
+    series = []
     for arm in arms:
-        band(axes, np.log2(1 + np.array(shots)), run["arrays"][arm]["few_shot"],
-              color=shade[arm], marker="o", ms=4, label=arm)  # fmt: skip
-    axes.set_xticks(np.log2(1 + np.array(shots)), shots)
-    axes.set_xlabel("examples in context (log2(1 + k))")
-    axes.set_ylabel(f"the next example, unseen domain ({run['summary']['unit']})")
-    axes.legend(fontsize=8, frameon=False)
-    axes.grid(alpha=0.25, lw=0.6)
-    return "Loss on an example of an unseen domain behind k others of the same domain.", figure
+        values = run["arrays"][arm]["few_shot"]
+        fits = np.array([claims.interval(column) for column in values.T])
+        ends = fits[:, 1:].T if np.isfinite(fits).all() else ((), ())
+        by_seed = dict(zip(map(str, summary["seeds"]), values, strict=False))
+        series.append(Series(arm, places, fits[:, 0], *ends, seeds=by_seed))
+    panel = Panel(
+        "examples in context (on the scale of log2(1 + k))",
+        f"loss on the next example ({summary['unit']})",
+        series,
+        ticks=dict(zip(places.tolist(), map(str, shots), strict=True)),
+    )
+    text = (
+        "Loss on an example of an unseen domain behind k others of the same domain: mean over "
+        "seeds with its 95% interval."
+    )
+    return text, Chart([panel], among=arms, size=(6.6, 4.2))
 
 
 def _adaptation(run):
@@ -279,53 +299,27 @@ def _position(run):
 
 def _curves(run):
     groups = ("test_new", "test_old", "test_unseen")
-    summary, arms = run["summary"], run["summary"]["arms"]
-    found = {
-        (arm, group): rows
-        for arm in arms
-        for group in groups
-        if (rows := [r for r in run["rows"] if r["arm"] == arm and group in r])
-    }
+    summary, found = run["summary"], {}
+    for arm in summary["arms"]:
+        own = [row for row in run["rows"] if row["arm"] == arm]
+        series = [over_seeds(group[5:], own, "step", group) for group in groups]
+        series = [one for one in series if one.x]
+        if series:
+            found[arm] = series
     if not found:
         return None
-    arms = [arm for arm in arms if any(arm == key[0] for key in found)]
-    columns = min(4, len(arms))
-    lines = -(-len(arms) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.4 * lines + 0.4), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(lines, columns, sharey=True, squeeze=False)).ravel()
-    for axes in grid[len(arms) :]:
-        axes.set_visible(False)
-    for axes, arm in zip(grid, arms, strict=False):
-        for group, colour in zip(groups, COLOURS, strict=False):
-            rows = found.get((arm, group), [])
-            places = sorted({row["step"] for row in rows})
-            if places:
-                means = [np.mean([r[group] for r in rows if r["step"] == s]) for s in places]
-                axes.plot(places, means, "o-", ms=2.5, color=colour, label=group[5:])
-            for name in summary["domains"]:
-                own = group == f"test_{_kind(summary, arm, name)}"
-                if own and rows and f"test/{name}" in rows[0]:
-                    parts = [np.mean([r[f"test/{name}"] for r in rows if r["step"] == s])
-                             for s in places]  # fmt: skip
-                    axes.plot(places, parts, color=colour, lw=0.6, alpha=0.45)
-        axes.set_title(arm, fontsize=9)
-        axes.grid(alpha=0.25, lw=0.6)
-    legend(figure, "upper right", ncols=3)
-    figure.supxlabel("step", fontsize=9)
-    figure.supylabel(summary["unit"], fontsize=9)
+    # One scale: arms are compared.
+    every = [v for series in found.values() for one in series for v in (*one.low, *one.high)]
+    limits = (min(every) - 0.1, max(every) + 0.1)
+    panels = [
+        Panel("step", f"loss ({summary['unit']})", series, arm, y_range=limits)
+        for arm, series in found.items()
+    ]
     return (
-        "Test text along training: what is trained on now, what was before, what never was. "
-        "Thin: each domain.",
-        figure,
+        "Test text along training: what is trained on now (new), what was before (old), what never "
+        "was (unseen). Mean over seeds, with the range of all seeds.",
+        Chart(panels, among=[group[5:] for group in groups], size=(3.4, 2.8)),
     )
-
-
-def _kind(summary, arm, name):
-    """Whether an arm trains on a domain now, or did, or never does."""
-    for kind, names in (("new", "trained_on"), ("old", "trained_before")):
-        if name in summary[names][arm]:
-            return kind
-    return "unseen"
 
 
 FIGURES = {

@@ -8,11 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 
+from genjax.report.charts import Chart, Panel, Series, over_seeds
 from genjax.report.plots import label, legend, mosaic, show, small_multiples, styles
 
 COLUMNS, MOST_SEEDS, MOST_ROWS = 6, 5, 12
-# More arms than this have no bands around their curves: nothing else would be seen.
-MOST_BANDS = 6
 
 
 def _is_plane(run):
@@ -121,14 +120,14 @@ def _film(run):
 
 CURVES = (
     ("modes", "modes reached"),
-    ("mode_tv", "mode TV"),
-    ("high_quality", "high quality (share)"),
-    ("spread", "spread"),
+    ("mode_tv", "mode TV (share of samples)"),
+    ("high_quality", "high quality (share of samples)"),
+    ("spread", "spread (of a perfect mode's width)"),
     ("kl", "KL to uniform (nats)"),
-    ("precision", "precision"),
-    ("recall", "recall"),
-    ("recall_thinned", "recall, of thinned truth"),
-    ("log_jacobian", "mean log slope of G"),
+    ("precision", "precision (share of samples)"),
+    ("recall", "recall (share of perfect samples)"),
+    ("recall_thinned", "recall of thinned truth (share)"),
+    ("log_jacobian", "mean log slope of G (log)"),
 )
 
 
@@ -136,37 +135,25 @@ def _along(run):
     """Measures along training: mean over seeds, range, and the floor."""
     summary, rows = run["summary"], run["rows"]
     logged = {name for row in rows for name in row}
-    names = [(n, text) for n, text in CURVES if n in logged]
-    figure, panels = small_multiples(len(names), 4, 4.2, 3.3)
-    drawn = styles(summary["arms"])
-    for axes, (name, text) in zip(panels, names, strict=True):
-        for arm, style in drawn.items():
-            by_step = {}
-            for row in rows:
-                if row["arm"] == arm and row.get(name) is not None:
-                    by_step.setdefault(row["step"], []).append(row[name])
-            steps = sorted(by_step)
-            values = [by_step[step] for step in steps]
-            if steps:
-                axes.plot(steps, [np.mean(v) for v in values], label=arm, lw=1.5, **style)
-                low, high = [min(v) for v in values], [max(v) for v in values]
-                if len(drawn) <= MOST_BANDS:
-                    axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, lw=0)
+    by_arm = {arm: [row for row in rows if row["arm"] == arm] for arm in summary["arms"]}
+    last = max(row["step"] for row in rows)
+    panels = []
+    for name, text in CURVES:
+        if name not in logged:
+            continue
+        series = [over_seeds(arm, own, "step", name) for arm, own in by_arm.items()]
         truth = summary["metrics"].get(f"truth/{name}")
         if truth:
-            axes.axhspan(truth["low"], truth["high"], color="#000000", alpha=0.15, lw=0)
-            axes.axhline(truth["mean"], color="#000000", ls="--", lw=1, label="truth")
-        axes.axvspan(*summary["window"], color="#CC79A7", alpha=0.12, lw=0)
-        axes.set(xlabel="step", ylabel=text)
-        if name == "spread":
-            axes.set_ylim(0, 2)
-    legend(figure, "right center")
-    band = ", band from least to greatest" if len(drawn) <= MOST_BANDS else ""
+            low, mean, high = ([truth[end]] * 2 for end in ("low", "mean", "high"))
+            series.append(Series("perfect samples", [0, last], mean, low, high, guide=True))
+        limits = (0.0, 2.0) if name == "spread" else None
+        span = tuple(summary["window"])
+        panels.append(Panel("step", text, series, y_range=limits, span=span))
     caption = (
-        f"Along training: mean over seeds{band}; thin and dashed: perfect samples; shaded to the "
-        "right: the final window, over whose evaluations an arm's figures are means."
+        "Along training: mean over seeds, with the range of all seeds; dashed: perfect samples; "
+        "shaded to the right: the final window, over whose evaluations an arm's figures are means."
     )
-    return caption, figure
+    return caption, Chart(panels, among=summary["arms"])
 
 
 def _landscape(run):

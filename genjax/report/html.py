@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from markupsafe import Markup
 from PIL import Image
 
 from genjax.report import about as words
@@ -16,6 +17,8 @@ from genjax.report.about import About
 from genjax.report.tables import Table, tables
 
 TEMPLATES = Path(__file__).with_name("templates")
+# plotly.js-basic-dist-min 4.1.1 from npm: MIT, as its first lines say.
+SCRIPTS = ("plotly-basic.min.js", "charts.js")
 # What was published, and tried again: of a checkout; an installed genjax has none beside it.
 RESULTS = Path(__file__).parents[2] / "results"
 # Pixels of a drawn figure for one of CSS: text of 9 points then has the size of small print.
@@ -23,12 +26,13 @@ DENSITY = 1.35
 
 
 class Drawn(NamedTuple):
-    """A figure. kind: "png" or "gif", of its bytes."""
+    """A figure. kind: "png" or "gif", of its bytes. chart: what charts.js draws in its place."""
 
     name: str
     caption: str
     kind: str
     content: bytes
+    chart: dict | None = None
 
     @property
     def source(self) -> str:
@@ -75,6 +79,9 @@ def render(
         beside={claim: [n for n, c in beside.items() if c == claim] for claim in ids},
         alone=[one for one in drawn if one.name not in beside],
         tables=made,
+        scripts=[Markup((TEMPLATES / name).read_text()) for name in SCRIPTS]
+        if any(one.chart for one in drawn)
+        else [],
         terms=words.used(about.terms, names(made), text),
         term_of=lambda name: words.found(about.terms, name),
         unit_of=lambda measure: unit_of(measure, about),
@@ -121,6 +128,7 @@ def _filled(template: str, **content) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     try:
         return environment.get_template(template).render(content)
     except UndefinedError as error:

@@ -14,8 +14,9 @@ from genjax.core import rows as log
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
 from genjax.core.files import Manifest
-from genjax.report import blocks, html
+from genjax.report import blocks, charts, html
 from genjax.report.about import About
+from genjax.report.charts import Chart
 from genjax.report.html import RESULTS
 from genjax.report.tables import tables
 
@@ -131,7 +132,12 @@ def draw(folder: str | Path, figures: dict[str, Callable]) -> dict[str, tuple]:
     run = read(folder)
     with of_this_version(folder):
         made = {name: function(run) for name, function in figures.items()}
-    return {name: found for name, found in made.items() if found}
+        return {name: (found[0], _figure(found[1])) for name, found in made.items() if found}
+
+
+def _figure(made) -> Figure | bytes:
+    """A chart drawn; what is drawn already as it is."""
+    return charts.draw(made) if isinstance(made, Chart) else made
 
 
 def _written(run: dict, figures: dict[str, Callable]) -> list[html.Drawn]:
@@ -141,15 +147,16 @@ def _written(run: dict, figures: dict[str, Callable]) -> list[html.Drawn]:
     for name, function in figures.items():
         made = function(run)
         if made:
-            caption, figure = made
-            # A film comes as the bytes of a GIF.
-            content, kind = figure, "gif"
+            caption, figure = made[0], _figure(made[1])
+            data = charts.as_data(made[1]) if isinstance(made[1], Chart) else None
             if isinstance(figure, Figure):
                 buffer = io.BytesIO()
                 figure.savefig(buffer, dpi=110, format="png")
                 content, kind = buffer.getvalue(), "png"
+            else:
+                content, kind = figure, "gif"  # A film.
             files.replace(folder / f"{name}.{kind}", content)
-            drawn.append(html.Drawn(name, caption, kind, content))
+            drawn.append(html.Drawn(name, caption, kind, content, data))
     return drawn
 
 

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from genjax.attention.catalogue import OTHER_MODELS
+from genjax.report.charts import Chart, Panel, Series
 from genjax.report.plots import legend, name_points, styles
 from genjax.scaling.timings import PARTS
 
@@ -16,23 +17,20 @@ def _style(run, arm):
 
 
 def _lines(run, mode):
-    """(arm, points) of the arms timed in a mode, the slowest at its last length first."""
-    found = [
+    """(arm, points) of the arms timed in a mode."""
+    return [
         (arm, run["summary"]["points"][f"{arm}/{mode}"])
         for arm in run["summary"]["arms"]
         if f"{arm}/{mode}" in run["summary"]["points"]
     ]
-    return sorted(found, key=lambda item: -item[1]["seconds"][-1])
 
 
 def _lengths(axes, lengths):
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths)
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda n, _: f"{n / 1024:g}k" if n >= 1024 else f"{n:g}")
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: _length(n)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("length n")
+    axes.set_xlabel("length n (positions)")
     axes.grid(alpha=0.25, lw=0.6)
 
 
@@ -41,90 +39,95 @@ def _all_lengths(run):
     return sorted({n for points in found for n in points["lengths"]})
 
 
-def _guides(axes, lengths, anchor):
+def _guides(lengths, anchor):
     """n and n^2 through the cheapest point."""
     x = np.array([lengths[0], lengths[-1]])
-    for power, name in ((1, "n"), (2, "n²")):
-        y = anchor * (x / x[0]) ** power
-        axes.plot(x, y, color="#888", lw=0.8, zorder=0)
-        axes.annotate(name, (x[-1], y[-1]), color="#666", fontsize=9, va="bottom", ha="right")
+    return [
+        Series(name, x, anchor * (x / x[0]) ** power, guide=True)
+        for power, name in ((1, "as n"), (2, "as n²"))
+    ]
 
 
-def _panels(run, draw, ylabel):
-    """One panel a mode, its legend beside it: lines cross everywhere inside."""
+def _panels(run, series, ylabel, *, log_y=True, limits=None):
+    """A chart with a panel a mode. series: mode -> the panel's."""
     modes = [mode for mode in MODES if _lines(run, mode)]
     if not modes:
         return None
-    figure = Figure(figsize=(6.6 * len(modes), 4.8), layout="constrained")
-    for axes, mode in zip(np.atleast_1d(figure.subplots(1, len(modes))), modes, strict=True):
-        draw(axes, mode)
-        _lengths(axes, _all_lengths(run))
-        axes.set_title(MODES[mode])
-        axes.set_ylabel(ylabel)
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+    ticks = {n: _length(n) for n in _all_lengths(run)}
+    panels = [
+        Panel(
+            "length n (positions)",
+            ylabel,
+            series(mode),
+            MODES[mode],
+            log_x=True,
+            log_y=log_y,
+            y_range=limits,
+            ticks=ticks,
+        )
+        for mode in modes
+    ]
+    return Chart(panels, among=run["summary"]["arms"], columns=2, size=(5.8, 4.8))
+
+
+def _length(n: float) -> str:
+    return f"{n / 1024:g}k" if n >= 1024 else f"{n:g}"
 
 
 def _time(run):
-    def draw(axes, mode):
-        lowest = np.inf
+    def series(mode):
+        found, lowest = [], np.inf
         for arm, points in _lines(run, mode):
-            x, y = points["lengths"], np.array(points["seconds"]) * 1e3
-            fit = run["summary"]["metrics"][f"{arm}/time_exponent/{mode}"]
-            name = arm if fit["mean"] is None else f"{arm}  {fit['mean']:.2f}"
-            axes.plot(x, y, marker="o", ms=3, label=name, **_style(run, arm))
-            band = (np.array(points[k]) * 1e3 for k in ("low", "high"))
-            axes.fill_between(x, *band, color=_style(run, arm)["color"], alpha=0.2, lw=0)
+            y, low, high = (1e3 * np.array(points[key]) for key in ("seconds", "low", "high"))
+            found.append(Series(arm, points["lengths"], y, low, high))
             lowest = min(lowest, y[0])
-        axes.set_yscale("log")
-        _guides(axes, _all_lengths(run), lowest)
+        return found + _guides(_all_lengths(run), lowest)
 
-    figure = _panels(run, draw, "ms a call")
     text = (
         "Time by length: the fastest call of a process, median over fresh processes with the range "
-        "of all. In the legend the exponent over the three longest lengths that a variant reached. "
-        "Grey: slopes of n and n²."
+        "of all. Grey: slopes of n and n²."
     )
-    return figure and (text, figure)
+    made = _panels(run, series, "time (ms a call)")
+    return made and (text, made)
 
 
 def _memory(run):
-    def draw(axes, mode):
-        lines = sorted(_lines(run, mode), key=lambda item: -item[1]["predicted_bytes"][-1])
+    def series(mode):
+        lines = _lines(run, mode)
+        found = [
+            Series(arm, points["lengths"], np.array(points["predicted_bytes"]) / 1e6)
+            for arm, points in lines
+        ]
         for arm, points in lines:
-            x, y = points["lengths"], np.array(points["predicted_bytes"]) / 1e6
-            axes.plot(x, y, label=arm, **_style(run, arm))
-            peaks = [(n, b / 1e6) for n, b in zip(x, points["peak_bytes"], strict=False) if b]
+            pairs = zip(points["lengths"], points["peak_bytes"], strict=False)
+            peaks = [(n, b / 1e6) for n, b in pairs if b]
             if peaks:
-                colour = _style(run, arm)["color"]
-                axes.scatter(*zip(*peaks, strict=True), marker="s", s=20, fc="none", ec=colour)
-        axes.set_yscale("log")
+                x, y = zip(*peaks, strict=True)
+                found.append(Series(arm, x, y, points=True))
         lowest = min(points["predicted_bytes"][0] for _, points in lines) / 1e6
-        _guides(axes, _all_lengths(run), lowest)
+        return found + _guides(_all_lengths(run), lowest)
 
-    figure = _panels(run, draw, "MB of temporary memory and result")
     text = (
-        "Memory by length: lines, what the compiled program says before anything runs; squares, by "
+        "Memory by length: lines, what the compiled program says before anything runs; dots, by "
         "how much the first call of a fresh process raised its peak (median). Grey: slopes of n "
         "and n²."
     )
-    return figure and (text, figure)
+    made = _panels(run, series, "temporary memory and result (MB)")
+    return made and (text, made)
 
 
 def _exponents(run):
-    def draw(axes, mode):
+    def series(mode):
+        found = []
         for arm, points in _lines(run, mode):
             x = np.array(points["lengths"])
-            middle = np.sqrt(x[1:] * x[:-1])
-            y = points["local_exponents"]
-            axes.plot(middle, y, marker="o", ms=3, label=arm, **_style(run, arm))
-        for power in (1, 2):
-            axes.axhline(power, color="#888", lw=0.8, zorder=0)
-        axes.set_ylim(-0.2, 3.2)
+            found.append(Series(arm, np.sqrt(x[1:] * x[:-1]), points["local_exponents"]))
+        ends = _all_lengths(run)[:: len(_all_lengths(run)) - 1]
+        return found + [Series(f"n^{power}", ends, [power] * 2, guide=True) for power in (1, 2)]
 
-    figure = _panels(run, draw, "slope between neighbouring lengths")
     text = "The local exponent of time, median over processes: where O(n²) becomes visible."
-    return figure and (text, figure)
+    made = _panels(run, series, "slope (power of n)", log_y=False, limits=(-0.2, 3.2))
+    return made and (text, made)
 
 
 def _parts(run):

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from genjax.report.plots import COLOURS, colours, label, mosaic, seeds, show
+from genjax.report.charts import Chart, Panel, Series, over_seeds
+from genjax.report.plots import COLOURS, label, mosaic, seeds, show
 from genjax.vae.about import SAMPLERS
 
 
@@ -96,70 +97,80 @@ def _rate_distortion(run):
     arms = [arm for arm in summary["arms"] if f"{arm}/rate" in summary["metrics"]]
     if not arms:
         return None
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
-    axes = figure.subplots()
-    arm_colours = colours(summary["arms"])
-    for arm in arms:
-        rate, distortion = (seeds(summary, f"{arm}/{name}") for name in ("rate", "distortion"))
-        axes.scatter(rate, distortion, color=arm_colours[arm], label=arm, s=36, zorder=3)
-    axes.margins(0.25)
-    low, high = axes.get_xlim(), axes.get_ylim()
-    axes.autoscale(False)
-    corners = [r + d for r in low for d in high]
-    for bound in np.linspace(min(corners), max(corners), 9)[1:-1]:
-        axes.plot(low, [bound - low[0], bound - low[1]], color="#bbbbbb", lw=0.8, zorder=1)
-        # Named where the line enters the frame, on its left or upper edge.
-        x = max(low[0], bound - high[1])
-        place = {"xytext": (3, -9), "textcoords": "offset points"}
-        axes.annotate(f"{bound:.1f}", (x, bound - x), color="#666666", fontsize=8, **place)
-    axes.set(xlabel="rate: KL(q(z|x) || p(z)) (nats)", ylabel="distortion: -log p(x|z) (nats)")
-    axes.legend()
-    return "Rate and distortion on test images, a point a seed; grey lines: equal -ELBO.", figure
+    found = {
+        arm: [seeds(summary, f"{arm}/{name}") for name in ("rate", "distortion")] for arm in arms
+    }
+    (left, right), (low, high) = (
+        _around(np.concatenate([pair[i] for pair in found.values()])) for i in (0, 1)
+    )
+    series = [
+        Series(
+            arm,
+            [rate.mean()],
+            [distortion.mean()],
+            seeds={
+                str(seed): ([x], [y])
+                for seed, x, y in zip(summary["seeds"], rate, distortion, strict=True)
+            },
+            points=True,
+        )
+        for arm, (rate, distortion) in found.items()
+    ]
+    for bound in np.linspace(left + low, right + high, 9)[1:-1]:
+        series.append(
+            Series("equal -ELBO", [left, right], [bound - left, bound - right], guide=True)
+        )
+    panel = Panel(
+        "rate: KL(q(z|x) || p(z)) (nats)",
+        "distortion: -log p(x|z) (nats)",
+        series,
+        y_range=(low, high),
+    )
+    text = "Rate and distortion on test images: means, and a point a seed; grey lines: equal -ELBO."
+    return text, Chart([panel], among=summary["arms"], size=(6.5, 4.5))
+
+
+def _around(values: np.ndarray) -> tuple[float, float]:
+    """The range of values, and a quarter of it at each end."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    pad = 0.25 * (high - low) or 1.0
+    return low - pad, high + pad
 
 
 def _training_curves(run):
     summary, rows = run["summary"], run["rows"]
-    arms = [arm for arm in summary["arms"] if any(r["arm"] == arm for r in rows)]
-    columns = min(4, len(arms))
-    lines = -(-len(arms) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.0 * lines), layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes in panels[len(arms) :]:
-        axes.set_axis_off()
-    for axes, arm in zip(panels, arms, strict=False):
-        for key, name, colour in (
-            ("loss", "train", COLOURS[0]),
-            ("valid_loss", "valid", "#D55E00"),
-        ):
-            by_step = {}
-            for row in rows:
-                if row["arm"] == arm and key in row:
-                    by_step.setdefault(row["step"], []).append(row[key])
-            steps = sorted(by_step)
-            values = [by_step[step] for step in steps]
-            axes.plot(steps, [np.mean(v) for v in values], color=colour, label=name)
-            low, high = [min(v) for v in values], [max(v) for v in values]
-            axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
-        finals = [np.mean(v) for v in values] or [0]
-        axes.set(title=arm, xlabel="step", ylabel="loss (nats an image)")
-        _zoom(axes, rows, arm, min(finals))
-    panels[0].legend()
+    panels = []
+    for arm in summary["arms"]:
+        own = [row for row in rows if row["arm"] == arm]
+        series = [
+            over_seeds(name, own, "step", key)
+            for name, key in (("train", "loss"), ("valid", "valid_loss"))
+        ]
+        series = [one for one in series if one.x]
+        if series:
+            limits = _zoom(series)
+            panels.append(Panel("step", "loss (nats an image)", series, arm, y_range=limits))
+    if not panels:
+        return None
     caption = (
         "Training and validation loss: mean over seeds, band from the least to the greatest. "
         "Scales differ by model: losses of different objectives are not comparable."
     )
-    return caption, figure
+    return caption, Chart(panels)
 
 
-def _zoom(axes, rows, arm, floor):
+def _zoom(series) -> tuple[float, float]:
     """Leaves the first tenth of the steps out of the scale: it would flatten all the rest."""
-    losses = [(r["step"], r[k]) for r in rows if r["arm"] == arm
-              for k in ("loss", "valid_loss") if k in r]  # fmt: skip
-    last = max(step for step, _ in losses)
-    kept = [value for step, value in losses if step >= 0.1 * last]
-    low, high = min([*kept, floor]), max(kept)
-    pad = 0.05 * (high - low) or 1.0
-    axes.set_ylim(low - pad, high + pad)
+    last = max(one.x[-1] for one in series)
+    kept = [
+        value
+        for one in series
+        for x, *ends in zip(one.x, one.low, one.high, strict=True)
+        if x >= 0.1 * last
+        for value in ends
+    ]
+    pad = 0.05 * (max(kept) - min(kept)) or 1.0
+    return min(kept) - pad, max(kept) + pad
 
 
 def _active_units(run):
@@ -213,22 +224,23 @@ def _by_unit(run, name, label, floor=None):
 
 def _nll_curve(run):
     summary = run["summary"]
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    found = False
-    for arm, colour in colours(summary["arms"]).items():
+    series = []
+    for arm in summary["arms"]:
         prefix = f"{arm}/nll/k="
         ks = sorted(int(p.removeprefix(prefix)) for p in summary["metrics"] if p.startswith(prefix))
         if ks:
-            found = True
             values = np.array([seeds(summary, f"{prefix}{k}") for k in ks])
-            axes.plot(ks, values.mean(1), "o-", color=colour, label=arm)
-            axes.fill_between(ks, values.min(1), values.max(1), color=colour, alpha=0.2, lw=0)
-    if not found:
+            by_seed = dict(zip(map(str, summary["seeds"]), values.T, strict=True))
+            ends = {"low": values.min(1), "high": values.max(1)}
+            series.append(Series(arm, ks, values.mean(1), **ends, seeds=by_seed))
+    if not series:
         return None
-    axes.set(xscale="log", xlabel="importance samples k", ylabel="-log p(x) bound (nats an image)")
-    axes.legend()
-    return "The bound tightens with k: mean over seeds, band from least to greatest.", figure
+    ticks = {k: f"{k:,}" for one in series for k in one.x}
+    panel = Panel(
+        "importance samples k", "-log p(x) bound (nats an image)", series, log_x=True, ticks=ticks
+    )
+    text = "The bound tightens with k: mean over seeds, band from least to greatest."
+    return text, Chart([panel], among=summary["arms"], size=(6.5, 4.2))
 
 
 FIGURES = {

@@ -19,7 +19,8 @@ WIDTHS, SCHEMES = (390, 768, 1440), ("light", "dark")
 # What sticks out of the window and is in no box that scrolls.
 SPILT = """() => [...document.body.querySelectorAll("*")].filter(e => {
   const box = e.getBoundingClientRect()
-  return box.width && box.right > innerWidth + 1 && !e.closest(".scroll, pre, svg, .skip")
+  const boxed = e.closest(".scroll, pre, svg, .skip, .panels > div")
+  return box.width && box.right > innerWidth + 1 && !boxed
 }).map(e => e.outerHTML.slice(0, 200))"""
 BLANK = "[...document.images].filter(i => !(i.complete && i.naturalWidth && i.alt)).length"
 
@@ -68,6 +69,32 @@ def test_nothing_overflows_or_fails_at_any_width_in_any_scheme(opened):
             colour = "getComputedStyle(document.body).backgroundColor"
             grounds.add((scheme, page.evaluate(colour)))
     assert len({ground for _, ground in grounds}) == len(SCHEMES) == len(grounds)
+
+
+def test_curves_are_drawn_and_answer_the_mouse(opened):
+    page, said = opened()
+    figure = page.locator("#figure-training_curves")
+    panels = figure.locator(".panels > div")
+    assert panels.count() == figure.locator(".js-plotly-plot").count() == 2
+    assert figure.locator("img").is_hidden()
+    lines = panels.first.locator(".scatterlayer .trace")
+    with_bands = lines.count()
+    figure.get_by_label("valid").uncheck()
+    assert lines.count() == with_bands // 2
+    figure.get_by_label("each seed").check()
+    assert lines.count() == with_bands // 2 + 1
+    place = panels.first.locator(".point").last
+    place.hover(force=True)
+    label = panels.first.locator(".hovertext")
+    label.wait_for()
+    assert "train" in label.text_content() and "step: " in label.text_content()
+    assert said == []
+
+
+def test_without_javascript_the_pictures_stay(opened):
+    page, _ = opened(java_script_enabled=False)
+    assert page.locator("figure img").count() == len(FIGURES)
+    assert all(image.is_visible() for image in page.locator("figure img").all())
 
 
 def test_the_keyboard_finds_its_way(opened):
