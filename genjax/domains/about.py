@@ -7,7 +7,7 @@ from genjax.report.about import About, Term
 BITS, SHARE = "bits a token, or a byte of text", "share, 0 to 1"
 ROWS = {
     "unigram": Term("A floor: how often each token occurs in the training text."),
-    "cache": Term("A floor: the same, mixed with the tokens of the document so far."),
+    "cache": Term("A floor: the unigram, mixed with the tokens of the document so far."),
     "cache_bigram": Term(
         "A floor: which token followed which in the document so far, over the cache. It knows"
         " nothing of any training domain."
@@ -26,18 +26,24 @@ ROWS = {
 MEASURES = {
     "seen": Term("Loss on new test text of the domains trained on.", BITS),
     "unseen": Term("Loss on test text of domains that were never trained on.", BITS),
-    "worst_seen": Term("The same, of the domain where it is greatest.", BITS),
-    "worst_unseen": Term("The same, of the domain where it is greatest.", BITS),
-    "excess_seen": Term("Loss above the text's entropy, `known`.", BITS),
-    "excess_unseen": Term("Loss above the text's entropy, `known`.", BITS),
-    "forecast_excess_seen": Term("What two smaller budgets forecast of `excess_seen`.", BITS),
-    "forecast_excess_unseen": Term("What two smaller budgets forecast of `excess_unseen`.", BITS),
+    "worst_seen": Term("Loss on the domain, of those trained on, where it is greatest.", BITS),
+    "worst_unseen": Term(
+        "Loss on the domain, of those never trained on, where it is greatest.", BITS
+    ),
+    "excess_seen": Term("Loss on seen domains above the text's entropy, `known`.", BITS),
+    "excess_unseen": Term("Loss on unseen domains above the text's entropy, `known`.", BITS),
+    "forecast_excess_seen": Term(
+        "What smaller budgets forecast of excess_seen, before the run.", BITS
+    ),
+    "forecast_excess_unseen": Term(
+        "What smaller budgets forecast of excess_unseen, before the run.", BITS
+    ),
     "ece_seen": Term(
         "Expected calibration error of the likeliest token: how far stated and actual "
         "probabilities differ.",
         SHARE,
     ),
-    "ece_unseen": Term("Expected calibration error of the likeliest token.", SHARE),
+    "ece_unseen": Term("Expected calibration error of the likeliest token, unseen domains.", SHARE),
     "ood_id_ratio": Term("Loss on unseen domains over loss on seen ones.", "ratio"),
     "score": Term(
         "Composition: 0 is the best floor on the same documents, 1 is `family`.",
@@ -48,22 +54,26 @@ MEASURES = {
         "By how much examples of an unseen domain in the context lower the loss on the next one.",
         BITS,
     ),
-    "few_shot_strange": Term("The same with examples of another unseen domain.", BITS),
+    "few_shot_strange": Term(
+        "By how much examples of another unseen domain in the context lower the loss.", BITS
+    ),
     "few_shot_area": Term(
         "Mean loss on an example behind others, over the logarithm of how many.", BITS
     ),
     "gap": Term("Loss on a domain when it was left out, above that when it was trained on.", BITS),
-    "worst_gap": Term("The same, of the domain where it is greatest.", BITS),
+    "worst_gap": Term(
+        "Greatest loss of a domain by being left out, above that of training on it.", BITS
+    ),
     "specialist_gap": Term(
         "Loss on a domain that was left out, above that of a model of it alone.", BITS
     ),
     "stopped_at": Term(
         "The step at which the training domains' validation text was lowest.", "steps"
     ),
-    "stopped_unseen": Term("Loss on unseen domains at that step.", BITS),
-    "stopped_new": Term("Loss on the new domain at that step.", BITS),
-    "stopped_old": Term("Loss on the old domains at that step.", BITS),
-    "stopped_score": Term("Score at that step.", "0 to 1, may be negative"),
+    "stopped_unseen": Term("Loss on unseen domains at the step `stopped_at`.", BITS),
+    "stopped_new": Term("Loss on the new domain at the step `stopped_at`.", BITS),
+    "stopped_old": Term("Loss on the old domains at the step `stopped_at`.", BITS),
+    "stopped_score": Term("Score at the step `stopped_at`.", "0 to 1, may be negative"),
     "new": Term("Loss on the domain adapted to.", BITS),
     "old": Term("Loss on the domains of before.", BITS),
     "gain": Term("By how much adapting lowered the loss on the new domain.", BITS),
@@ -73,8 +83,12 @@ MEASURES = {
     "dynamic_seen": Term(
         "Loss when the model goes on learning while it reads, seen domains.", BITS
     ),
-    "dynamic_unseen": Term("The same, unseen domains.", BITS),
-    "dynamic_rate": Term("The learning rate of that.", "rate"),
+    "dynamic_unseen": Term(
+        "Loss when the model goes on learning while it reads, unseen domains.", BITS
+    ),
+    "dynamic_rate": Term(
+        "The learning rate of a model that goes on learning while it reads.", "rate"
+    ),
     "sequence_final": Term("After several adaptations: minus the mean loss.", BITS),
     "sequence_backward": Term(
         "What later adaptations gave to earlier domains; negative: forgot.", BITS

@@ -38,7 +38,9 @@ MEASURES = {
         "counted at its nearest mode; 0 for even shares.",
         NATS,
     ),
-    "reverse_kl_hq": Term("The same, of samples of high quality alone.", NATS),
+    "reverse_kl_hq": Term(
+        "Divergence of the modes' shares from the data's, of samples of high quality alone.", NATS
+    ),
     "kl": Term("Kullback-Leibler divergence of the modes' shares from equal shares.", NATS),
     "mode_tv": Term(
         "Total variation of the modes' shares: half the sum of |share - weight|, samples at "

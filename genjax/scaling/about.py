@@ -20,8 +20,8 @@ ROWS = {
     "rows": Term("A control of known growth, n: n rows times one matrix."),
     "roots": Term("A control of known growth, n^1.5."),
     ".scores": Term("The first part of textbook attention alone: the scores."),
-    ".softmax": Term("The second part alone: the softmax."),
-    ".values": Term("The third part alone: the sum of the values."),
+    ".softmax": Term("The second part of textbook attention alone: the softmax."),
+    ".values": Term("The third part of textbook attention alone: the sum of the values."),
     "layer": Term(
         "A layer of a transformer of this width: attention beside its feed-forward part."
     ),

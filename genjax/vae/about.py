@@ -35,7 +35,9 @@ MEASURES = {
         "Mean squared error of reconstructions of test images, grey levels from 0 to 1.",
         "per pixel",
     ),
-    "psnr": Term("The same as a peak signal-to-noise ratio.", "dB"),
+    "psnr": Term(
+        "Peak signal-to-noise ratio of reconstructions: the mean squared error in decibels.", "dB"
+    ),
     "bce": Term("Cross-entropy of the reconstruction's pixels.", NATS),
     "kfid": Term(
         "Fréchet distance between features of samples and of test images. The features are of"
@@ -44,8 +46,8 @@ MEASURES = {
         SQUARED,
     ),
     "kkid": Term(
-        "Kernel distance between the same features; unbiased, 0 for real images, at times "
-        "below. Not the KID of papers.",
+        "Kernel distance between features of samples and of test images, as in kfid; unbiased, 0 "
+        "for real images, at times below. Not the KID of papers.",
         "kernel distance of features",
     ),
     "kfid_reconstructions": Term("kFID of reconstructed test images.", SQUARED),
@@ -77,8 +79,15 @@ MEASURES = {
         "Maximum mean discrepancy (squared) between codes and N(0, I); 0 where they are alike.",
         "squared MMD",
     ),
-    "mmd_rescaled": Term("The same once codes have mean 0 and covariance I.", "squared MMD"),
-    "mmd_normal": Term("The same of draws of N(0, I): what no code can beat.", "squared MMD"),
+    "mmd_rescaled": Term(
+        "Maximum mean discrepancy (squared) of codes that were rescaled to mean 0 and "
+        "covariance I.",
+        "squared MMD",
+    ),
+    "mmd_normal": Term(
+        "Maximum mean discrepancy (squared) of draws of N(0, I) itself: what no code can beat.",
+        "squared MMD",
+    ),
     "frechet_to_normal": Term(
         "Squared distance of a Gaussian fitted to the codes from N(0, I).",
         "squared units of the code",
@@ -88,7 +97,11 @@ MEASURES = {
         "the stroke how many labels it was given.",
         "accuracy, 0 to 1",
     ),
-    "knn": Term("The same of the five nearest neighbours among codes.", "accuracy, 0 to 1"),
+    "knn": Term(
+        "Accuracy on test images of the five nearest neighbours among codes; behind the "
+        "stroke how many labels they had.",
+        "accuracy, 0 to 1",
+    ),
     "roughness": Term(
         "Length of the path from one image to another along a straight line of codes, over "
         "the distance of its ends, in features; 1 is straight.",
@@ -116,7 +129,7 @@ MEASURES = {
     ),
     "mutual_information": Term("What codes say of which image it was.", NATS),
     "mutual_information_cap": Term(
-        "The most that can be, the logarithm of the number of images.", NATS
+        "The most that mutual_information can be: the logarithm of the number of images.", NATS
     ),
     "kl_to_prior": Term("How far all codes together are from the prior.", NATS),
 }

@@ -45,7 +45,7 @@ def test_page_is_whole_and_stands_alone(folder):
     assert "A &lt;b&gt;title&lt;/b&gt;" in page and "<b>title" not in page
     for verdict in ("supported", "refuted", "undetermined"):
         assert f'<strong class="badge {verdict}">' in page
-    assert page.count("data:image/png;base64,") == len(FIGURES)
+    assert page.count("data:image/webp;base64,") == len(FIGURES)
     marked = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
     assert not re.search(r'(src|href)="(?!data:|#)', marked)
     assert "(no interval)" in page and "kFID is not FID" in page
