@@ -61,6 +61,20 @@ def test_page_of_a_room_that_says_nothing_of_itself(folder):
     assert page.index('id="claim-V5a"') < page.index('id="figure-reconstructions"')
 
 
+def test_a_published_configuration_says_how_often_its_verdicts_repeat(folder, tmp_path):
+    results = tmp_path / "published"
+    results.mkdir()
+    flags = json.loads((folder / "summary.json").read_text())["flags"]
+    (results / "mine.json").write_text(json.dumps({"flags": flags}))
+    one = {"claim": "V1", "seal": None, "flagfile": "mine", "outcome": "repeated"}
+    (results / "replications.jsonl").write_text(json.dumps(one) + "\n")
+    page = report.write(folder, FIGURES, ABOUT, results).read_text()
+    assert page.count("fresh seeds:</b> 1 of 1.") == 1
+    (results / "mine.json").write_text(json.dumps({"flags": {}}))
+    page = report.write(folder, FIGURES, ABOUT, results).read_text()
+    assert "fresh seeds:</b> 1 of 1." not in page
+
+
 def test_markdown_table(folder):
     table = report.markdown_table(report.read(folder)["summary"])
     lines = table.splitlines()
