@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import values
 from image_files import idx_bytes, write_folder
+from PIL import Image
 
 from genjax.core import config as configs
 from genjax.core import files, flags, rows
 from genjax.core.errors import UsageError
-from genjax.data import idx, leaks, text
+from genjax.data import folder, idx, leaks, npz, text
 from genjax.report import page
 from genjax.vae.config import Config
 
@@ -62,6 +63,38 @@ def test_idx_unpacks_no_more_than_its_header_allows(tmp_path):
         idx.read(str(tmp_path))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 100_000  # Kilobytes; the stream holds a million.
+
+
+def test_pictures(tmp_path):
+    """Damaged files in a folder: what is read has as many pictures as before."""
+    rng, given = np.random.default_rng(0), []
+    for kind, mode in (("PNG", "L"), ("PNG", "RGBA"), ("PNG", "P"), ("JPEG", "RGB")):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (9, 9), np.uint8)).convert(mode).save(buffer, kind)
+        given.append(buffer.getvalue())
+    for i, content in enumerate(given):
+        (tmp_path / f"{i}.png").write_bytes(content)
+    refused = 0
+    for damaged in fuzz.damaged(given):
+        (tmp_path / "0.png").write_bytes(damaged)
+        if refused_in_a_line(folder.read, str(tmp_path), None, None):
+            refused += 1
+        else:
+            found = folder.read(str(tmp_path), None, None)[0]["image"]
+            assert len(found) == 4 and 0 <= found.min() <= found.max() <= 1
+    assert 0.3 < refused / fuzz.COUNT < 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_npz(tmp_path, packed):
+    buffer, path = io.BytesIO(), tmp_path / "x.npz"
+    arrays = {"images": np.arange(160, dtype=np.uint8).reshape(10, 4, 4), "labels": np.arange(10)}
+    (np.savez_compressed if packed else np.savez)(buffer, **arrays)
+    refused = 0
+    for damaged in fuzz.damaged([buffer.getvalue()]):
+        path.write_bytes(damaged)
+        refused += refused_in_a_line(npz.read, str(path))
+    assert refused > 0.5 * fuzz.COUNT
 
 
 def test_json(tmp_path):

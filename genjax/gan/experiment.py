@@ -29,6 +29,8 @@ from genjax.run import Experiment, Run, execute
 
 # A new method is an entry here and in config.METHODS.
 METHODS = {"gan": game.method, "flow": flow.method}
+# Of images that are stacked: 125,000 modes, with which each measured sample is compared.
+MOST_CLASSES = 50
 
 
 class Job(NamedTuple):
@@ -37,6 +39,7 @@ class Job(NamedTuple):
     config: Config
     mixture: Mixture | None
     splits: dict | None
+    checksum: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,7 +65,9 @@ def prepare(config: Config) -> Job:
     evaluate.check_count(
         config.eval_samples, config.points, 0 if mixture is None else len(mixture.means)
     )
-    job = Job(config, mixture, None if mixture else read_images(config))
+    splits = None if mixture else read_images(config)
+    images = (array for part in (splits or {}).values() for array in part.values())
+    job = Job(config, mixture, splits, data.checksum(images) if splits else None)
     parallel.check_batch(config.parallel, config.batch_size)
     for name, arm in config.arms().items():
         limits.check(config, arm, job.shape, method_of(config, name, job.shape))
@@ -77,6 +82,8 @@ def read_images(config: Config) -> dict:
         seed=config.split_seed,
         tfds_dir=config.tfds_dir,
         tfds_manual_dir=config.tfds_manual_dir,
+        image_size=config.image_size,
+        colour="grey" if rest.startswith("folder:") else None,
     )
     channels = splits["train"]["image"].shape[-1]
     if channels != 1:
@@ -85,6 +92,12 @@ def read_images(config: Config) -> dict:
         )
     if not (splits["train"]["label"] > 0).any():
         raise UsageError(f"--data={config.data}: without labels no mode has a name")
+    classes = int(splits["train"]["label"].max()) + 1
+    if classes > MOST_CLASSES:
+        raise UsageError(
+            f"--data={config.data}: {classes} classes, {classes**3:,} modes of three images; at "
+            f"most {MOST_CLASSES} classes"
+        )
     return splits
 
 
@@ -157,6 +170,7 @@ def facts(job: Job, task: Task) -> dict:
         "modes": task.modes,
         "weights": task.weights.tolist(),
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
+        "checksum": job.checksum,
     }
 
 
