@@ -18,7 +18,7 @@ from PIL import Image
 from genjax.core import config as configs
 from genjax.core import files, flags, rows
 from genjax.core.errors import UsageError
-from genjax.data import folder, idx, leaks, npz, text
+from genjax.data import folder, idx, leaks, npz, points, text
 from genjax.report import page
 from genjax.vae.config import Config
 
@@ -95,6 +95,21 @@ def test_npz(tmp_path, packed):
         path.write_bytes(damaged)
         refused += refused_in_a_line(npz.read, str(path))
     assert refused > 0.5 * fuzz.COUNT
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_points(tmp_path, kind):
+    buffer, path = io.BytesIO(), tmp_path / f"x.{kind}"
+    np.savez(buffer, points=np.arange(20.0).reshape(10, 2), modes=np.arange(10) % 2)
+    rows = "x,y,mode\n" + "".join(f"{i}.5,-{i}e-1,m{i % 2}\n" for i in range(10))
+    read = 0
+    for damaged in fuzz.damaged([rows.encode() if kind == "csv" else buffer.getvalue()]):
+        path.write_bytes(damaged)
+        if not refused_in_a_line(points.read, f"{kind}:{path}"):
+            found, modes = points.read(f"{kind}:{path}")
+            assert np.isfinite(found).all() and found.shape[1:] == (2,)
+            read += modes is None or modes.shape == found.shape[:1]
+    assert 0.05 < read / fuzz.COUNT < 0.9
 
 
 def test_json(tmp_path):

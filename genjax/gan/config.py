@@ -11,6 +11,7 @@ from genjax.core import config as configs
 from genjax.core.config import FASTEST, STRONGEST, Options, Reader, default, option, when
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
+from genjax.data import points
 from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
 from genjax.gan.rules import flow_rules, game_rules, refuse
@@ -30,7 +31,7 @@ METHODS = {"gan": "Game", "flow": "Flow matching"}
 PROPOSALS = 8192
 STACKED = "stacked"
 # The options of a mixture alone, and of stacked images alone.
-MIXED, STACKS = ("modes", "sigma", "imbalance"), ("split_seed", "classifier_steps")
+MIXED, STACKS = ("modes", "sigma", "imbalance"), ("split_seed", "classifier_steps", "image_size")
 STACKED_DATA = ("stacked", *(f"stacked:{source}" for source in data.SOURCES[1:]))
 # Rows of the tables that no arm made, and the folder of the net that names modes.
 ROWS = ("truth", "lost", "thin", "blurred", "noise", "classifier")
@@ -213,9 +214,11 @@ class Config(Training, Arm):
     )
     data: str = option(
         "ring8",
-        "ring<k>, grid<k> or modes (mixtures of Gaussians); stacked (three 8x8 digits in the "
-        "channels of one image: 1000 modes), stacked:idx:<folder>, stacked:tfds:<name>, "
-        "stacked:folder:<path> (png and jpg, a subfolder a class) or stacked:npz:<file>.",
+        "ring<k>, grid<k> or modes (mixtures of Gaussians); csv:<file> of lines x,y,mode, or "
+        "npz:<file> of points and modes (no mode where --modes and --sigma are given); stacked "
+        "(three 8x8 digits in the channels of one image: 1000 modes), stacked:idx:<folder>, "
+        "stacked:tfds:<name>, stacked:folder:<path> (png and jpg, a subfolder a class) or "
+        "stacked:npz:<file>.",
     )
     image_size: int | None = option(
         None,
@@ -226,7 +229,11 @@ class Config(Training, Arm):
         high=1024,
         rare=True,
     )
-    modes: str | None = option(None, "The means of --data=modes: 'x,y;x,y;...'.", group="Data")
+    modes: str | None = option(
+        None,
+        "The means of --data=modes, or of points in a file: 'x,y;x,y;...'.",
+        group="Data",
+    )
     sigma: float | None = option(
         None, "Standard deviation of a mode.", group="Data", low=1e-6, high=1e6
     )
@@ -238,7 +245,13 @@ class Config(Training, Arm):
         high=1e6,
         rare=True,
     )
-    points: int = option(100_000, "Training examples, drawn once.", group="Data", low=2, high=10**8)
+    points: int = option(
+        100_000,
+        "Training examples, drawn once; of a file at most so many.",
+        group="Data",
+        low=2,
+        high=10**8,
+    )
     data_seed: int = option(0, "Draws the training examples.", group="Data", low=0, rare=True)
     split_seed: int = option(0, "stacked: fixes train and test.", group="Data", low=0, rare=True)
     tfds_dir: str | None = option(
@@ -312,8 +325,14 @@ class Config(Training, Arm):
                     f"packs that --batch_size x --n_critic of {name} take a step",
                 ),
             )
-        if self.is_plane:
+        if self.is_points:
+            if self.imbalance != 1:
+                raise UsageError(
+                    f"--imbalance={self.imbalance}: the points of a file have their own"
+                )
+        elif self.is_plane:
             self.mixture()
+        if self.is_plane:
             self._require_default(STACKS, "needs --data=stacked")
         else:
             self._require_default(MIXED, "needs a mixture, not --data=stacked")
@@ -325,20 +344,28 @@ class Config(Training, Arm):
 
     @property
     def is_plane(self) -> bool:
-        """Whether the data are a mixture of Gaussians in the plane, and no images."""
-        return mixtures.is_mixture(self.data)
+        """Whether the data are points in the plane, and no images."""
+        return mixtures.is_mixture(self.data) or self.is_points
+
+    @property
+    def is_points(self) -> bool:
+        """Whether the data are a file's points in the plane."""
+        source, _, file = self.data.partition(":")
+        return source in ("csv", "npz") and bool(file)
 
     def _near(self) -> str:
         """What --data was perhaps meant to be, or all choices."""
-        meant = data.meant(self.data, [source.partition(":")[0] for source in data.SOURCES])
+        sources = [source.partition(":")[0] for source in (*data.SOURCES, *points.SOURCES)]
+        meant = data.meant(self.data, sources)
         if meant:
-            return f"; did you mean {STACKED}:{meant}?"
+            stacked = "" if meant.startswith(("csv:", "npz:")) else f"{STACKED}:"
+            return f"; did you mean {stacked}{meant}?"
         names = ["ring8", "grid25", "modes", STACKED]
-        choices = f"choose {mixtures.EXAMPLES}, {', '.join(STACKED_DATA)}"
+        choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *STACKED_DATA))}"
         return configs.nearest(self.data, names, choices)
 
     def mixture(self) -> mixtures.Mixture:
-        """The mixture that --data names."""
+        """The mixture that --data names; not of a file's points."""
         return mixtures.mixture(
             self.data, modes=self.modes, sigma=self.sigma, imbalance=self.imbalance
         )
