@@ -196,6 +196,19 @@ def test_corpus(tmp_path):
     assert 0.1 < read / fuzz.COUNT < 0.9
 
 
+def test_documents(tmp_path):
+    """Damaged texts to split: what is read has all that is written, each content on one side."""
+    good = "\n\n".join(f"Größe {i}, 日本 🙂" for i in range(20)).encode()
+    read = 0
+    for damaged in fuzz.damaged([good, good.replace(b"\n", b"\r\n")]):
+        (tmp_path / "a.txt").write_bytes(damaged)
+        if not refused_in_a_line(text.read, str(tmp_path)):
+            sides = [set(bytes(part).split(b"\n\n")) for part in text.read(str(tmp_path))["a"]]
+            assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+            read += 1
+    assert 0.1 < read / fuzz.COUNT < 0.9
+
+
 CONFIGS = {room: values.config_of(room) for room in values.ROOMS}
 
 
