@@ -22,9 +22,9 @@ from jaxtyping import Float32
 from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.data import digits, folder, idx, npz, split, tfds
+from genjax.data import digits, folder, hub, idx, npz, split, tfds
 
-SOURCES = ("digits", "idx:<folder>", "tfds:<name>", "folder:<path>", "npz:<file>")
+SOURCES = ("digits", "idx:<folder>", "tfds:<name>", "folder:<path>", "npz:<file>", "hf:<name>")
 BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
 
 _FIXED_SEED = 20110411
@@ -33,7 +33,7 @@ _MAX_DEFAULT_VALID = 5000
 # Of data that come as one lot: shares of test and of valid, and the fewest that can be measured.
 _OWN_SHARE, _FEWEST = 0.15, 30
 # Sources whose pictures are made one size; the others have one.
-_RESIZED = ("folder",)
+_RESIZED = ("folder", "hf")
 # Names of data sets that are given without their source.
 _KNOWN = ("mnist", "fashion_mnist", "emnist", "kmnist", "cifar10", "svhn_cropped")
 
@@ -54,9 +54,9 @@ def load(
     Returns `{"train": {"image", "label"}, "valid": ..., "test": ...}` with image float32
     [n, height, width, channels] in [0, 1] and label int32 [n]. `valid` examples are drawn out of
     train: by default 147 of `digits`, else a tenth of train, 5000 at most. `digits` has no test
-    set of its own: 500 are drawn. A folder, or an .npz file without a test set, is split by
+    set of its own: 500 are drawn. What comes without a test set is split by
     content: 15% are test, and 15% or `valid` examples are valid. A pixel's `fixed` value does not
-    depend on `seed`. image_size, colour: of a folder's pictures, as in `pictures.read`.
+    depend on `seed`. image_size, colour: of pictures in files, as in `pictures.read`.
 
     Raises:
       UsageError: the data set cannot be had; one line that names flag and file.
@@ -67,8 +67,8 @@ def load(
     for flag, value in (("image_size", image_size), ("colour", colour)):
         if value is not None and source not in _RESIZED:
             raise UsageError(
-                f"--{flag}={value}: is for pictures of --data=folder:<path>; those of --data="
-                f"{shown(spec)} stay as they are"
+                f"--{flag}={value}: is for pictures of --data=folder:<path> and hf:<name>; those "
+                f"of --data={shown(spec)} stay as they are"
             )
 
     digests = test = None
@@ -80,6 +80,9 @@ def load(
         pool, test = tfds.read(argument, tfds_dir, tfds_manual_dir)
     elif source == "folder":
         pool, digests, _ = folder.read(argument, image_size, colour)
+    elif source == "hf":
+        pool, test, contents = hub.read(argument, image_size, colour)
+        digests = None if test else contents
     else:
         pool, test = npz.read(argument)
         if test is None:
@@ -145,7 +148,7 @@ def checksum(arrays: Iterable[np.ndarray]) -> str:
 def name(spec: str, binarize: str) -> str:
     """The data set's name in tables, such as `digits/dynamic` or `idx:mnist/fixed`."""
     source, argument = _parse(spec)
-    if source not in ("digits", "tfds"):
+    if source not in ("digits", "tfds", "hf"):
         argument = Path(os.path.expanduser(argument)).resolve().name
     return f"{source}:{argument}/{binarize}" if argument else f"{source}/{binarize}"
 

@@ -217,13 +217,13 @@ class Config(Training, Arm):
         "ring<k>, grid<k> or modes (mixtures of Gaussians); csv:<file> of lines x,y,mode, or "
         "npz:<file> of points and modes (no mode where --modes and --sigma are given); stacked "
         "(three 8x8 digits in the channels of one image: 1000 modes), stacked:idx:<folder>, "
-        "stacked:tfds:<name>, stacked:folder:<path> (png and jpg, a subfolder a class) or "
-        "stacked:npz:<file>.",
+        "stacked:tfds:<name>, stacked:folder:<path> (png and jpg, a subfolder a class), "
+        "stacked:npz:<file> or stacked:hf:<name>.",
     )
     image_size: int | None = option(
         None,
-        "Pixels a side of --data=stacked:folder:...; without it the pictures' own where all are "
-        "squares of one size up to 64, else 28.",
+        "Pixels a side of --data=stacked:folder:... and hf:...; without it the pictures' own "
+        "where all are squares of one size up to 64, else 28.",
         group="Data",
         low=8,
         high=1024,

@@ -121,7 +121,7 @@ def read_images(config: Config) -> dict:
         tfds_dir=config.tfds_dir,
         tfds_manual_dir=config.tfds_manual_dir,
         image_size=config.image_size,
-        colour="grey" if rest.startswith("folder:") else None,
+        colour="grey" if rest.startswith(("folder:", "hf:")) else None,
     )
     channels = splits["train"]["image"].shape[-1]
     if channels != 1:
