@@ -1,6 +1,7 @@
 """Image sets of the Hugging Face hub, through the `datasets` library (an optional extra)."""
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,10 @@ def _load(flag: str, name: str) -> dict[str, Any]:
     # As the library is not among the dependencies, nothing is known of its types.
     datasets: Any = importlib.import_module("datasets")
     folder = os.path.expanduser(name)
+    # Which says at each of five tries that there is no network.
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         if os.path.isdir(folder):
             found = datasets.load_from_disk(folder)
@@ -72,6 +77,8 @@ def _load(flag: str, name: str) -> dict[str, Any]:
                 "--data=hf:<folder>"
             ) from error
         raise UsageError(f"{flag}: cannot be read: {one_line(error)}") from error
+    finally:
+        logger.setLevel(level)
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
