@@ -179,9 +179,13 @@ def test_pictures_that_claim_too_much_get_no_memory(tmp_path, pixels):
     spec = write(tmp_path, pixels)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Above Pillow's limit of pixels; above its warning; and below both, but not in 100 bytes.
-    for size in (100_000, 12_000, 9_000):
+    for size, why in (
+        (100_000, "exceeds limit"),
+        (12_000, "exceeds limit"),
+        (9_000, "bytes cannot"),
+    ):
         (tmp_path / "class0" / "0.png").write_bytes(png_of(size, size, bytes(1000)))
-        fails("1 of 60 pictures cannot be read: class0/0.png", spec)
+        fails(f"1 of 60 pictures cannot be read: class0/0.png .*{why}", spec)
     # Its file could hold that many.
     (tmp_path / "class0" / "0.png").write_bytes(png_of(12_000, 12_000, os.urandom(20_000)))
     fails("exceeds limit|decompression bomb", spec)
