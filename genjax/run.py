@@ -22,7 +22,8 @@ class Experiment(NamedTuple):
     """What a room hands over.
 
     name: of the script, and of runs/<name>/. title: of the page. config: the dataclass.
-    prepare: config -> job; reads the data and refuses what does not fit them; writes nothing.
+    prepare: config -> job; reads the data and refuses what does not fit them; writes nothing. A job
+    may have a `checksum` of the data, which work enters in data.json.
     disk_needed: job -> bytes. work: (job, folder, clock), trains and measures what the folder does
     not hold yet. summarize: (files, config) -> the parts of summary.json that are the room's own,
     from files alone. figures: {name: (files) -> (caption, figure) or None}. load: (run, arm, seed)
@@ -195,6 +196,7 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
     job = experiment.prepare(config)
     kept = way.open(config, folder, experiment.disk_needed(job))
     with contextlib.closing(kept):
+        _require_same_data(kept, getattr(job, "checksum", None))
         if way.tensorboard:
             kept.open_tensorboard()
         if kept.read_json("summary.json") is None:
@@ -235,6 +237,16 @@ def plan(experiment: Experiment, config, folder: Path) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'s' * (number != 1)}"
+
+
+def _require_same_data(kept: Folder, checksum: str | None) -> None:
+    """Raises UsageError where a run began with other data of the same name."""
+    known = (kept.read_json("data.json") or {}).get("checksum")
+    if known and known != checksum:
+        raise UsageError(
+            f"--workdir={kept.path}: the run in it began with other data than its flags name now: "
+            "their files have changed; name a new folder, or bring the files back"
+        )
 
 
 def _until_decided(way: _Way, config, folder: Path) -> Path:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import values
 from image_files import idx_bytes, write_folder
+from PIL import Image
 
 from genjax.core import config as configs
 from genjax.core import files, flags, rows
 from genjax.core.errors import UsageError
-from genjax.data import idx, leaks, text
+from genjax.data import folder, idx, leaks, npz, points, text
 from genjax.report import page
 from genjax.vae.config import Config
 
@@ -62,6 +63,53 @@ def test_idx_unpacks_no_more_than_its_header_allows(tmp_path):
         idx.read(str(tmp_path))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 100_000  # Kilobytes; the stream holds a million.
+
+
+def test_pictures(tmp_path):
+    """Damaged files in a folder: what is read has as many pictures as before."""
+    rng, given = np.random.default_rng(0), []
+    for kind, mode in (("PNG", "L"), ("PNG", "RGBA"), ("PNG", "P"), ("JPEG", "RGB")):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (9, 9), np.uint8)).convert(mode).save(buffer, kind)
+        given.append(buffer.getvalue())
+    for i, content in enumerate(given):
+        (tmp_path / f"{i}.png").write_bytes(content)
+    refused = 0
+    for damaged in fuzz.damaged(given):
+        (tmp_path / "0.png").write_bytes(damaged)
+        if refused_in_a_line(folder.read, str(tmp_path), None, None):
+            refused += 1
+        else:
+            found = folder.read(str(tmp_path), None, None)[0]["image"]
+            assert len(found) == 4 and 0 <= found.min() <= found.max() <= 1
+    assert 0.3 < refused / fuzz.COUNT < 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_npz(tmp_path, packed):
+    buffer, path = io.BytesIO(), tmp_path / "x.npz"
+    arrays = {"images": np.arange(160, dtype=np.uint8).reshape(10, 4, 4), "labels": np.arange(10)}
+    (np.savez_compressed if packed else np.savez)(buffer, **arrays)
+    refused = 0
+    for damaged in fuzz.damaged([buffer.getvalue()]):
+        path.write_bytes(damaged)
+        refused += refused_in_a_line(npz.read, str(path))
+    assert refused > 0.5 * fuzz.COUNT
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_points(tmp_path, kind):
+    buffer, path = io.BytesIO(), tmp_path / f"x.{kind}"
+    np.savez(buffer, points=np.arange(20.0).reshape(10, 2), modes=np.arange(10) % 2)
+    rows = "x,y,mode\n" + "".join(f"{i}.5,-{i}e-1,m{i % 2}\n" for i in range(10))
+    read = 0
+    for damaged in fuzz.damaged([rows.encode() if kind == "csv" else buffer.getvalue()]):
+        path.write_bytes(damaged)
+        if not refused_in_a_line(points.read, f"{kind}:{path}"):
+            found, modes = points.read(f"{kind}:{path}")
+            assert np.isfinite(found).all() and found.shape[1:] == (2,)
+            read += modes is None or modes.shape == found.shape[:1]
+    assert 0.05 < read / fuzz.COUNT < 0.9
 
 
 def test_json(tmp_path):
@@ -145,6 +193,19 @@ def test_corpus(tmp_path):
                 kept = getattr(found[place.parent.name], place.stem)
                 assert bytes(kept) == damaged and bytes(kept).decode()
             refused_in_a_line(leaks.refuse, found, 16)
+    assert 0.1 < read / fuzz.COUNT < 0.9
+
+
+def test_documents(tmp_path):
+    """Damaged texts to split: what is read has all that is written, each content on one side."""
+    good = "\n\n".join(f"Größe {i}, 日本 🙂" for i in range(20)).encode()
+    read = 0
+    for damaged in fuzz.damaged([good, good.replace(b"\n", b"\r\n")]):
+        (tmp_path / "a.txt").write_bytes(damaged)
+        if not refused_in_a_line(text.read, str(tmp_path)):
+            sides = [set(bytes(part).split(b"\n\n")) for part in text.read(str(tmp_path))["a"]]
+            assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+            read += 1
     assert 0.1 < read / fuzz.COUNT < 0.9
 
 

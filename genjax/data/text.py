@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.core.errors import UsageError
+from genjax.data import documents
 from genjax.data import tfds as images
 
 _SPLITS = ("train", "valid", "test")
@@ -67,6 +68,7 @@ def read(folder: str, *, tfds_dir: str | None = None) -> dict[str, Domain]:
     """The domains of `--corpus=<folder>`, sorted by name; several sources are joined with ','.
 
     A folder holds one subfolder a domain, with train.txt, valid.txt and test.txt; it stays on disk.
+    One of other .txt files is split by document (genjax.data.documents), and read into memory.
     `tfds:<name>` is one domain of that name, which tensorflow-datasets has prepared; it is read
     into memory.
 
@@ -87,6 +89,11 @@ def read(folder: str, *, tfds_dir: str | None = None) -> dict[str, Domain]:
 
 def _read_folder(source: str) -> dict[str, Domain]:
     flag, path = f"--corpus={source}", Path(os.path.expanduser(source))
+    if source and os.path.isfile(path):
+        raise UsageError(
+            f"{flag}: is a file; a corpus is a folder whose .txt files are a domain each: "
+            f"mkdir corpus; cp {path} corpus/{path.stem}.txt; and give --corpus=corpus"
+        )
     if not source or not os.path.isdir(path):
         raise UsageError(f"{flag}: there is no such folder")
     domains = {}
@@ -99,7 +106,12 @@ def _read_folder(source: str) -> dict[str, Domain]:
         texts = [_read_file(flag, folder / f"{split}.txt") for split in _SPLITS]
         domains[folder.name] = Domain(*texts)
     if not domains:
-        raise UsageError(f"{flag}: no subfolder has train.txt, valid.txt and test.txt")
+        domains = {name: Domain(*parts) for name, parts in documents.read(flag, path).items()}
+    if not domains:
+        raise UsageError(
+            f"{flag}: no subfolder has train.txt, valid.txt and test.txt, and there is no .txt "
+            "file to split"
+        )
     return domains
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import re
+import sys
 import textwrap
 import urllib.error
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 
 from genjax.core.config import nearest
 from genjax.core.errors import UsageError
+from genjax.core.folder import remove
 
 # tfds 4.9.10 declares neither importlib_resources nor Pillow, with which it decodes images, and
 # array_record for Linux alone. Without importlib_resources its import fails without an exception.
@@ -49,7 +51,9 @@ def read(
     with contextlib.redirect_stdout(io.StringIO()):
         builder = _builder(flag, name, data_dir)
         _check_features(flag, builder.info.features)
-        _prepare(flag, builder, manual_dir)
+        root = Path(os.path.expanduser(data_dir or _default_folder()))
+        with _no_debris(root, builder.name):
+            _prepare(flag, builder, manual_dir)
     if not {"train", "test"} <= set(builder.info.splits):
         splits = ", ".join(builder.info.splits)
         raise UsageError(f"{flag}: the splits train and test are needed, it has {splits}")
@@ -68,6 +72,37 @@ def _builder(flag: str, name: str, data_dir: str | None):
     except (AssertionError, ImportError, OSError, ValueError) as error:
         line = f"{flag}: {_one_line(error)}"  # such as a version that is not there
         raise (_missing_module(flag, error) or UsageError(line)) from error
+
+
+def _default_folder() -> str:
+    from tensorflow_datasets.core import constants
+
+    return constants.DATA_DIR
+
+
+@contextlib.contextmanager
+def _no_debris(root: Path, name: str):
+    """Where the work fails, takes away unfinished files, and empty folders that it made."""
+    downloads = root / "downloads"
+    places = [root / name, downloads / name, downloads / "extracted"]
+
+    def there() -> set[Path]:
+        inside = {path for place in places for path in place.rglob("*")}
+        return inside | {
+            path for path in (*places, downloads, root, *root.parents) if path.exists()
+        }
+
+    before = there()
+    try:
+        yield
+    except BaseException:
+        made = sorted(there() - before, reverse=True)  # What is inside comes before its folder.
+        for path in made:
+            if ".tmp." in path.name or ".incomplete" in path.name:
+                remove(path)
+            with contextlib.suppress(OSError):
+                path.rmdir()  # Of empty folders alone.
+        raise
 
 
 def _check_features(flag: str, features) -> None:
@@ -93,6 +128,8 @@ def _prepare(flag: str, builder, manual_dir: str | None) -> None:
 
     # Its own ten tries keep a machine without a network waiting for more than three minutes.
     downloader.MAX_RETRIES = 4
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
         builder.download_and_prepare(
             file_format="array_record",

@@ -14,7 +14,7 @@ import numpy as np
 
 from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
-from genjax.data import leaks, text
+from genjax.data import checksum, leaks, text
 from genjax.data.text import Measured
 from genjax.domains import chains, hmm
 
@@ -36,6 +36,7 @@ class Source(NamedTuple):
     overlap: (name, others) -> share of its test text's 5-grams that the others' training texts
         have; None where there is no text.
     bpe: the byte-pair encoding as JSON; None where tokens are bytes or numbers.
+    checksum: of the texts; None of a grid.
     """
 
     names: list[str]
@@ -54,6 +55,7 @@ class Source(NamedTuple):
     decode: Callable
     overlap: Callable | None = None
     bpe: str | None = None
+    checksum: str | None = None
 
 
 def from_grid(
@@ -196,6 +198,7 @@ def from_text(
         decode=tokens.decode,
         overlap=overlap,
         bpe=tokens.bpe,
+        checksum=checksum(part for domain in corpus.values() for part in domain),
     )
 
 

@@ -205,7 +205,8 @@ def work(job: Job, folder, clock) -> None:
     if job.source.bpe:
         folder.write_json("tokens.json", json.loads(job.source.bpe))
     if folder.read_json("data.json") is None:
-        folder.write_json("data.json", facts(job)._asdict())
+        known = facts(job)._asdict() | {"checksum": job.checksum}
+        folder.write_json("data.json", known)
     if folder.read_json("evaluation/baselines.json") is None:
         with clock.part("evaluate"):
             folder.write_json("evaluation/baselines.json", evaluate.baselines(job))

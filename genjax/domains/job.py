@@ -42,6 +42,11 @@ class Job(NamedTuple):
         """The first seed's: what all agree in."""
         return self.sources[0]
 
+    @property
+    def checksum(self) -> str | None:
+        """Of the texts; None of a grid."""
+        return self.source.checksum
+
     def measured(self, domain: str, split: str) -> Measured:
         """What a domain is measured on; windows [seeds, n, length + 1] where seeds differ."""
         made = {id(source): source.measured(domain, split) for source in self.sources}

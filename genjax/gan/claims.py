@@ -49,6 +49,8 @@ def data_name(config: Config) -> str:
     if not config.is_plane:
         rest = config.data.partition(":")[2]
         return f"stacked {data.name(rest or 'digits', 'none').removesuffix('/none')}"
+    if config.is_points:
+        return f"the points of {Path(config.data.partition(':')[2]).name}"
     form = {"ring": "a ring of ", "grid": "a grid of "}.get(config.data[:4], "")
     text = f"{form}{len(config.mixture().means)} Gaussians"
     if config.imbalance != 1:

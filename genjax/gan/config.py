@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import ClassVar
 
+from genjax import data
 from genjax.core import arms
 from genjax.core import config as configs
 from genjax.core.config import FASTEST, STRONGEST, Options, Reader, default, option, when
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
+from genjax.data import points
 from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
+from genjax.gan.rules import flow_rules, game_rules, refuse
 
 # The names of what modules with jax hold: networks.PAIRS, networks_dense.ACTIVATIONS and maxout,
 # networks_blocks.MINIBATCH, flow.SOLVERS. tests/gan/test_config.py holds them equal.
@@ -28,7 +31,8 @@ METHODS = {"gan": "Game", "flow": "Flow matching"}
 PROPOSALS = 8192
 STACKED = "stacked"
 # The options of a mixture alone, and of stacked images alone.
-MIXED, STACKS = ("modes", "sigma", "imbalance"), ("split_seed", "classifier_steps")
+MIXED, STACKS = ("modes", "sigma", "imbalance"), ("split_seed", "classifier_steps", "image_size")
+STACKED_DATA = ("stacked", *(f"stacked:{source}" for source in data.SOURCES[1:]))
 # Rows of the tables that no arm made, and the folder of the net that names modes.
 ROWS = ("truth", "lost", "thin", "blurred", "noise", "classifier")
 
@@ -190,7 +194,7 @@ class Arm(Options):
                         f"--{name}={configs.written(value)} belongs to --method={method}, not to "
                         f"--method={self.method}"
                     )
-        _refuse(*(_flow_rules(self) if self.method == "flow" else _game_rules(self)))
+        refuse(*(flow_rules(self) if self.method == "flow" else game_rules(self)))
 
 
 @dataclass(frozen=True)
@@ -210,10 +214,26 @@ class Config(Training, Arm):
     )
     data: str = option(
         "ring8",
-        "ring<k>, grid<k> or modes (mixtures of Gaussians); stacked (three 8x8 digits in the "
-        "channels of one image: 1000 modes), stacked:idx:<folder> or stacked:tfds:<name>.",
+        "ring<k>, grid<k> or modes (mixtures of Gaussians); csv:<file> of lines x,y,mode, or "
+        "npz:<file> of points and modes (no mode where --modes and --sigma are given); stacked "
+        "(three 8x8 digits in the channels of one image: 1000 modes), stacked:idx:<folder>, "
+        "stacked:tfds:<name>, stacked:folder:<path> (png and jpg, a subfolder a class), "
+        "stacked:npz:<file> or stacked:hf:<name>.",
     )
-    modes: str | None = option(None, "The means of --data=modes: 'x,y;x,y;...'.", group="Data")
+    image_size: int | None = option(
+        None,
+        "Pixels a side of --data=stacked:folder:... and hf:...; without it the pictures' own "
+        "where all are squares of one size up to 64, else 28.",
+        group="Data",
+        low=8,
+        high=1024,
+        rare=True,
+    )
+    modes: str | None = option(
+        None,
+        "The means of --data=modes, or of points in a file: 'x,y;x,y;...'.",
+        group="Data",
+    )
     sigma: float | None = option(
         None, "Standard deviation of a mode.", group="Data", low=1e-6, high=1e6
     )
@@ -225,7 +245,13 @@ class Config(Training, Arm):
         high=1e6,
         rare=True,
     )
-    points: int = option(100_000, "Training examples, drawn once.", group="Data", low=2, high=10**8)
+    points: int = option(
+        100_000,
+        "Training examples, drawn once; of a file at most so many.",
+        group="Data",
+        low=2,
+        high=10**8,
+    )
     data_seed: int = option(0, "Draws the training examples.", group="Data", low=0, rare=True)
     split_seed: int = option(0, "stacked: fixes train and test.", group="Data", low=0, rare=True)
     tfds_dir: str | None = option(
@@ -280,15 +306,11 @@ class Config(Training, Arm):
     def check(self) -> None:
         """Raises UsageError where options contradict each other, or the data do not bear them."""
         super().check()
-        source = self.data.partition(":")[0]
-        if not self.is_plane and source != STACKED:
-            raise UsageError(
-                f"--data={configs.shown(self.data)}: no such task, choose {mixtures.EXAMPLES}, "
-                "stacked, stacked:idx:<folder> or stacked:tfds:<name>"
-            )
+        if not self.is_plane and self.data.partition(":")[0] != STACKED:
+            raise UsageError(f"--data={configs.shown(self.data)}: no such task{self._near()}")
         for name, arm in self.arms().items():
             where = f"--arm={name}: " if self.variants else ""
-            _refuse(
+            refuse(
                 (
                     arm.reconstruction and not self.is_plane,
                     f"{where}--reconstruction is built for one generator of points in the plane",
@@ -303,8 +325,14 @@ class Config(Training, Arm):
                     f"packs that --batch_size x --n_critic of {name} take a step",
                 ),
             )
-        if self.is_plane:
+        if self.is_points:
+            if self.imbalance != 1:
+                raise UsageError(
+                    f"--imbalance={self.imbalance}: the points of a file have their own"
+                )
+        elif self.is_plane:
             self.mixture()
+        if self.is_plane:
             self._require_default(STACKS, "needs --data=stacked")
         else:
             self._require_default(MIXED, "needs a mixture, not --data=stacked")
@@ -316,11 +344,28 @@ class Config(Training, Arm):
 
     @property
     def is_plane(self) -> bool:
-        """Whether the data are a mixture of Gaussians in the plane, and no images."""
-        return mixtures.is_mixture(self.data)
+        """Whether the data are points in the plane, and no images."""
+        return mixtures.is_mixture(self.data) or self.is_points
+
+    @property
+    def is_points(self) -> bool:
+        """Whether the data are a file's points in the plane."""
+        source, _, file = self.data.partition(":")
+        return source in ("csv", "npz") and bool(file)
+
+    def _near(self) -> str:
+        """What --data was perhaps meant to be, or all choices."""
+        sources = [source.partition(":")[0] for source in (*data.SOURCES, *points.SOURCES)]
+        meant = data.meant(self.data, sources)
+        if meant:
+            stacked = "" if meant.startswith(("csv:", "npz:")) else f"{STACKED}:"
+            return f"; did you mean {stacked}{meant}?"
+        names = ["ring8", "grid25", "modes", STACKED]
+        choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *STACKED_DATA))}"
+        return configs.nearest(self.data, names, choices)
 
     def mixture(self) -> mixtures.Mixture:
-        """The mixture that --data names."""
+        """The mixture that --data names; not of a file's points."""
         return mixtures.mixture(
             self.data, modes=self.modes, sigma=self.sigma, imbalance=self.imbalance
         )
@@ -347,54 +392,3 @@ def _of_others(method: str, methods) -> dict:
     groups = [METHODS.get(str(other)) for other in methods if other != method]
     options = Arm.options().items()
     return {name: f.default for name, f in options if f.metadata["group"] in groups}
-
-
-def _game_rules(arm: Arm) -> tuple:
-    """(whether it is broken, what to say) of what a game asks of its options."""
-    lipschitz, batch = ADVERSARIAL[arm.loss].lipschitz, arm.minibatch != "none"
-    return (
-        (
-            lipschitz and not (arm.gp or arm.spectral_norm),
-            f"--loss={arm.loss} needs a Lipschitz critic, --gp=10 or --spectral_norm; "
-            "without, its loss has no bound",
-        ),
-        (
-            arm.gp and (arm.r1 or arm.r2),
-            "--gp asks for slopes of norm 1, --r1 and --r2 for slopes of 0; choose one",
-        ),
-        (
-            (arm.gp or arm.r1 or arm.r2) and (arm.d_norm or batch),
-            "a gradient penalty needs a logit that depends on its own sample alone; drop "
-            "--d_norm and --minibatch, or the penalty",
-        ),
-        (
-            lipschitz and not arm.gp and (arm.d_fourier or arm.d_norm or batch),
-            f"--loss={arm.loss}: --spectral_norm bounds the slopes of kernels alone; drop "
-            "--d_fourier, --d_norm and --minibatch",
-        ),
-        (
-            arm.n_critic > 1 and arm.updates == "simultaneous",
-            f"--n_critic={arm.n_critic} needs --updates=alternating",
-        ),
-        (
-            arm.reconstruction and (arm.convolutional or arm.generators > 1),
-            "--reconstruction is built for one generator of points in the plane",
-        ),
-    )
-
-
-def _flow_rules(arm: Arm) -> tuple:
-    return (
-        (
-            arm.convolutional,
-            f"--arch={arm.arch}: --method=flow has one dense net, --arch=mlp",
-        ),
-        (not arm.flow_steps, "--flow_steps=: one number of steps or several"),
-    )
-
-
-def _refuse(*rules: tuple) -> None:
-    """Raises UsageError with the first text whose rule is broken."""
-    for broken, text in rules:
-        if broken:
-            raise UsageError(text)

@@ -47,10 +47,19 @@ class Task(NamedTuple):
         return len(self.weights)
 
 
-def mixture_task(mixture: mixtures.Mixture, points: int, members: int, seed: int) -> Task:
-    """A mixture of Gaussians: `points` drawn once, and as many packs of so many members."""
+def mixture_task(
+    mixture: mixtures.Mixture,
+    points: int,
+    members: int,
+    seed: int,
+    own: np.ndarray | None = None,
+) -> Task:
+    """A mixture of Gaussians: `points` drawn once, and as many packs of so many members.
+
+    own: points [n, 2] of a file, which training sees in place of those drawn.
+    """
     rng = np.random.default_rng([seed, 0])
-    data = mixtures.draw(mixture, points, rng)
+    data = mixtures.draw(mixture, points, rng) if own is None else own
     reference = mixtures.draw(mixture, PAIRS, rng)
     threshold = modes.duplicate_threshold(reference)
     bins = modes.Bins(data[:50_000], modes.bin_count(len(mixture.means)))
@@ -71,7 +80,7 @@ def mixture_task(mixture: mixtures.Mixture, points: int, members: int, seed: int
     return Task(
         arrays={"real": mixtures.packs(data, members, np.random.default_rng([seed, 1, members]))},
         take=parallel.take,
-        size=points,
+        size=len(data),
         shape=(2,),
         spread=mixture.spread,
         weights=mixture.weights,

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from genjax import claims, data
 from genjax.core import order, parallel, training
+from genjax.core.config import shown
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.gan import evaluate, flow, game, limits, load, watch
+from genjax.data import points
+from genjax.gan import evaluate, flow, game, limits, load, mixtures, watch
 from genjax.gan.about import ABOUT
 from genjax.gan.claims import judge
 from genjax.gan.config import ROWS, Config
@@ -23,20 +26,28 @@ from genjax.gan.data import Task, mixture_task, stacked_task
 from genjax.gan.figures import FIGURES
 from genjax.gan.method import Method
 from genjax.gan.mixtures import Mixture
+from genjax.gan.modes import RADIUS
 from genjax.images import classifier
 from genjax.report import page
 from genjax.run import Experiment, Run, execute
 
 # A new method is an entry here and in config.METHODS.
 METHODS = {"gan": game.method, "flow": flow.method}
+# Of images that are stacked: 125,000 modes, with which each measured sample is compared.
+MOST_CLASSES = 50
 
 
 class Job(NamedTuple):
-    """What is trained on: a mixture, or the images to stack as (train, valid, test)."""
+    """What is trained on: a mixture, or the images to stack as (train, valid, test).
+
+    points: of a file, which is taken for the mixture. checksum: of images and of a file's points.
+    """
 
     config: Config
     mixture: Mixture | None
     splits: dict | None
+    points: np.ndarray | None = None
+    checksum: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,15 +69,47 @@ def prepare(config: Config) -> Job:
     # Both before the first computation.
     # Seeds alone: a batch norm would wait for the other core at every layer.
     parallel.split_cpu(config.seeds, batch_size=1)
-    mixture = config.mixture() if config.is_plane else None
-    evaluate.check_count(
-        config.eval_samples, config.points, 0 if mixture is None else len(mixture.means)
-    )
-    job = Job(config, mixture, None if mixture else read_images(config))
+    job = read_points(config) if config.is_points else None
+    if job is None:
+        mixture = config.mixture() if config.is_plane else None
+        splits = None if mixture else read_images(config)
+        images = (array for part in (splits or {}).values() for array in part.values())
+        sums = data.checksum(images) if splits else None
+        job = Job(config, mixture, splits, checksum=sums)
+    config, modes = job.config, 0 if job.mixture is None else len(job.mixture.means)
+    evaluate.check_count(config.eval_samples, config.points, modes)
     parallel.check_batch(config.parallel, config.batch_size)
     for name, arm in config.arms().items():
         limits.check(config, arm, job.shape, method_of(config, name, job.shape))
     return job
+
+
+def read_points(config: Config) -> Job:
+    """A file's points and the mixture that they are taken for; says what that is."""
+    flag = f"--data={shown(config.data)}"
+    found, labels = points.read(config.data)
+    count = len(found)
+    if count > config.points:
+        chosen = np.random.default_rng([config.data_seed, 5]).choice(count, config.points, False)
+        found, labels = found[chosen], labels if labels is None else labels[chosen]
+        labels = labels if labels is None else np.unique(labels, return_inverse=True)[1]
+    mixture = mixtures.of_points(config.data, found, labels, modes=config.modes, sigma=config.sigma)
+    try:
+        config = config.replace(points=len(found))
+    except UsageError as error:
+        raise UsageError(f"{flag}: {len(found):,} points; {error}") from error
+    how = "given" if labels is None else "estimated from its labels"
+    of_all = f" of its {count:,}" if count > len(found) else ""
+    say(
+        f"{flag}: {len(found):,}{of_all} points, {len(mixture.means):,} modes; means and sigma "
+        f"{mixture.sigma:.3g} {how}; {mixtures.within(found, mixture, RADIUS):.1%} within 3 sigma "
+        "of a mode, of Gaussians 98.9%"
+    )
+    if not 0.1 <= mixture.spread <= 10:
+        say(f"{flag}: a spread of {mixture.spread:.3g}; networks learn best where it is about 1")
+    own = found.astype(np.float32)
+    arrays = [own] if labels is None else [own, labels]
+    return Job(config, mixture, None, own, data.checksum(arrays))
 
 
 def read_images(config: Config) -> dict:
@@ -77,6 +120,8 @@ def read_images(config: Config) -> dict:
         seed=config.split_seed,
         tfds_dir=config.tfds_dir,
         tfds_manual_dir=config.tfds_manual_dir,
+        image_size=config.image_size,
+        colour="grey" if rest.startswith(("folder:", "hf:")) else None,
     )
     channels = splits["train"]["image"].shape[-1]
     if channels != 1:
@@ -85,6 +130,12 @@ def read_images(config: Config) -> dict:
         )
     if not (splits["train"]["label"] > 0).any():
         raise UsageError(f"--data={config.data}: without labels no mode has a name")
+    classes = int(splits["train"]["label"].max()) + 1
+    if classes > MOST_CLASSES:
+        raise UsageError(
+            f"--data={config.data}: {classes} classes, {classes**3:,} modes of three images; at "
+            f"most {MOST_CLASSES} classes"
+        )
     return splits
 
 
@@ -144,7 +195,7 @@ def tasks_of(job: Job, folder) -> dict[int, Task]:
             made[pack] = stacked_task(*splits, classify, *options)
         else:
             assert job.mixture is not None
-            made[pack] = mixture_task(job.mixture, *options)
+            made[pack] = mixture_task(job.mixture, *options, job.points)
     return made
 
 
@@ -157,6 +208,7 @@ def facts(job: Job, task: Task) -> dict:
         "modes": task.modes,
         "weights": task.weights.tolist(),
         "mixture": mixture and {"means": mixture.means.tolist(), "sigma": mixture.sigma},
+        "checksum": job.checksum,
     }
 
 
@@ -283,6 +335,12 @@ def notes(
         "spread.",
         f"Penalties are in units of the data's spread, {known['spread']:.4g} a coordinate here.",
     ]
+    if config.is_points:
+        lines.append(
+            "The points are a file's own, and taken for Gaussians of one sigma: what 'truth' and "
+            "the controls are draws of, by which modes and neighbours are judged too. Where the "
+            "modes are no such Gaussians, a generator that has learned them differs from 'truth'."
+        )
     lines += [f"{name}: {method.note}" for name, method in methods.items() if method.note]
     if known["mixture"] is None:
         lines.append(

@@ -5,14 +5,16 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
+from scipy.spatial import KDTree
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
+from genjax.data.points import FARTHEST
 
 RING_SIGMA, GRID_SIGMA = 0.01, 0.05
-# Modes of a mixture, and the farthest coordinate of a mean.
-MOST, FARTHEST = 10_000, 1e6
+# Modes of a mixture.
+MOST = 10_000
 EXAMPLES = "ring8, grid25, grid100, or modes with --modes"
 
 
@@ -63,6 +65,56 @@ def mixture(
             raise UsageError(f"--{flag}={value}: a finite number is needed")
     weights = imbalance ** -(np.arange(len(means)) / (len(means) - 1))
     return Mixture(means, sigma, weights / weights.sum())
+
+
+def of_points(
+    spec: str,
+    points: Float[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, " n"] | None,
+    *,
+    modes: str | None,
+    sigma: float | None,
+) -> Mixture:
+    """The mixture that a file's points are taken for; `spec` is its --data flag.
+
+    Its means and sigma are those of the flags, and each point counts for the nearest mean; or those
+    of the labelled modes, sigma pooled over modes and axes. Weights are the modes' shares of the
+    points. Raises UsageError where neither or both are there.
+    """
+    flag = f"--data={shown(spec)}"
+    if labels is not None and (modes is not None or sigma is not None):
+        raise UsageError(f"{flag}: names the mode of each point; drop --modes and --sigma")
+    if labels is None and (modes is None or sigma is None):
+        raise UsageError(
+            f"{flag}: which mode a point is of is not known; add a third column (of .npz files an "
+            "array modes), or give --modes='x,y;x,y' and --sigma"
+        )
+    if labels is None:
+        means = _parse(modes)
+        share = np.bincount(KDTree(means).query(points)[1], minlength=len(means)) / len(points)
+        if not share.all():
+            raise UsageError(f"--modes={shown(modes)}: a mode has none of the points of {flag}")
+        return Mixture(means, float(sigma or 0), share)
+    counts = np.bincount(labels)
+    if not 2 <= len(counts) <= MOST or len(points) < len(counts) + 2:
+        raise UsageError(
+            f"{flag}: {len(counts):,} modes of {len(points):,} points; 2 to {MOST:,} modes and "
+            "more points than modes are needed"
+        )
+    sums = [np.bincount(labels, axis, len(counts)) for axis in points.T]
+    means = np.stack(sums, 1) / counts[:, None]
+    if len(np.unique(means, axis=0)) < len(means):
+        raise UsageError(f"{flag}: two modes have the same mean")
+    squares = ((points - means[labels]) ** 2).sum()
+    width = math.sqrt(squares / (2 * (len(points) - len(counts))))
+    if width < 1e-6:
+        raise UsageError(f"{flag}: modes of no width, {width:g}; 1e-06 or more is needed")
+    return Mixture(means, width, counts / len(points))
+
+
+def within(points: Float[np.ndarray, "n 2"], mixture: Mixture, radius: float) -> float:
+    """The share of points within so many sigma of a mean."""
+    return float((KDTree(mixture.means).query(points)[0] < radius * mixture.sigma).mean())
 
 
 def _ring(count):

@@ -40,6 +40,7 @@ class Judged(NamedTuple):
 
     values, negative, positive: functions of `Figures` to one value a seed; controls in the order of
     the claim's names. needs: samplers without which it is not judged. vae: whether it takes a VAE.
+    classes: whether it takes images of several classes.
     """
 
     claim: Claim
@@ -48,6 +49,7 @@ class Judged(NamedTuple):
     positive: Callable
     needs: tuple[str, ...] = ()
     vae: bool = True
+    classes: bool = False
 
 
 class Figures:
@@ -210,6 +212,7 @@ JUDGED = (
         lambda f: [f.of("random", "probe/all") - f.of("pca", "probe/all")],
         lambda f: [f.of("pixels", "probe/all") - f.of("pca", "probe/all")],
         vae=False,
+        classes=True,
     ),
     Judged(
         _claim(
@@ -293,6 +296,7 @@ def judge(found: dict, config: Config) -> list[dict]:
         for judged in JUDGED
         if firsts["ae"]
         and (firsts["vae"] or not judged.vae)
+        and ("pixels/probe/all" in found or not judged.classes)
         and {*judged.needs} <= {*config.samplers}
     ]
     return sealed.family(made)

@@ -101,7 +101,24 @@ class Config(Training, Arm):
         distinct=True,
     )
     data: str = option(
-        "digits", "digits (embedded, 8x8), idx:<folder of MNIST-style files> or tfds:<name>."
+        "digits",
+        "digits (embedded, 8x8), idx:<folder of MNIST-style files>, tfds:<name>, folder:<path> of "
+        "png and jpg files (subfolders are classes), or npz:<file> of x_train, y_train, x_test and "
+        "y_test, or of images and labels, or hf:<name> (needs the package datasets).",
+    )
+    image_size: int | None = option(
+        None,
+        "Pixels a side of --data=folder:... and hf:...; without it the pictures' own "
+        "where all are squares of one size up to 64, else 28.",
+        group="Data",
+        low=8,
+        high=1024,
+    )
+    colour: str | None = option(
+        None,
+        "Of --data=folder:... and hf:...; without it grey where all pictures are.",
+        group="Data",
+        choices=("grey", "rgb"),
     )
     binarize: str = option(
         "none",

@@ -224,7 +224,12 @@ def scale_free(draws: np.ndarray, train_draws: np.ndarray, seed: int) -> dict[st
 
 
 def probes(train_codes, train_labels, test_codes, test_labels, seed: int) -> dict[str, float]:
-    """Accuracy on test of a linear probe and of 5 nearest neighbours, by number of labels."""
+    """Accuracy on test of a linear probe and of 5 nearest neighbours, by number of labels.
+
+    Nothing of training images of one class.
+    """
+    if len(np.unique(train_labels[:MOST])) < 2:
+        return {}
     data = (train_codes[:MOST], train_labels[:MOST], test_codes, test_labels)
     found = {}
     for labels in LABELS:
@@ -258,6 +263,7 @@ def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, 
 
     memorisation: the median distance to the nearest training image, over that of test images; 0
     for copies, about 1 for samples as new as the test set, more where they are unlike any image.
+    Where there is one class, there is no balance of classes.
     """
     probabilities, features = ref.classify(images)
     real = ref.test_features[: ref.compared]
@@ -266,7 +272,8 @@ def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, 
     found |= distances.precision_recall_density_coverage(real, features)
     near = distances.nearest_distance(flat(ref.splits["train"]["image"]), flat(images))
     found["memorisation"] = near / ref.test_distance
-    return found | distances.class_balance(probabilities)
+    one_class = probabilities.shape[1] == 1
+    return found | ({} if one_class else distances.class_balance(probabilities))
 
 
 def measure_floor(ref: Reference) -> dict[str, float]:

@@ -38,6 +38,7 @@ class Job(NamedTuple):
     config: Config
     splits: dict
     models: dict[str, networks.Model]
+    checksum: str
 
 
 def run(config: Config, folder: str | Path, **how) -> Run:
@@ -58,13 +59,17 @@ def prepare(config: Config) -> Job:
         binarize=config.binarize,
         tfds_dir=config.tfds_dir,
         tfds_manual_dir=config.tfds_manual_dir,
+        image_size=config.image_size,
+        colour=config.colour,
     )
     size = len(splits["train"]["label"])
     if config.batch_size > size:
         raise UsageError(f"--batch_size={config.batch_size}: only {size} training images")
     parallel.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
-    job = Job(config, splits, {name: network(config, name, shape) for name in config.arms()})
+    models = {name: network(config, name, shape) for name in config.arms()}
+    sums = data.checksum(array for part in splits.values() for array in part.values())
+    job = Job(config, splits, models, sums)
     parallel.require_memory(memory_needed(job), config, config.arms().values())
     return job
 
@@ -132,7 +137,8 @@ def disk_needed(job: Job) -> float:
 def work(job: Job, folder, clock) -> None:
     """Trains and measures what the folder does not hold yet."""
     config = job.config
-    folder.write_json("data.json", {"image_shape": job.splits["train"]["image"].shape[1:]})
+    facts = {"image_shape": job.splits["train"]["image"].shape[1:], "checksum": job.checksum}
+    folder.write_json("data.json", facts)
     shown = measured_images(config, job.splits)
     classify, record = classifier.trained(folder, shown, config.classifier_steps)
     folder.write_json("evaluation/classifier.json", record)
@@ -321,6 +327,12 @@ def notes(config: Config, found: dict) -> list[str]:
         "kFID and kKID compare features of a small classifier trained on this data set: they rank "
         "models within one run, and are not the FID of other papers.",
     ]
+    if "pixels/probe/all" not in found:
+        lines.append(
+            "The training images are of one class: nothing is read from codes (probe, knn), "
+            "samples have no balance of classes, V5b is not judged, and kFID and kKID compare "
+            "features of an untrained net."
+        )
     likelihoods = {arm.likelihood for arm in config.arms().values()}
     if "bernoulli" in likelihoods and config.binarize == "none":
         lines.append("A Bernoulli decoder on grey levels: its 'nats' are a cross-entropy, no NLL.")

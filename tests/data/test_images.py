@@ -104,7 +104,8 @@ def test_names(tmp_path, monkeypatch):
 def test_unknown_source_and_binarization():
     assert "did you mean digits?" in fails("--data=digit: ", "digit")
     assert "did you mean tfds?" in fails("--data=tdfs:mnist: ", "tdfs:mnist")
-    assert fails("--data=mnist: ", "mnist").endswith("digits, idx:<folder>, tfds:<name>")
+    choices = "digits, idx:<folder>, tfds:<name>, folder:<path>, npz:<file>, hf:<name>"
+    assert fails("--data=words: ", "words").endswith(choices)
     for spec in ("idx:", "tfds:", "digits:8", ""):
         fails(f"--data={spec}: no such source", spec)
     fails(

@@ -45,7 +45,7 @@ def test_read_nothing(tmp_path):
     fails(f"^--corpus={tmp_path}/x: there is no such folder$", text.read, f"{tmp_path}/x")
     fails("^--corpus=: there is no such folder$", text.read, "")
     line = fails(f"^--corpus={tmp_path}: no subfolder has ", text.read, str(tmp_path))
-    assert line.endswith("train.txt, valid.txt and test.txt")
+    assert line.endswith("train.txt, valid.txt and test.txt, and there is no .txt file to split")
     fails("^--corpus=: there is no such folder$", text.read, f"{write(tmp_path, 'prose')},")
 
 

@@ -166,7 +166,14 @@ def test_tfds_without_network(tmp_path, monkeypatch):
         raise requests.ConnectionError("Name or service not known")
 
     monkeypatch.setattr(requests.Session, "get", refuse)
-    line = fails("--data=tfds:mnist: ", "tfds:mnist", tfds_dir=str(tmp_path))
+    place = tmp_path / "made" / "here"
+    line = fails("--data=tfds:mnist: ", "tfds:mnist", tfds_dir=str(place))
+    assert not any(tmp_path.iterdir())
+    (place / "downloads" / "mnist").mkdir(parents=True)
+    (place / "downloads" / "mnist" / "whole.gz").touch()
+    before = {*tmp_path.rglob("*")}
+    assert line == fails("--data=tfds:mnist: ", "tfds:mnist", tfds_dir=str(place))
+    assert {*tmp_path.rglob("*")} == before
     assert "network was not reachable for the download (Name or service not known)" in line
     for offer in ("--tfds_manual_dir", "--tfds_dir", "--data=digits", "--data=idx:"):
         assert offer in line

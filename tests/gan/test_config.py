@@ -1,6 +1,8 @@
 """What the GAN room is asked: its lists of names are those of the tables that they stand for."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from genjax.core.errors import UsageError
 from genjax.gan import config, experiment, flow, networks, networks_blocks, networks_dense
@@ -68,3 +70,30 @@ def test_an_option_of_one_method_does_not_reach_the_arms_of_another():
 def test_what_belongs_to_another_method_is_refused_by_name(options, line):
     with pytest.raises(UsageError, match=line):
         config.Config(**options)
+
+
+def test_a_task_that_is_none_is_answered_with_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pics").mkdir()
+    for given, right in {
+        "mnist": "stacked:tfds:mnist", "./pics": "stacked:folder:./pics", "rng8": "ring8",
+        "gird25": "grid25", "mode": "modes", "staked": "stacked",
+    }.items():  # fmt: skip
+        with pytest.raises(UsageError, match=f"^--data={given}: .*did you mean {right}[?]$"):
+            config.Config(data=given)
+    with pytest.raises(UsageError, match="ring8, grid25, .*stacked:tfds:<name>, stacked:folder"):
+        config.Config(data="nothing of the kind")
+
+
+def test_pictures_of_ones_own_are_stacked_in_grey(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        (tmp_path / str(i % 3)).mkdir(exist_ok=True)
+        pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / str(i % 3) / f"{i}.png")
+    asked = config.Config(data=f"stacked:folder:{tmp_path}", image_size=8)
+    splits = experiment.read_images(asked)
+    assert splits["train"]["image"].shape == (42, 8, 8, 1) and splits["test"]["label"].max() == 2
+    monkeypatch.setattr(experiment, "MOST_CLASSES", 2)
+    with pytest.raises(UsageError, match="3 classes, 27 modes of three images; at most 2"):
+        experiment.read_images(asked)

@@ -1,0 +1,61 @@
+"""What the options of a recipe ask of each other."""
+
+from typing import TYPE_CHECKING
+
+from genjax.core.errors import UsageError
+from genjax.gan.losses import ADVERSARIAL
+
+if TYPE_CHECKING:
+    from genjax.gan.config import Arm
+
+
+def game_rules(arm: "Arm") -> tuple:
+    """(whether it is broken, what to say) of what a game asks of its options."""
+    lipschitz, batch = ADVERSARIAL[arm.loss].lipschitz, arm.minibatch != "none"
+    return (
+        (
+            lipschitz and not (arm.gp or arm.spectral_norm),
+            f"--loss={arm.loss} needs a Lipschitz critic, --gp=10 or --spectral_norm; "
+            "without, its loss has no bound",
+        ),
+        (
+            arm.gp and (arm.r1 or arm.r2),
+            "--gp asks for slopes of norm 1, --r1 and --r2 for slopes of 0; choose one",
+        ),
+        (
+            (arm.gp or arm.r1 or arm.r2) and (arm.d_norm or batch),
+            "a gradient penalty needs a logit that depends on its own sample alone; drop "
+            "--d_norm and --minibatch, or the penalty",
+        ),
+        (
+            lipschitz and not arm.gp and (arm.d_fourier or arm.d_norm or batch),
+            f"--loss={arm.loss}: --spectral_norm bounds the slopes of kernels alone; drop "
+            "--d_fourier, --d_norm and --minibatch",
+        ),
+        (
+            arm.n_critic > 1 and arm.updates == "simultaneous",
+            f"--n_critic={arm.n_critic} needs --updates=alternating",
+        ),
+        (
+            arm.reconstruction and (arm.convolutional or arm.generators > 1),
+            "--reconstruction is built for one generator of points in the plane",
+        ),
+    )
+
+
+def flow_rules(arm: "Arm") -> tuple:
+    """The same of flow matching."""
+    return (
+        (
+            arm.convolutional,
+            f"--arch={arm.arch}: --method=flow has one dense net, --arch=mlp",
+        ),
+        (not arm.flow_steps, "--flow_steps=: one number of steps or several"),
+    )
+
+
+def refuse(*rules: tuple) -> None:
+    """Raises UsageError with the first text whose rule is broken."""
+    for broken, text in rules:
+        if broken:
+            raise UsageError(text)
