@@ -1,13 +1,11 @@
 """What does a VAE buy over an autoencoder, and what does it cost?
 
-Trains autoencoders that differ in one thing each, all seeds of a model as one program, and measures
-reconstruction, latent space, samples from several samplers, and likelihood. With --compare it ends
-in one table and its claims:
-
-    python experiments/vae.py --flagfile=experiments/flags/vae_digits.flags
+`python experiments/vae.py --help` says more; `genjax vae` is the same.
 """
 
-from launch import launch
+import missing  # noqa: F401 - First.
+
+from genjax_cli import launch
 
 if __name__ == "__main__":
-    launch("vae", __doc__)
+    launch.script("vae")

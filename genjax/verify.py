@@ -13,10 +13,11 @@ from pathlib import Path
 
 from genjax.claims.replication import DECIDED, outcome
 from genjax.core import config as configs
+from genjax.core import shipped
 from genjax.core.config import LARGEST, Options, option
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.report import published
+from genjax.report.results import TRIES, read
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -34,7 +35,15 @@ class Config(Options):
     budget: str = option(
         "", "Time, such as 90s, 20m or 2h: nothing is begun that would take longer. Empty: none."
     )
-    results: str = option("results", "Folder of what was published.", place=True)
+    results: str = option(
+        "", "Folder of what was published. Default: what came with genjax.", place=True
+    )
+    tries: str = option(
+        "",
+        f"Folder whose {TRIES} each try is appended to. Default: --results, or "
+        "results/ of a checkout, else runs/ here.",
+        place=True,
+    )
 
     def check(self) -> None:
         """Raises UsageError for a time that is none."""
@@ -51,23 +60,32 @@ class Config(Options):
         return float(found[1]) * UNITS[found[2]]
 
 
-def chosen(config: Config) -> dict[str, dict]:
-    """{flagfile: what was published} with decided claims that are asked for.
+def published(config: Config) -> dict[str, dict]:
+    """{flagfile: what was published} of the flagfiles that are asked for.
 
-    Raises UsageError where a name is unknown.
+    Raises UsageError where a flagfile or a claim is unknown.
     """
-    results = published.read(config.results)
-    if not results:
-        raise UsageError(f"--results={config.results}: nothing published there (*.json)")
+    folder = config.results or str(shipped.RESULTS)
+    found = read(folder)
+    if not found:
+        raise UsageError(f"--results={folder}: nothing published there (*.json)")
     for name in config.flagfiles:
-        if name not in results:
-            raise UsageError(f"--flagfiles={name}: not published{configs.nearest(name, results)}")
-    known = sorted({one["id"] for result in results.values() for one in result["claims"]})
+        if name not in found:
+            raise UsageError(f"--flagfiles={name}: not published{configs.nearest(name, found)}")
+    known = sorted({one["id"] for result in found.values() for one in result["claims"]})
     for name in config.claims:
         if name not in known:
             raise UsageError(f"--claims={name}: no such claim{configs.nearest(name, known)}")
-    results = {n: r for n, r in results.items() if not config.flagfiles or n in config.flagfiles}
-    found = {name: result for name, result in results.items() if wanted(config, result)}
+    return {n: r for n, r in found.items() if not config.flagfiles or n in config.flagfiles}
+
+
+def chosen(config: Config) -> dict[str, dict]:
+    """{flagfile: what was published} with decided claims that are asked for.
+
+    Raises UsageError where there is none.
+    """
+    every = published(config)
+    found = {name: result for name, result in every.items() if wanted(config, result)}
     if not found:
         raise UsageError(f"--claims={','.join(config.claims)}: nothing decided was published")
     return found
@@ -85,17 +103,18 @@ def wanted(config: Config, result: dict) -> list[dict]:
 def run(config: Config) -> Iterator[dict]:
     """Repeats one published run after another, each on a fresh block of seeds; yields each try.
 
-    A try is appended to replications.jsonl in the folder of results when it is known. Raises
-    UsageError where nothing fits into the time.
+    A try is appended to replications.jsonl when it is known. Raises UsageError where nothing fits
+    into the time.
     """
-    left, log = config.seconds, Path(config.results) / "replications.jsonl"
-    results = chosen(config)
-    least = min(result["minutes"] for result in results.values())
+    left = config.seconds
+    log = Path(config.tries or config.results or shipped.TRIES) / TRIES
+    asked = chosen(config)
+    least = min(result["minutes"] for result in asked.values())
     if 60 * least > left:
         raise UsageError(
             f"--budget={config.budget}: the shortest of what is asked took {least} minutes"
         )
-    for name, result in results.items():
+    for name, result in asked.items():
         if 60 * result["minutes"] > left:
             say(f"{name}: {result['minutes']} minutes when it was published, more than is left")
             continue
@@ -119,6 +138,7 @@ def run(config: Config) -> Iterator[dict]:
                 "date": began.isoformat(timespec="minutes"),
                 **{key: made[key] for key in ("device", "versions", "commit")},
             }
+            log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("a") as file:
                 file.write(json.dumps(one) + "\n")
             yield one

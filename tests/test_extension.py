@@ -30,7 +30,7 @@ def test_a_fifth_experiment(line, tmp_path):
     given = ["--arm=fast", "--arm=slow:learning_rate=0.0001", "--steps=40", "--batch_size=16"]
     given += ["--slope=9", "--seeds=6"]
     asked = flags.parse(line.Config, "line", given)
-    text = flags.help_text(line.Config, "experiments/line.py", "Lines.", full=False)
+    text = flags.help_text(line.Config, "python experiments/line.py", "Lines.", full=False)
     assert re.search(
         r"Common:\n  --learning_rate\n +Of plain gradient descent. \(number above 0", text
     )

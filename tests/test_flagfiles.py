@@ -1,4 +1,4 @@
-"""Every flagfile parses, and its header holds the command that runs it."""
+"""Every flagfile parses by its path and by its name; its header says what, how and how long."""
 
 import importlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import scripts
 
-from genjax.core import config, flags
+from genjax.core import config, flags, shipped
 
 FLAGFILES = sorted(scripts.FLAGS.glob("*.flags"))
 
@@ -22,9 +22,12 @@ def test_flagfiles_parse(name, tmp_path, monkeypatch):
     kind = importlib.import_module(f"genjax.{scripts.ROOMS.get(name, name)}.config").Config
     monkeypatch.chdir(scripts.ROOT)
     for file in files:
+        header = shipped.read(file)
+        assert header.experiment == name and header.purpose[-1] in ".?"
         # Some flagfiles are of a folder that one names beside them.
-        more = ["--corpus=texts"] if "--corpus=<folder>" in file.read_text() else []
+        more = [header.needs.replace("<folder>", "texts")] if "corpus" in header.needs else []
         asked = flags.parse(kind, name, [f"--flagfile={file}", *more])
+        assert asked == flags.parse(kind, name, [f"--flagfile={file.stem}", *more])
         place = Path(asked.place.workdir)
         assert place.parent == Path("runs") / name
         assert place.name.startswith(f"{file.stem}-") if more else place.name == file.stem

@@ -10,10 +10,12 @@ import os
 import textwrap
 import typing
 from pathlib import Path
+from typing import Any
 
 from absl import flags as absl_flags
 
 from genjax.core import config as configs
+from genjax.core import shipped
 from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
 
@@ -56,20 +58,22 @@ class Place(Options):
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What a command line asks for: help ('', 'help' or 'helpfull'), or a run."""
+    """What a command line asks for: help ('', 'help' or 'helpfull'), or a run. words: its
+    arguments that are no flags."""
 
     help: str
-    config: Options | None = None
-    place: Place | None = None
+    config: Any = None
+    place: Any = None
+    words: tuple[str, ...] = ()
 
 
-def read(kind: type[Options], arguments: list[str]) -> Asked:
+def read(kind: type[Options], arguments: list[str], *, words: bool = False) -> Asked:
     """The options of type `kind` of a command line, where no run folder is asked for.
 
-    Raises UsageError as `parse`.
+    words: whether it may hold others than flags, such as folders. Raises UsageError as `parse`.
     """
-    given = _given((kind,), arguments)
-    return _helped(given) or Asked("", _made(kind, given))
+    given, rest = _given((kind,), arguments, words=words)
+    return _helped(given) or Asked("", _made(kind, given), words=tuple(rest))
 
 
 def _helped(given: dict) -> Asked | None:
@@ -83,7 +87,7 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
 
     Raises UsageError with one line for what cannot be read or is no flag, and what `kind` refuses.
     """
-    given = _given((kind, Place), arguments)
+    given, _ = _given((kind, Place), arguments)
     helped = _helped(given)
     if helped:
         return helped
@@ -98,9 +102,12 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
     return Asked("", config, place)
 
 
-def _given(asked: tuple[type[Options], ...], arguments: list[str]) -> dict:
-    """{flag: text, bool, or for arms texts} of the flags that were given."""
+def _given(
+    asked: tuple[type[Options], ...], arguments: list[str], *, words: bool = False
+) -> tuple[dict, list[str]]:
+    """({flag: text, bool, or for arms texts}, arguments that are no flags)."""
     values = absl_flags.FlagValues()
+    values.set_gnu_getopt(True)  # Flags may stand behind other words.
     for options in asked:
         kinds = typing.get_type_hints(options)
         for name, field in options.options().items():
@@ -111,9 +118,9 @@ def _given(asked: tuple[type[Options], ...], arguments: list[str]) -> dict:
             define(name, None, "", flag_values=values)
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
-    places = _require_readable(arguments)
+    expanded, places = _expanded(arguments)
     try:
-        rest = values(["", *arguments])
+        _, *rest = values(["", *expanded])
     except absl_flags.UnrecognizedFlagError as error:
         text, near = error.flagvalue, configs.nearest(error.flagname, values, "see --helpfull")
         raise UsageError(f"{places.get(text, '')}{shown(text)}: no such flag{near}") from error
@@ -122,39 +129,62 @@ def _given(asked: tuple[type[Options], ...], arguments: list[str]) -> dict:
         raise UsageError(f"{shown(where)}: true or false") from error
     except (absl_flags.Error, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(shown_line(str(error))) from error
-    if len(rest) > 1:
-        where = places.get(rest[1], "")
+    if rest and not words:
+        near = f"; did you mean --flagfile={rest[0]}?" if rest[0] in _published() else ""
         raise UsageError(
-            f"{where}unexpected argument {shown(rest[1])!r}: flags are written --name=value"
+            f"{places.get(rest[0], '')}unexpected argument {shown(rest[0])!r}: flags are written "
+            f"--name=value{near}"
         )
-    return {name: values[name].value for name in values if values[name].present}
+    return {name: values[name].value for name in values if values[name].present}, rest
 
 
-def _require_readable(arguments: list[str]) -> dict[str, str]:
-    """{line of a flagfile: where it first stands, '<file>, line 3: '}.
+def flagfile(asked: str) -> str:
+    """The path of a flagfile that is named by it, or by the bare name of one that comes with the
+    code. Raises UsageError where there is none."""
+    path = os.path.expanduser(asked)
+    if os.path.isfile(path):
+        return path
+    published = _published()
+    if asked in published:
+        return str(published[asked])
+    near = configs.nearest(
+        Path(asked).stem[:LONGEST_NAME], published, "`genjax list` names those that there are"
+    )
+    raise UsageError(f"--flagfile={shown(asked)}: there is no such file{near}")
 
-    Raises UsageError for what absl would read, or compare with every flag, to no end: flagfiles
-    that are no files, are long or name themselves, and names that no flag has.
+
+def _published() -> dict[str, Path]:
+    return {path.stem: path for path in shipped.FLAGFILES.glob("*.flags")}
+
+
+def _expanded(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """(the arguments, with those of flagfiles in the place of --flagfile; {line of a flagfile:
+    where it first stands, '<file>, line 3: '}).
+
+    Raises UsageError for what absl would compare with every flag to no end, and for flagfiles that
+    are no files, are long or name themselves.
     """
     left = LONGEST_FILES
     places = dict.fromkeys(arguments, "")
 
-    def read(lines: list[str], above: tuple[str, ...]) -> None:
+    def read(lines: list[str], above: tuple[str, ...]) -> list[str]:
         nonlocal left
-        for number, (line, after) in enumerate(zip(lines, [*lines, ""][1:], strict=True), 1):
+        found, rest = [], enumerate(lines, 1)
+        for number, line in rest:
             if above:
-                places.setdefault(
-                    line.strip(), f"--flagfile={shown_line(above[-1])}, line {number}: "
-                )
+                line = line.strip()
+                if not line or line.startswith(("#", "//")):
+                    continue
+                where = f"--flagfile={shown_line(above[-1])}, line {number}: "
+                places.setdefault(line, where)
             name, equals, path = line.strip().partition("=")
             if name.startswith("-") and not name[1:2].isdigit() and len(name) > LONGEST_NAME:
                 raise UsageError(f"{shown(name)}: no such flag")
             if name not in ("--flagfile", "-flagfile"):
+                found.append(line)
                 continue
-            path = os.path.expanduser(path.strip() if equals else after)
+            path = flagfile(path.strip() if equals else next(rest, (0, ""))[1])
             where = f"--flagfile={shown(path)}"
-            if not os.path.isfile(path):
-                raise UsageError(f"{where}: there is no such file")
             if path in above:
                 raise UsageError(f"{where}: names itself")
             try:
@@ -164,10 +194,10 @@ def _require_readable(arguments: list[str]) -> dict[str, str]:
                 raise UsageError(f"{where}: no text that can be read") from error
             if left < 0:
                 raise UsageError(f"{where}: more than {LONGEST_FILES:,} characters of flags")
-            read(text.split("\n"), (*above, path))
+            found += read(text.split("\n"), (*above, path))
+        return found
 
-    read(arguments, ())
-    return places
+    return read(arguments, ()), places
 
 
 def shown_line(text: str) -> str:
@@ -203,7 +233,7 @@ def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str
     files = [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
     name = Path(files[-1].split("=", 1)[1]).stem if files else "default"
     try:
-        plain = configs.lines(_made(kind, _given((kind, Place), files[-1:])))
+        plain = configs.lines(_made(kind, _given((kind, Place), files[-1:])[0]))
     except UsageError:
         plain = None  # The file asks for flags beside it.
     if plain != configs.lines(config):
@@ -215,13 +245,16 @@ def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str
 
 
 def help_text(
-    kind: type[Options], script: str, about: str, *, full: bool, place: bool = True
+    kind: type[Options], command: str, about: str, *, full: bool, place: bool = True
 ) -> str:
-    """The help of a script: its docstring, then the options in groups, common ones first.
+    """The help of a command: what it is about, then the options in groups, common ones first.
 
-    full: the rare options too. place: those of a run folder too.
+    command: how it is called. full: the rare options too. place: those of a run folder too.
     """
-    blocks = [about.strip(), "Flags are written --name=value; --flagfile=<file> reads them."]
+    blocks = [
+        about.strip(),
+        "Flags are written --name=value; --flagfile=<file or name> reads them.",
+    ]
     groups: dict[str, list[str]] = {}
     hidden = 0
     for options in (Place, kind) if place else (kind,):
@@ -233,8 +266,8 @@ def help_text(
     order = sorted(groups, key=lambda name: (name == GROUP, name != "Common"))
     blocks += [f"{name}:\n" + "\n".join(groups[name]) for name in order]
     if hidden:
-        blocks.append(f"{hidden} rare flags more: python {script} --helpfull")
-    return "\n\n".join(blocks) + "\n"
+        blocks.append(f"{hidden} rare flags more: {command} --helpfull")
+    return "\n\n".join(blocks)
 
 
 def _entry(options, name: str, field) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from genjax.claims.replication import DECIDED, rate
 from genjax.core.errors import UsageError
+from genjax.report.results import read, replications
 from genjax.report.tables import figure, heading, plural
 
 QUOTE = re.compile(r"(<!-- results (\S+) (\w+)([^>]*?) -->)(.*?)(<!-- end -->)", re.S)
@@ -61,20 +62,9 @@ def text(result: dict) -> str:
     return re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), lines) + "\n"
 
 
-def read(folder: str | Path) -> dict[str, dict]:
-    """{flagfile: what was published}."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))}
-
-
-def replications(folder: str | Path) -> list[dict]:
-    """The tries of verify.py, oldest first."""
-    path = Path(folder) / "replications.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def fill(text: str, folder: str | Path) -> str:
     """A page with all its quotations of `folder` anew. Raises UsageError for what is not there."""
-    results, tries = read(folder), replications(folder)
+    results, tried = read(folder), replications(folder)
 
     def one(match: re.Match) -> str:
         opening, name, kind, rest, _, end = match.groups()
@@ -83,7 +73,7 @@ def fill(text: str, folder: str | Path) -> str:
         if kind not in KINDS:
             raise UsageError(f"{opening}: {kind} is none of {', '.join(KINDS)}")
         try:
-            made = KINDS[kind](results[name], rest.split(), tries)
+            made = KINDS[kind](results[name], rest.split(), tried)
         except KeyError as error:
             raise UsageError(f"{opening}: no {error} in {name}.json") from error
         around = "" if kind in WITHIN_A_LINE else "\n"

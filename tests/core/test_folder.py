@@ -264,12 +264,12 @@ def test_a_last_line_cut_short_is_what_a_kill_leaves(tmp_path, said):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_while_importing_a_signal_is_one_line(tmp_path, name):
     code = (
-        "import sys, time, signal; sys.path.insert(0, 'experiments'); import launch;"
+        "import sys, time, signal; from genjax_cli import launch;"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL);"  # Ignored, as under nohup, it stays so.
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from genjax.core import flags;"  # What launch imports first takes its time.
         "flags.parse = lambda *a: (print('importing', flush=True), time.sleep(600));"
-        "launch.launch('vae', '')"
+        "launch.script('vae')"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1, text=True,

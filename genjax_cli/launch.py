@@ -1,0 +1,124 @@
+"""What every experiment's command does: reads its flags, runs it, and ends with an exit code."""
+
+import errno
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from genjax_cli.ending import ending, put
+
+
+class About(NamedTuple):
+    """room: of genjax/. about: what its help begins with."""
+
+    room: str
+    about: str
+
+
+EXPERIMENTS = {
+    "vae": About("vae", """\
+What does a VAE buy over an autoencoder, and what does it cost?
+
+Trains autoencoders that differ in one thing each, all seeds of a model as one program, and measures
+reconstruction, latent space, samples from several samplers, and likelihood. With --compare it ends
+in one table and its claims:
+
+    {command} --flagfile=vae_digits                    the published run, two minutes
+    {command} --model=iwae --latent=4 --seeds=1        one model
+    {command} --compare=ae,vae,vamp --seeds=6          several, with claims"""),
+    "gan": About("gan", """\
+Which modes does a GAN lose, and which remedy keeps them?
+
+Trains one or several recipes ("arms") that differ in the switches named, all seeds of an arm as one
+program, watches the modes of a known distribution along training, and ends in one table beside the
+floor (perfect samples through the same measures) and in claims (genjax/gan/claims.py):
+
+    {command} --flagfile=gan_ring                      the published run, two minutes
+    {command} --data=grid25 --pack=3 --seeds=2         one recipe
+    {command} --arm=gan --arm=pac3:pack=3              several, with claims"""),
+    "attention": About("scaling", """\
+When is O(n^2) visible, what do sparse, low-rank and linear attention save, what do they lose?
+
+Sweeps the length for every variant, forward and backward, interleaved over rounds; fits the
+exponents of time and memory; probes what each approximation loses against the exact result; and
+ends in tables, log-log pictures and claims (genjax/scaling/claims.py):
+
+    {command} --flagfile=attention_cpu                 the published run, five minutes
+    {command} --variants=flash,linear --lengths=1024,2048,4096"""),
+    "domains": About("domains", """\
+How far does a language model carry to a domain it never saw, and what moves the gap?
+
+Trains language models on some domains and measures them on all: architecture, the number of
+training domains at a fixed token budget, and finetuning are switches of an arm. Arms may start from
+each other, so that a study is a graph of runs. On the default data, a grid of hidden Markov models,
+the optimum is exact; text comes from a folder.
+
+    {command} --flagfile=domains_grid                  the published run, five minutes
+    {command} --arm=few:domains=diagonals1 --arm=many:domains=diagonals3"""),
+    "benchmark": About("benchmark", """\
+Speed as ratios measured in one run: against this machine's own products, and against peers.
+
+    {command} --only=vae     or --only=gan, --only=attention, --only=lm
+
+All rows are measured in rounds, in a random order each, so that a change of the machine's clock
+meets them alike. The peers run in a process of their own where they are installed
+(pip install -r requirements-peers.txt); it sleeps while JAX is measured, and the other way round.
+What was measured is said, and lies in results.json of --workdir; the same command measures
+anew."""),
+}  # fmt: skip
+
+
+def script(name: str) -> None:
+    """experiments/<name>.py, with the arguments of the process."""
+    launch(name, sys.argv[1:], f"python experiments/{name}.py", called=Path(sys.argv[0]).name)
+
+
+def launch(name: str, arguments: list[str], command: str, called: str = "") -> None:
+    """Runs an experiment as its arguments ask; ends the process where it cannot.
+
+    command: how it is called, as its help says. called: what its refusals begin with.
+    """
+    room, about = EXPERIMENTS[name]
+    with ending(called or command):  # First of all: importing the rest takes seconds.
+        from genjax.core import flags
+        from genjax.core.errors import RunError, UsageError
+
+        kind = importlib.import_module(f"genjax.{room}.config").Config
+        asked = flags.parse(kind, name, arguments)
+        if asked.help:
+            full = asked.help == "helpfull"
+            put(flags.help_text(kind, command, about.format(command=command), full=full))
+            return
+        try:
+            _run(room, asked)
+        except Exception as error:
+            if isinstance(error, UsageError | RunError) or not _storage_failed(error):
+                raise
+            said = str(error).strip().split("\n")[0][:200]
+            where = f"--workdir={asked.place.workdir}"
+            raise UsageError(f"{where}: cannot be written: {said}") from error
+
+
+def _run(room, asked):
+    from absl import logging
+
+    logging.set_verbosity(logging.FATAL)  # What matters is raised, and said in one line.
+    run = importlib.import_module(f"genjax.{room}.experiment").run
+    place = asked.place
+    run(
+        asked.config,
+        place.workdir,
+        resume=place.resume,
+        tensorboard=place.tensorboard,
+        compile_cache=place.compile_cache,
+    )
+
+
+def _storage_failed(error: BaseException) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+    if isinstance(error, OSError):
+        return error.errno in codes
+    # Orbax and tensorstore report the system's error as text.
+    return any(os.strerror(code) in str(error) for code in codes)

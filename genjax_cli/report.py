@@ -1,0 +1,90 @@
+"""`genjax report`, experiments/report.py: the page of finished runs from their files."""
+
+import contextlib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from genjax.core import flags
+from genjax.core.config import Options, option, shown
+from genjax.core.errors import UsageError
+from genjax_cli import runs
+from genjax_cli.ending import ending, put
+
+ABOUT = """\
+Draws the page of finished runs again from their files, without training.
+
+    {command} runs/vae/vae_digits
+    {command} --table runs/vae/vae_digits     the tables in Markdown
+    {command} --judge runs/vae/vae_digits     the verdicts anew, and what changed
+    {command} --publish=vae_digits runs/vae/vae_digits
+                             results/vae_digits.json, and the pages of docs/ that quote it"""
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    """What is done with the runs."""
+
+    table: bool = option(False, "Print the tables in Markdown; nothing is written.")
+    judge: bool = option(False, "Judge the claims anew; nothing is written.")
+    publish: str | None = option(
+        None, "Name of the flagfile that made the one run: its results, in a checkout."
+    )
+
+
+def main(arguments: list[str], command: str, called: str = "") -> None:
+    """Does with run folders what the arguments ask."""
+    with ending(called or command):
+        asked = flags.read(Config, arguments, words=True)
+        if asked.help:
+            about = ABOUT.format(command=command)
+            put(flags.help_text(Config, command, about, full=True, place=False))
+            return
+        if not asked.words:
+            raise UsageError(f"which run? Such as: {command} runs/vae/vae_digits")
+        if asked.config.publish:
+            from genjax_cli.publishing import publish
+
+            publish(asked.config.publish, asked.words)
+            return
+        from genjax.report import page
+
+        # All are looked at before a page is written.
+        rooms = {folder: room_of(folder) for folder in map(runs.folder, asked.words)}
+        for folder, room in rooms.items():
+            if asked.config.table:
+                put(page.markdown_table(page.read(folder)["summary"]))
+            elif asked.config.judge:
+                put("\n".join(judged(folder)))
+            else:
+                put(str(page.write(folder, *room)))
+
+
+def room_of(folder: Path) -> tuple:
+    """The figures of the room that made a run, and what it says of itself; no jax."""
+    from genjax.core.folder import read_config
+
+    room = (read_config(folder) or {}).get("room")
+    if isinstance(room, str) and room.isidentifier():
+        with contextlib.suppress(ModuleNotFoundError):
+            figures = importlib.import_module(f"genjax.{room}.figures").FIGURES
+            return figures, importlib.import_module(f"genjax.{room}.about").ABOUT
+    raise UsageError(f"{folder / 'config.json'}: no experiment {shown(room)}")
+
+
+def judged(folder: Path) -> list[str]:
+    """A line a claim, judged anew from the files; what differs from summary.json is said."""
+    from genjax.report import page
+    from genjax.run import Run
+
+    run = Run(folder)
+    before = page.verdicts(run.claims)
+    with page.of_this_version(folder):
+        now = page.verdicts(run.judge())
+    lines = [
+        f"{id} {verdict}" + ("" if before.get(id) == verdict else f" (was {before.get(id)})")
+        for id, verdict in now.items()
+    ]
+    lines += [f"{id} is judged no more (was {was})" for id, was in before.items() if id not in now]
+    changed = sum("(was" in line for line in lines)
+    return [*lines, f"{changed} of {len(lines)} verdicts changed"]

@@ -1,0 +1,33 @@
+"""Run folders as a person names them."""
+
+from pathlib import Path
+
+from genjax.core import shipped
+from genjax.core.config import nearest, shown
+from genjax.core.errors import UsageError
+
+
+def folder(asked: str) -> Path:
+    """The run folder that is meant: a path, or the name of one in runs/*/ here.
+
+    Raises UsageError with the line to type where there is none.
+    """
+    if (Path(asked) / "config.json").exists():
+        return Path(asked)
+    known = {path.parent.name: path.parent for path in Path("runs").glob("*/*/config.json")}
+    if asked in known:
+        return known[asked]
+    name = Path(asked).name
+    files = shipped.flagfiles()
+    if name in files:
+        make = f"genjax {files[name].experiment} --flagfile={name}"
+        raise UsageError(f"{shown(asked)}: no run, config.json is missing; `{make}` makes it")
+    near = nearest(name, known, "`genjax list` has what makes one")
+    raise UsageError(f"{shown(asked)}: no run, config.json is missing{near}")
+
+
+def one(words: tuple[str, ...], command: str) -> Path:
+    """The folder of the only word. Raises UsageError where there is none, or several."""
+    if len(words) != 1:
+        raise UsageError(f"which run? Such as: {command} runs/vae/vae_digits")
+    return folder(words[0])

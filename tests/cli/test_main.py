@@ -1,0 +1,212 @@
+"""The command `genjax`: what it answers without training anything."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import types
+
+import pytest
+from scripts import FLAGS, ROOT
+
+from genjax.core import flags, shipped
+from genjax.core.errors import UsageError
+from genjax.report import results
+from genjax_cli import claims, launch, listing, main, runs, tables
+
+
+@pytest.fixture
+def said(monkeypatch, capsys):
+    """(exit code, stdout, stderr) of a command line, in this process."""
+    monkeypatch.setattr("genjax_cli.signals.install", lambda called: None)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genjax", *arguments])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["", *main.RUNS, *main.TOOLS])
+def test_help_ends_with_0_and_shows_lines_to_type(said, name):
+    code, out, err = said(*filter(None, [name, "--help"]))
+    assert (code, err) == (0, "")
+    assert f"    genjax {name}".rstrip() in out
+    assert all(len(line) <= 100 for line in out.splitlines())
+
+
+def test_without_a_word_it_is_help_and_the_version_is_the_distributions(said):
+    assert said() == said("--help")
+    assert said("--version")[1].startswith("genjax 0.")
+
+
+@pytest.mark.parametrize("name", [*main.RUNS, *main.TOOLS])
+def test_help_needs_no_jax(name):
+    code = (
+        f"import sys; from genjax_cli import main; sys.argv[1:] = [{name!r}, '--help']; main.main()"
+    )
+    code += "; assert not {'jax', 'scipy.stats', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=-3)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("vea", "'vea': no such subcommand; did you mean vae?"),
+        ("vae_digits", "a run: genjax vae --flagfile=vae_digits"),
+        ("zzz", "choices: vae, gan, attention, domains, list"),
+        ("vae vae_digits", "did you mean --flagfile=vae_digits?"),
+        ("vae --flagfile=vae_digit", "there is no such file; did you mean vae_digits?"),
+        ("gan --flagfile=flags/gan_rings.flags", "did you mean gan_ring"),
+        ("gan --flagfile=zzz", "`genjax list` names those"),
+        ("vae --model=vea", "--model=vea: no 'vea'; did you mean vae?"),
+        ("attention --variants=flsh", "did you mean flash?"),
+        ("gan --los=hinge", "loss"),
+        ("list gan_rng", "no published run 'gan_rng'; did you mean gan_ring?"),
+        ("claims --verdicts=refutd", "did you mean refuted?"),
+        ("claims --claims=V1x", "did you mean V1"),
+        ("verify --flagfiles=gan_rng", "did you mean gan_ring?"),
+        ("report", "which run? Such as: genjax report runs/vae/vae_digits"),
+        ("report runs/vae/vae_digits", "`genjax vae --flagfile=vae_digits` makes it"),
+    ],
+)
+def test_what_is_wrong_is_answered_in_a_line_with_the_nearest_right_one(
+    said, line, answer, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = said(*line.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("genjax") and answer in err and err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_script_and_the_command_are_one(said, monkeypatch, capsys):
+    """The same help but for the name, the same configuration, the same refusal."""
+    seen = []
+    monkeypatch.setattr(launch, "_run", lambda *given: seen.append(given))
+    flag = f"--flagfile={FLAGS / 'vae_smoke.flags'}"
+    said("vae", flag)
+    monkeypatch.setattr(sys, "argv", ["experiments/vae.py", flag])
+    monkeypatch.setitem(sys.modules, "missing", types.ModuleType("missing"))
+    place = ROOT / "experiments" / "vae.py"
+    spec = importlib.util.spec_from_file_location("__main__", place)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert len(seen) == 2 and seen[0] == seen[1]
+    helped = said("vae", "--help")[1]
+    monkeypatch.setattr(sys, "argv", ["experiments/vae.py", "--help"])
+    launch.script("vae")
+    assert capsys.readouterr().out == helped.replace("genjax vae", "python experiments/vae.py")
+
+
+def test_a_closed_pipe_is_no_traceback():
+    command = f"{sys.executable} -m genjax_cli claims | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == "" and done.stdout.count("\n") == 1
+
+
+# --- Lists ---------------------------------------------------------------------------------------
+
+
+def test_the_list_has_every_flagfile_and_the_minutes_of_what_is_published():
+    whole = listing.listing(())
+    names = re.findall(r"^  (\w+_\w+) ", whole, re.M)
+    assert sorted(names) == sorted(path.stem for path in FLAGS.glob("*.flags"))
+    minutes = results.read(shipped.RESULTS)["gan_ring"]["minutes"]
+    assert re.search(rf"gan_ring +The main job: .* {minutes} minutes on 2 cores of AMD EPYC", whole)
+    some = listing.listing(("recall",))
+    assert "attention_recall" in some and "genjax attention" in some and "genjax gan" not in some
+    assert "Needs --corpus=<folder>" in listing.listing(("domains_text",))
+
+
+def test_a_header_without_its_lines_is_refused(tmp_path):
+    path = tmp_path / "a.flags"
+    text = "# What.\n#   python experiments/vae.py --flagfile=x --data=<d>\n# Takes: long.\n"
+    path.write_text(text)
+    assert shipped.read(path) == ("a", "vae", "What.", "long.", "--data=<d>")
+    for line in text.splitlines()[:3]:
+        path.write_text(text.replace(line, "#"))
+        with pytest.raises(UsageError, match="a.flags: the header needs a purpose"):
+            shipped.read(path)
+
+
+def test_claims_stand_with_the_rate_at_which_they_repeat(tmp_path, monkeypatch):
+    published = results.read(shipped.RESULTS)
+    (claim, *_) = (one for one in published["gan_ring"]["claims"] if one["id"] == "G1")
+    one = {"claim": "G1", "seal": claim["seal"], "flagfile": "gan_ring", "outcome": "repeated"}
+    before = [each for each in results.replications(shipped.RESULTS) if one.items() <= each.items()]
+    tries = [one, one | {"outcome": "contradicted"}]
+    (tmp_path / results.TRIES).write_text("".join(json.dumps(each) + "\n" for each in tries))
+    monkeypatch.setattr(shipped, "TRIES", tmp_path)
+    whole = claims.listing(claims.Config(claims=("G1",)))
+    assert re.search(rf"G1 +.* {len(before) + 1} of {len(before) + 2}, 1 against", whole)
+    assert claim["statement"].split(",")[0] in whole and "V1" not in whole
+    every = claims.listing(claims.Config())
+    counted = sum(int(number) for number in re.findall(r"(\d+) [a-z]+", every.splitlines()[-1]))
+    assert counted == sum(len(result["claims"]) for result in published.values())
+    refuted = claims.listing(claims.Config(verdicts=("refuted",), flagfiles=("vae_digits",)))
+    assert "V2b" in refuted and "supported" not in refuted and "gan_ring" not in refuted
+
+
+def test_a_table_folds_long_cells_and_keeps_names_whole(monkeypatch):
+    monkeypatch.setattr(tables, "WIDE", 40)
+    text = tables.table(["a", "b"], [["[name]" + "x" * 10, "word " * 20], ["c", "[d]"]])
+    assert "[name]xxxxxxxxxx  " in text and "[d]" in text
+    assert max(map(len, text.splitlines())) <= 40
+
+
+# --- Names ---------------------------------------------------------------------------------------
+
+
+def test_a_flagfile_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
+    from genjax.gan.config import Config
+
+    monkeypatch.chdir(tmp_path)
+    asked = flags.parse(Config, "gan", ["--flagfile=gan_ring_pacgan2", "--seeds=3"])
+    # It includes another one by name; what stands behind it counts.
+    assert asked.config.steps == 400_000 and asked.config.seeds == 3
+    # A file of that name in the folder goes first.
+    (tmp_path / "gan_ring").write_text("--steps=7\n")
+    assert flags.parse(Config, "gan", ["--flagfile", "gan_ring"]).config.steps == 7
+    with pytest.raises(UsageError, match="no such file"):
+        flags.parse(Config, "gan", ["--flagfile=../flags/gan_ring.flags"])
+
+
+def test_flags_and_words_mix_and_a_word_may_follow_a_flag():
+    asked = flags.read(
+        claims.Config, ["a", "--verdicts=refuted", "b", "--claims", "V1"], words=True
+    )
+    assert asked.words == ("a", "b") and asked.config.claims == ("V1",)
+    with pytest.raises(UsageError, match="unexpected argument 'a'"):
+        flags.read(claims.Config, ["a"])
+
+
+def test_a_run_is_found_by_its_path_and_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "runs" / "vae" / "mine"
+    place.mkdir(parents=True)
+    (place / "config.json").write_text("{}")
+    assert runs.folder("mine").resolve() == place == runs.folder(str(place))
+    with pytest.raises(UsageError, match="miine: no run.*; did you mean mine?"):
+        runs.folder("miine")
+
+
+def test_installed_the_data_lie_inside_the_package(tmp_path, monkeypatch):
+    """As setup.py maps them: the names of its packages are the folders that are looked for."""
+    mapped = (ROOT / "setup.py").read_text()
+    home = tmp_path / "genjax" / "core"
+    home.mkdir(parents=True)
+    for name, folder in (("flagfiles", shipped.FLAGFILES), ("results", shipped.RESULTS)):
+        assert f'"genjax.{name}": "{folder.relative_to(ROOT).as_posix()}"' in mapped
+        (tmp_path / "genjax" / name).mkdir()
+    copy = types.ModuleType("copy")
+    copy.__file__ = str(home / "shipped.py")
+    exec((ROOT / "genjax/core/shipped.py").read_text(), vars(copy))
+    assert copy.INSTALLED and not shipped.INSTALLED
+    assert tmp_path / "genjax/flagfiles" == copy.FLAGFILES
+    assert tmp_path / "genjax/results" == copy.RESULTS and str(copy.TRIES) == "runs"
