@@ -26,8 +26,12 @@ class Experiment(NamedTuple):
     may have a `checksum` of the data, which work enters in data.json.
     disk_needed: job -> bytes. work: (job, folder, clock), trains and measures what the folder does
     not hold yet. summarize: (files, config) -> the parts of summary.json that are the room's own,
-    from files alone. figures: {name: (files) -> (caption, figure) or None}. load: (run, arm, seed)
-    -> a trained model as plain functions. about: words for the page.
+    from files alone. figures: {name: (files) -> (caption, figure) or None}. load: (run, arm, step,
+    params) -> a trained model as plain functions, from config and facts. trained: (run, arm, seed)
+    -> (step, params); by default those of the last checkpoint. beside: files of a run that `load`
+    reads besides data.json. samples: (model, key, n or None) -> images [n, h, w, c] in [0, 1] or
+    points [n, d]. texts: (model, key, n or None, prompt, tokens or None) -> texts. about: words for
+    the page.
     """
 
     name: str
@@ -40,6 +44,10 @@ class Experiment(NamedTuple):
     figures: dict[str, Callable]
     load: Callable
     about: About = page.NOTHING
+    trained: Callable | None = None
+    beside: tuple[str, ...] = ()
+    samples: Callable | None = None
+    texts: Callable | None = None
 
 
 class Run:
@@ -97,6 +105,17 @@ class Run:
         arm: by default the first. seed: by default the first. Raises UsageError where there is
         none.
         """
+        from genjax.core import checkpoints
+
+        run, arm, seed = self.trained(arm, seed)
+        step, params = (self.experiment.trained or checkpoints.trained)(run, arm, seed)
+        return self.experiment.load(run, arm, step, params)
+
+    def trained(self, arm: str | None = None, seed: int | None = None) -> "tuple[Run, str, int]":
+        """(the run, or its block, that trained them; arm; seed), by default the first of both.
+
+        Raises UsageError where there is no such arm or seed.
+        """
         names: list[str] = list(self.config.arms())
         if not names:
             raise UsageError(f"{self.folder}: no model, this run trains none")
@@ -107,11 +126,11 @@ class Run:
             raise UsageError(f"{self.folder}: no arm {wanted!r}{near}")
         for path in blocks.paths(self.folder):
             if int(path.name) <= chosen < int(path.name) + self.config.seeds:
-                return Run(path).model(wanted, chosen)
+                return Run(path), wanted, chosen
         if chosen not in self.config.all_seeds:
             choices = ", ".join(map(str, self.config.all_seeds))
             raise UsageError(f"{self.folder}: no seed {chosen}; choices: {choices}")
-        return self.experiment.load(self, wanted, chosen)
+        return self, wanted, chosen
 
 
 def experiment_of(folder: Path, asked: dict) -> Experiment:

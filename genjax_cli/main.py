@@ -23,7 +23,9 @@ RUNS = {
 TOOLS = {
     "list": "the published runs: what each reproduces, minutes, machine",
     "claims": "all published verdicts, and how often they repeated",
+    "sample": "pictures, points or texts of a trained model",
     "report": "draws the page of a finished run again, prints its tables, or judges anew",
+    "export": "a trained model as safetensors with a model card",
     "verify": "repeats published verdicts here, on fresh seeds",
     "benchmark": "speed as ratios, beside peers",
 }
@@ -35,6 +37,7 @@ Four textbook statements about generative models, measured in JAX.
     genjax vae --flagfile=vae_digits       the main job: two minutes on two cores, then a page
     genjax vae --help                      its flags, common ones first
     genjax list                            every published run
+    genjax sample runs/vae/vae_digits      pictures of what was trained
     genjax report runs/vae/vae_digits      the page again, from the files
 
 Experiments, each a statement under test:

@@ -7,12 +7,18 @@ from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
 
 
-def folder(asked: str) -> Path:
+def folder(asked: str, *, exported: bool = False) -> Path:
     """The run folder that is meant: a path, or the name of one in runs/*/ here.
 
-    Raises UsageError with the line to type where there is none.
+    exported: whether it may be one that `genjax export` wrote. Raises UsageError with the line to
+    type where there is none.
     """
-    if (Path(asked) / "config.json").exists():
+    names = ["config.json"]
+    if exported:
+        from genjax.export import RECORD
+
+        names.append(RECORD)
+    if any((Path(asked) / name).exists() for name in names):
         return Path(asked)
     known = {path.parent.name: path.parent for path in Path("runs").glob("*/*/config.json")}
     if asked in known:
@@ -26,8 +32,8 @@ def folder(asked: str) -> Path:
     raise UsageError(f"{shown(asked)}: no run, config.json is missing{near}")
 
 
-def one(words: tuple[str, ...], command: str) -> Path:
+def one(words: tuple[str, ...], command: str, *, exported: bool = False) -> Path:
     """The folder of the only word. Raises UsageError where there is none, or several."""
     if len(words) != 1:
         raise UsageError(f"which run? Such as: {command} runs/vae/vae_digits")
-    return folder(words[0])
+    return folder(words[0], exported=exported)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -166,6 +167,22 @@ def _checksums(state) -> dict[str, int]:
         )
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
+
+
+def one_seed(every, index: int):
+    """The parameters of one seed, of those of all seeds [seeds, ...]."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), every)
+
+
+def trained(run, arm: str, seed: int) -> tuple[int, dict]:
+    """(step, params) of one seed of an arm of a `Run`, at its last checkpoint.
+
+    Raises UsageError where there is none, or it is damaged.
+    """
+    step, every = last_params(run.folder / "checkpoints" / arm)
+    if every is None:
+        raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")
+    return step, one_seed(every, run.config.all_seeds.index(seed))
 
 
 def last_params(folder: Path) -> tuple[int, dict | None]:

@@ -352,4 +352,7 @@ EXPERIMENT = Experiment(
     figures=FIGURES,
     load=load.model,
     about=ABOUT,
+    trained=load.trained,
+    beside=("tokens.json",),
+    texts=load.texts,
 )

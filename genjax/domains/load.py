@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.core.checkpoints import last_params
+from genjax.core.checkpoints import last_params, one_seed
 from genjax.core.errors import UsageError
 from genjax.data import text
 from genjax.domains import networks
@@ -27,7 +27,7 @@ class LanguageModel(NamedTuple):
     a byte (a token on the grid), in windows as the run measures its tests. generate: (prompt, n,
     key) -> the prompt and n tokens drawn behind it, at temperature 1: text of a text, tokens [b,
     p + n] of tokens [b, p]. encode: text -> tokens [n]. decode: tokens [n] -> text. The grid's text
-    is numbers between blanks.
+    is numbers between blanks. window: tokens that it was trained on at a time, `bos` among them.
     """
 
     params: dict
@@ -38,17 +38,13 @@ class LanguageModel(NamedTuple):
     generate: Callable
     encode: Callable
     decode: Callable
+    window: int
 
 
-def model(run, arm: str, seed: int) -> LanguageModel:
-    """The model of an arm and seed, or at its last checkpoint; UsageError where there is none."""
-    config, facts = run.config, facts_of(run.facts())
+def model(run, arm: str, step: int, params: dict) -> LanguageModel:
+    """The functions of an arm with parameters of a step."""
+    config, facts, net = run.config, facts_of(run.facts()), network(run, arm)
     own, length = config.arms()[arm], facts.length
-    if own.model == "ngram":
-        raise UsageError(f"{run.folder}: arm {arm} is an n-gram, which is counted, not kept")
-    net = networks.build(own, facts.vocabulary, length, config.precision)
-    step, every = trained(run, arm, net)
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf[config.all_seeds.index(seed)]), every)
     tokens = tokens_of(run, facts)
     apply = jax.jit(lambda windows: jax.nn.log_softmax(net.apply(params, windows)))
 
@@ -89,12 +85,39 @@ def model(run, arm: str, seed: int) -> LanguageModel:
         return ids
 
     decode = tokens.decode
-    return LanguageModel(params, step, tokens.bos, log_probs, score, generate, encode, decode)
+    return LanguageModel(
+        params, step, tokens.bos, log_probs, score, generate, encode, decode, length
+    )
 
 
-def trained(run, arm: str, net) -> tuple[int, dict]:
-    """(step, parameters [seeds, ...]) of a finished arm, or of its last checkpoint."""
-    config, own = run.config, run.config.arms()[arm]
+def texts(model: LanguageModel, key, n: int | None, prompt: str, size: int | None) -> list[str]:
+    """Texts drawn behind a prompt, by default 8, of `size` tokens behind it: by default what the
+    window leaves room for."""
+    start = [model.bos, *(model.encode(prompt) if prompt else ())]
+    size = size or max(1, model.window - len(start))
+    made = model.generate(np.tile(np.int32(start), (n or 8, 1)), size, key)
+    return [model.decode(one) for one in made]
+
+
+def network(run, arm: str):
+    """The network of an arm. Raises UsageError of one that is counted."""
+    own, facts = run.config.arms()[arm], facts_of(run.facts())
+    if own.model == "ngram":
+        raise UsageError(f"{run.folder}: arm {arm} is an n-gram, which is counted, not kept")
+    return networks.build(own, facts.vocabulary, facts.length, run.config.precision)
+
+
+def trained(run, arm: str, seed: int) -> tuple[int, dict]:
+    """(step, params) of one seed of a finished arm, or of its last checkpoint.
+
+    Raises UsageError where there is none, or it is damaged.
+    """
+    step, every = _trained(run, arm)
+    return step, one_seed(every, run.config.all_seeds.index(seed))
+
+
+def _trained(run, arm: str) -> tuple[int, dict]:
+    config, own, net = run.config, run.config.arms()[arm], network(run, arm)
     place = run.folder / "models" / arm
     if (place / str(own.steps)).exists():
         found = kept_params(place, net, config.all_seeds)

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from genjax.core.checkpoints import last_params
-from genjax.core.errors import UsageError
 from genjax.gan import evaluate
+
+# Samples by default: of images, and of points.
+IMAGES, POINTS = 64, 1000
 
 
 class Sampler(NamedTuple):
@@ -19,7 +20,7 @@ class Sampler(NamedTuple):
     discriminate: samples -> logits [n], each sample in a pack with the `pack` - 1 that follow it,
     around the end; where a logit depends on the batch, the samples are the batch. The zero of a
     loss of differences alone (rpgan, wgan) says nothing. None of a flow, whose latents are noise
-    [n, values of a sample].
+    [n, values of a sample]. points: whether samples are points.
     """
 
     params: dict
@@ -27,18 +28,15 @@ class Sampler(NamedTuple):
     sample: Callable
     generate: Callable
     discriminate: Callable | None
+    points: bool
 
 
-def model(run, arm: str, seed: int) -> Sampler:
-    """The sampler of an arm and seed at its last checkpoint; UsageError where there is none."""
+def model(run, arm: str, step: int, params: dict) -> Sampler:
+    """The functions of an arm with parameters of a step."""
     from genjax.gan.experiment import method_of
 
-    config, facts = run.config, run.facts()
-    method = method_of(config, arm, tuple(facts["shape"]), facts["spread"])
-    step, all_params = last_params(run.folder / "checkpoints" / arm)
-    if all_params is None:
-        raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf[config.all_seeds.index(seed)]), all_params)
+    facts = run.facts()
+    method = method_of(run.config, arm, tuple(facts["shape"]), facts["spread"])
     generate = jax.jit(method.generate)
     judge = jax.jit(method.discriminate) if method.discriminate else None
     return Sampler(
@@ -47,4 +45,11 @@ def model(run, arm: str, seed: int) -> Sampler:
         sample=lambda key, n: evaluate.sampler(method, n, key)(params),
         generate=lambda latents: generate(params, latents),
         discriminate=(lambda samples: judge(params, samples)) if judge else None,
+        points=len(facts["shape"]) == 1,
     )
+
+
+def samples(model: Sampler, key, n: int | None) -> np.ndarray:
+    """Points [n, d], by default 1,000, or images [n, h, w, c] in [0, 1], by default 64."""
+    made = model.sample(key, n or (POINTS if model.points else IMAGES))
+    return made if model.points else (made + 1) / 2

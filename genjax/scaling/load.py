@@ -4,10 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from genjax.core.checkpoints import last_params
-from genjax.core.errors import UsageError
 from genjax.scaling import training
 
 
@@ -24,14 +21,9 @@ class Transformer(NamedTuple):
     answer: Callable
 
 
-def model(run, arm: str, seed: int) -> Transformer:
-    """The model of an arm and seed at its last checkpoint; UsageError where there is none."""
-    config = run.config
-    net = training.network(config, arm)
-    step, all_params = last_params(run.folder / "checkpoints" / arm)
-    if all_params is None:
-        raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf[config.all_seeds.index(seed)]), all_params)
+def model(run, arm: str, step: int, params: dict) -> Transformer:
+    """The functions of an arm with parameters of a step."""
+    net = training.network(run.config, arm)
     answer = training.answers(net)
 
     @jax.jit

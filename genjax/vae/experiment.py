@@ -363,4 +363,5 @@ EXPERIMENT = Experiment(
     figures=FIGURES,
     load=load.model,
     about=ABOUT,
+    samples=load.samples,
 )

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.core.checkpoints import last_params
-from genjax.core.errors import UsageError
 from genjax.vae.likelihood import importance_bounds
 
 
@@ -29,17 +27,12 @@ class Autoencoder(NamedTuple):
     log_prob: Callable | None
 
 
-def model(run, arm: str, seed: int) -> Autoencoder:
-    """The model of an arm and seed at its last checkpoint; UsageError where there is none."""
+def model(run, arm: str, step: int, params: dict) -> Autoencoder:
+    """The functions of an arm with parameters of a step."""
     from genjax.vae.experiment import network
 
-    config, facts = run.config, run.facts()
-    shape = tuple(facts["image_shape"])
-    net = network(config, arm, shape)
-    step, all_params = last_params(run.folder / "checkpoints" / arm)
-    if all_params is None:
-        raise UsageError(f"{run.folder}: no checkpoint of arm {arm} yet")
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf[config.all_seeds.index(seed)]), all_params)
+    config = run.config
+    net = network(config, arm, tuple(run.facts()["image_shape"]))
 
     @jax.jit
     def encode(images):
@@ -64,3 +57,8 @@ def model(run, arm: str, seed: int) -> Autoencoder:
 
     deterministic = config.arms()[arm].deterministic
     return Autoencoder(params, step, encode, decode, sample, None if deterministic else log_prob)
+
+
+def samples(model: Autoencoder, key, n: int | None) -> np.ndarray:
+    """Images [n, h, w, c] in [0, 1], by default 64."""
+    return np.asarray(model.sample(key, n or 64))

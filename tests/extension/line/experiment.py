@@ -12,7 +12,6 @@ from genjax import claims
 from genjax.claims import sealed
 from genjax.claims.sealed import Claim, Control, Looks
 from genjax.core import order, parallel, steps, training
-from genjax.core.checkpoints import last_params
 from genjax.run import Experiment, execute
 
 from genjax.line.config import Config  # isort: skip
@@ -125,9 +124,8 @@ def slopes(run):
     return "Fitted slopes, one a seed.", figure
 
 
-def load(run, arm, seed):
-    _, params = last_params(run.folder / "checkpoints" / arm)
-    slope = float(params["slope"][run.config.all_seeds.index(seed)])
+def load(run, arm, step, params):
+    slope = float(params["slope"])
     return Line(slope, lambda x: slope * jnp.asarray(x))
 
 
