@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from genjax.attention import catalogue
 from genjax.core import arms
+from genjax.core import config as configs
 from genjax.core.config import FASTEST, STRONGEST, Options, default, option, shown, when, written
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
@@ -290,8 +291,8 @@ def _check_start(arms: dict[str, Arm], name: str, before: list[str]):
         return  # Scratch, or a folder of another run.
     if parent not in before:
         raise UsageError(
-            f"--from={parent}: neither an arm before it ({', '.join(before) or 'there is none'}) "
-            "nor a folder <run>/models/<arm>"
+            f"--from={parent}: neither an arm before it nor a folder <run>/models/<arm>"
+            f"{configs.nearest(parent, before)}"
         )
     if arms[parent].model == "ngram":
         raise UsageError("an n-gram is counted, not finetuned; drop --from")

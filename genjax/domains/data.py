@@ -260,10 +260,10 @@ def weights(
         try:
             own = np.array([float(part) for part in rule.split("+")])
         except ValueError as error:
-            raise UsageError(
-                f"--mixture={rule}: choose uniform, proportional, temperature:<T>, doremi:<arm>, "
-                "or numbers joined by '+'"
-            ) from error
+            kinds = ("uniform", "proportional", "temperature:<T>", "doremi:<arm>")
+            choices = f"choose {', '.join(kinds)}, or numbers joined by '+'"
+            near = nearest(rule, kinds, choices)
+            raise UsageError(f"--mixture={rule}: no such mixture{near}") from error
         if len(own) != len(names):
             raise UsageError(f"--mixture={rule}: {len(own)} weights for {len(names)} domains")
         if (own < 0).any() or not np.isclose(own.sum(), 1):

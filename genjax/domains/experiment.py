@@ -54,10 +54,10 @@ def prepare(config: Config) -> Job:
     arms = config.arms()
     for name, arm in arms.items():
         if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):
-            before = ", ".join(list(arms)[: list(arms).index(name)]) or "there is none"
+            before = list(arms)[: list(arms).index(name)]
             raise UsageError(
-                f"--arm={name}: --from={arm.from_}: neither an arm before it ({before}) nor a "
-                "folder <run>/models/<arm>"
+                f"--arm={name}: --from={arm.from_}: neither an arm before it nor a folder "
+                f"<run>/models/<arm>{configs.nearest(arm.from_, before)}"
             )
         if arm.model == "transformer":
             networks.variant(arm, config.context, config.precision)

@@ -1,5 +1,6 @@
 """The command `genjax`: what it answers without training anything."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -84,6 +85,31 @@ def test_what_is_wrong_is_answered_in_a_line_with_the_nearest_right_one(
     assert (code, out) == (2, "")
     assert err.startswith("genjax") and answer in err and err.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+CHOICES = [
+    (experiment, kind, name, choice)
+    for experiment, about in launch.EXPERIMENTS.items()
+    for config in [importlib.import_module(f"genjax.{about.room}.config").Config]
+    for kind in (config, getattr(config, "arm_kind", None))
+    for name, field in (kind.options().items() if kind else ())
+    for choice in field.metadata["choices"]
+    if isinstance(choice, str)
+]
+
+
+def test_a_misspelt_choice_of_any_flag_gets_the_nearest_right_one():
+    """A letter too many; of names that are short, the nearest may be another of them."""
+    assert len({(experiment, name) for experiment, _, name, _ in CHOICES}) > 20
+    for experiment, kind, name, choice in CHOICES:
+        options = kind.options()[name]
+        wrong = f"{choice}{choice[-1]}"
+        with pytest.raises(UsageError) as caught:
+            kind(**{options.name: kind.parse(name, wrong)})
+        line = str(caught.value)
+        assert f"--{name}={wrong}" in line, (experiment, line)
+        (meant,) = re.findall(r"did you mean (.+)\?$", line)
+        assert meant == choice or meant in options.metadata["choices"] and len(choice) < 5, line
 
 
 def test_a_script_and_the_command_are_one(said, monkeypatch, capsys):

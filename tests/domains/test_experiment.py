@@ -282,6 +282,11 @@ def metrics_of(summary, name):
 CORPUS = "--corpus={folder}"
 BAD = {
     "unknown parent": (["--arm=a:from=b"], ["--from=b", "neither an arm"]),
+    "misspelt parent": (
+        ["--arm=base", "--arm=a:from=bse"],
+        ["--from=bse", "did you mean base?"],
+    ),
+    "misspelt mixture": (["--mixture=unifrm"], ["--mixture=unifrm", "did you mean uniform?"]),
     "byte pairs of the grid": (["--arm=a", "--bpe=1024"], ["--bpe=1024", "--corpus"]),
     "later parent": (["--arm=a:from=b", "--arm=b"], ["--from=b"]),
     "unknown domain": (["--arm=a:domains=s9l9"], ["--domains=s9l9", "s0l0"]),
