@@ -146,17 +146,22 @@ def nested(leaves: Mapping) -> dict:
     return tree
 
 
+def hub(name: str):
+    """huggingface_hub. Raises UsageError where it is not installed."""
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise UsageError(f"--push={name}: needs `pip install huggingface_hub`") from error
+    return huggingface_hub
+
+
 def push(folder: Path, name: str) -> str:
     """Uploads an exported model to huggingface.co as `name`, owner/model; returns its address.
 
     Raises UsageError where huggingface_hub is not installed, or the upload is refused.
     """
+    api = hub(name).HfApi()
     try:
-        import huggingface_hub
-    except ImportError as error:
-        raise UsageError(f"--push={name}: needs `pip install huggingface_hub`") from error
-    try:
-        api = huggingface_hub.HfApi()
         address = api.create_repo(name, exist_ok=True)
         api.upload_folder(
             repo_id=name,

@@ -52,6 +52,8 @@ def main(arguments: list[str], command: str) -> None:
 
         if (target / export.RECORD).exists() and not config.force:
             raise UsageError(f"{target}: holds a model already; --force replaces it")
+        if config.push:
+            export.hub(config.push)
         export.export(Run(source), target, config.arm, config.seed, licence=config.licence)
         record = export.Exported(target).record
         put(f"{target}: {record['arm']}, seed {record['seed']}, step {record['step']}")

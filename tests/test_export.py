@@ -135,6 +135,7 @@ def test_an_upload_is_asked_for_and_refused_in_one_line(run, tmp_path, said, mon
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     code, _, error = said(run.folder, out, "--push=me/vae")
     assert code == 2 and "--push=me/vae: needs `pip install huggingface_hub`" in error
+    assert not out.exists()
     assert "--push=vae: owner/name" in said(run.folder, tmp_path / "b", "--push=vae")[2]
 
     class Api:
