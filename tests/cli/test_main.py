@@ -108,7 +108,7 @@ def test_a_misspelt_choice_of_any_flag_gets_the_nearest_right_one():
             kind(**{options.name: kind.parse(name, wrong)})
         line = str(caught.value)
         assert f"--{name}={wrong}" in line, (experiment, line)
-        (meant,) = re.findall(r"did you mean (.+)\?$", line)
+        (meant,) = re.findall(r"did you mean (\w+)\?", line)
         assert meant == choice or meant in options.metadata["choices"] and len(choice) < 5, line
 
 
