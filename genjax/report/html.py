@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from markupsafe import Markup
 from PIL import Image
 
+from genjax.core import shipped
 from genjax.report import about as words
 from genjax.report import claim_rows, published
 from genjax.report.about import About
@@ -20,7 +21,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 # plotly.js-basic-dist-min 4.1.1 from npm: MIT, as its first lines say.
 SCRIPTS = ("plotly-basic.min.js", "charts.js")
 # What was published, and tried again: of a checkout; an installed genjax has none beside it.
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = shipped.RESULTS
 # Pixels of a drawn figure for one of CSS: text of 9 points then has the size of small print.
 DENSITY = 1.35
 
