@@ -95,7 +95,7 @@ def render(
         term_of=lambda name: words.found(about.terms, name),
         unit_of=lambda measure: unit_of(measure, about),
         flags=flags,
-        command=f"python experiments/{summary['experiment']}.py "
+        command=f"genjax {summary['experiment']} "
         "--flagfile=<this folder>/flags.txt --workdir=<new folder>",
         facts=facts(summary),
     )  # fmt: skip
