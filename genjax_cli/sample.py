@@ -84,6 +84,7 @@ def sample(folder: Path, config: Config) -> str:
         made = experiment.texts(model, key, config.n, config.prompt, config.tokens)
         kind = "texts"
     else:
+        assert experiment.samples is not None
         made = experiment.samples(model, key, config.n)
         kind = "points" if made.ndim == 2 else "pictures"
     about = f"{len(made)} {kind} of {arm}, seed {seed}, step {model.step}"

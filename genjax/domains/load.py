@@ -95,7 +95,7 @@ def texts(model: LanguageModel, key, n: int | None, prompt: str, size: int | Non
     window leaves room for."""
     start = [model.bos, *(model.encode(prompt) if prompt else ())]
     size = size or max(1, model.window - len(start))
-    made = model.generate(np.tile(np.array(start, np.int32), (n or 8, 1)), size, key)
+    made = model.generate(np.tile(np.asarray(start, np.int32), (n or 8, 1)), size, key)
     return [model.decode(one) for one in made]
 
 
