@@ -1,5 +1,6 @@
 """Run folders as a person names them."""
 
+import os
 from pathlib import Path
 
 from genjax.core import shipped
@@ -18,7 +19,8 @@ def folder(asked: str, *, exported: bool = False) -> Path:
         from genjax.export import RECORD
 
         names.append(RECORD)
-    if any((Path(asked) / name).exists() for name in names):
+    # Not Path.exists: a name that no system takes is no run either.
+    if any(os.path.exists(Path(asked) / name) for name in names):
         return Path(asked)
     known = {path.parent.name: path.parent for path in Path("runs").glob("*/*/config.json")}
     if asked in known:

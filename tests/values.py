@@ -283,10 +283,13 @@ def wrong(case: Case, outcome: Outcome) -> str:
 
 
 def of_report() -> list[Case]:
-    """report.py: its flags take no value, and none of the values is a run."""
+    """report.py: flags of yes and no, of which 0 is no; none of the values is a run."""
     made = [Case("", label, [value], False) for label, value in VALUES.items()]
     for name in ("table", "judge", "no_such_flag"):
-        made += [Case(name, k, [f"--{name}={v}", "."], False) for k, v in VALUES.items()]
+        made += [
+            Case("" if k == "0" else name, k, [f"--{name}={v}", "."], False)
+            for k, v in VALUES.items()
+        ]
         made += [Case("", f"{name} {k}", [f"--{name}", v], False) for k, v in VALUES.items()]
     return made
 

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import re
+import shutil
 import sys
 import textwrap
 import urllib.error
@@ -16,7 +17,6 @@ import numpy as np
 
 from genjax.core.config import nearest
 from genjax.core.errors import UsageError
-from genjax.core.folder import remove
 
 # tfds 4.9.10 declares neither importlib_resources nor Pillow, with which it decodes images, and
 # array_record for Linux alone. Without importlib_resources its import fails without an exception.
@@ -99,7 +99,7 @@ def _no_debris(root: Path, name: str):
         made = sorted(there() - before, reverse=True)  # What is inside comes before its folder.
         for path in made:
             if ".tmp." in path.name or ".incomplete" in path.name:
-                remove(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 path.rmdir()  # Of empty folders alone.
         raise

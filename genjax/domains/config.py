@@ -259,13 +259,14 @@ class Config(Training, Arm):
                 raise UsageError(f"--arm={name}: {error}") from error
 
     def _check_source(self):
-        group, why = ("Grid", "is of the grid; drop --corpus")
-        if not self.corpus:
-            group, why = ("Text", "is of text; needs --corpus=<folder>")
+        # Options of the grid beside --corpus stay: of a flagfile that is now to train on texts.
+        if self.corpus:
+            return
         for name, field in self.options().items():
             value, meta = getattr(self, field.name), field.metadata
-            if meta["group"] == group and not meta["place"] and value != field.default:
-                raise UsageError(f"--{name}={shown(written(value))}: {why}")
+            if meta["group"] == "Text" and not meta["place"] and value != field.default:
+                where = f"--{name}={shown(written(value))}"
+                raise UsageError(f"{where}: is of text; needs --corpus=<folder>")
 
     def _check_shots(self):
         shown = f"--shots={','.join(map(str, self.shots))}"

@@ -362,7 +362,7 @@ class Config(Training, Arm):
             return f"; did you mean {stacked}{meant}?"
         names = ["ring8", "grid25", "modes", STACKED]
         choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *STACKED_DATA))}"
-        return configs.nearest(self.data, names, choices)
+        return configs.nearest(self.data, names, choices, every=True)
 
     def mixture(self) -> mixtures.Mixture:
         """The mixture that --data names; not of a file's points."""

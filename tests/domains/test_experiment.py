@@ -354,7 +354,6 @@ BAD = {
     "rank of no LoRA": (["--lora_rank=3"], ["--lora_rank=3", "--train=lora"]),
     "window of none": (["--window=8"], ["--window=8", "--attention=longformer, truncated"]),
     "rate of a count": (["--model=ngram", "--learning_rate=1"], ["--learning_rate=1", "gru, ssm"]),
-    "states of a text": ([CORPUS + "/good", "--states=4"], ["--states=4", "drop --corpus"]),
     "windows of a text": (["--stride=64"], ["--stride=64", "--corpus=<folder>"]),
     "no checkpoint": (["--arm=a:from={folder}"], ["--from=", "no whole checkpoint"]),
     "no folder": (["--corpus={folder}/none"], ["--corpus", "none"]),

@@ -214,8 +214,11 @@ BAD = {
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
     "misspelt flag": (["--latnet=3"], ["--latnet=3: no such flag; did you mean latent?"]),
     "misspelt sampler": (["--samplers=gausian"], ["did you mean gaussian? choices: normal, "]),
-    "a file": (["--workdir={folder}/model.said"], ["model.said is a file; name a folder"]),
-    "below a file": (["--workdir={folder}/model.said/x"], ["model.said is a file; name a folder"]),
+    "a file": (["--workdir={folder}/model.said"], ["--workdir=", " is a file; name a folder"]),
+    "below a file": (
+        ["--workdir={folder}/model.said/x"],
+        ["--workdir=", " is a file; name a folder"],
+    ),
     "no flag": (["vae"], ["vae"]),
 }
 
