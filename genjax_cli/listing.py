@@ -53,7 +53,8 @@ def listing(words: tuple[str, ...]) -> str:
     for experiment in EXPERIMENTS:
         rows = [
             [name, file.purpose, takes(file, published.get(name))]
-            for name, file in files.items()
+            # Those whose figures are published first.
+            for name, file in sorted(files.items(), key=lambda one: one[0] not in published)
             if file.experiment == experiment
         ]
         if rows:
