@@ -69,7 +69,7 @@ def render(
     }
     # The flagfile that published this very configuration, if one did.
     flags_of = {name: one["flags"] for name, one in published.read(results).items()}
-    same = [name for name, found in flags_of.items() if found == summary["flags"]]
+    same = [name for name, found in flags_of.items() if is_same(found, summary["flags"])]
     tries = published.replications(results), same[0] if same else ""
     wordings = json.loads(about.ledger.read_text()) if about.ledger else {}
     made = tables(summary)
@@ -99,6 +99,12 @@ def render(
         "--flagfile=<this folder>/flags.txt --workdir=<new folder>",
         facts=facts(summary),
     )  # fmt: skip
+
+
+def is_same(published: dict, asked: dict) -> bool:
+    """Whether a run is of a published configuration; an option since then must be unset."""
+    since = [value for name, value in asked.items() if name not in published]
+    return published.items() <= asked.items() and not any(since)
 
 
 def names(made: Sequence[Table]) -> list[str]:

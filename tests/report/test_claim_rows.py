@@ -2,7 +2,7 @@
 
 import pytest
 
-from genjax.report import claim_rows
+from genjax.report import claim_rows, html
 
 CLAIM = {
     "id": "L1", "version": 2, "seal": "a1", "statement": "It is short", "estimand": "length",
@@ -95,3 +95,11 @@ def test_a_row_has_its_rate_its_earlier_wordings_and_what_would_settle_it():
     (row,) = claim_rows.rows([open_], {}, ([], ""))
     assert row["rate"] == "not tried" and "0.25 m four times in five" in row["why"][0]
     assert row["why"][1] == "23 seeds would settle it"
+
+
+def test_a_run_is_of_a_published_configuration():
+    found = {"steps": 5, "arm": {"a": {"pack": 2}}}
+    assert html.is_same(found, found | {"colour": None, "sizes": []})
+    assert not html.is_same(found, found | {"colour": "grey"})
+    assert not html.is_same(found, found | {"steps": 6})
+    assert not html.is_same(found, {"steps": 5})
