@@ -25,6 +25,7 @@ TOOLS = {
     "claims": "all published verdicts, and how often they repeated",
     "sample": "pictures, points or texts of a trained model",
     "report": "draws the page of a finished run again, prints its tables, or judges anew",
+    "compare": "what differs between runs: configuration, verdicts, figures",
     "export": "a trained model as safetensors with a model card",
     "verify": "repeats published verdicts here, on fresh seeds",
     "benchmark": "speed as ratios, beside peers",
