@@ -24,7 +24,7 @@ TOOLS = {
     "list": "the published runs: what each reproduces, minutes, machine",
     "claims": "all published verdicts, and how often they repeated",
     "sample": "pictures, points or texts of a trained model",
-    "report": "draws the page of a finished run again, prints its tables, or judges anew",
+    "report": "a finished run's page again, its tables, its verdicts anew; an index of runs",
     "compare": "what differs between runs: configuration, verdicts, figures",
     "export": "a trained model as safetensors with a model card",
     "verify": "repeats published verdicts here, on fresh seeds",

@@ -17,6 +17,7 @@ Draws the page of finished runs again from their files, without training.
     {command} runs/vae/vae_digits
     {command} --table runs/vae/vae_digits     the tables in Markdown
     {command} --judge runs/vae/vae_digits     the verdicts anew, and what changed
+    {command} runs                            an index of all runs: runs/index.html
     {command} --publish=vae_digits runs/vae/vae_digits
                              results/vae_digits.json, and the pages of docs/ that quote it"""
 
@@ -47,8 +48,11 @@ def main(arguments: list[str], command: str, called: str = "") -> None:
 
             publish(asked.config.publish, asked.words)
             return
-        from genjax.report import page
+        from genjax.report import index, page
 
+        if len(asked.words) == 1 and index.holds_runs(Path(asked.words[0])):
+            put(str(index.write(Path(asked.words[0]))))
+            return
         # All are looked at before a page is written.
         rooms = {folder: room_of(folder) for folder in map(runs.folder, asked.words)}
         for folder, room in rooms.items():

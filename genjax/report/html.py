@@ -76,7 +76,7 @@ def render(
     text = " ".join(
         [about.question, *(json.dumps(claim) for claim in claims), *(one.caption for one in drawn)]
     )
-    return _filled(
+    return filled(
         "page.html",
         summary=summary,
         about=about,
@@ -134,7 +134,7 @@ def written(value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _filled(template: str, **content) -> str:
+def filled(template: str, **content) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
