@@ -1,6 +1,7 @@
 """The page of a run: what the templates are filled with. From files alone, no jax."""
 
 import base64
+import functools
 import json
 from collections.abc import Sequence
 from io import BytesIO
@@ -134,16 +135,23 @@ def written(value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def filled(template: str, **content) -> str:
-    environment = Environment(
+@functools.cache
+def environment() -> Environment:
+    """The templates, compiled once a process."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    return made
+
+
+def filled(template: str, **content) -> str:
+    """A page of what it is filled with. Raises KeyError for what is missing."""
     try:
-        return environment.get_template(template).render(content)
+        return environment().get_template(template).render(content)
     except UndefinedError as error:
         raise KeyError(str(error)) from error  # As any other key that a file lacks.

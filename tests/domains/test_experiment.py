@@ -300,7 +300,6 @@ BAD = {
         ["--dro=a", "other domains"],
     ),
     "doremi of nobody": (["--arm=a:mixture=doremi"], ["--mixture=doremi", "--dro"]),
-    "chains of a corpus": ([CORPUS, "--chains=2"], ["--chains=2", "--corpus"]),
     "one shot": (["--shots=4"], ["--shots=4", "two or more"]),
     "dro of a mixture": (
         ["--arm=a", "--arm=b:dro=a,mixture=proportional"],
