@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from genjax import verify
 from genjax.claims.replication import rate
-from genjax.core import flags, shipped
+from genjax.core import shipped
 from genjax.core.config import Options, option
 from genjax.core.errors import UsageError
 from genjax.report import results
-from genjax_cli.ending import ending, put
+from genjax_cli.ending import ending, put, read
 from genjax_cli.tables import table
 
 VERDICTS = ("supported", "refuted", "equivalent", "undetermined")
@@ -37,11 +37,7 @@ class Config(Options):
 def main(arguments: list[str], command: str) -> None:
     """Prints the claims, by run."""
     with ending(command):
-        asked = flags.read(Config, arguments)
-        if asked.help:
-            about = ABOUT.format(command=command)
-            put(flags.help_text(Config, command, about, full=True, place=False))
-            return
+        asked = read(Config, arguments, command, ABOUT)
         put(listing(asked.config))
 
 

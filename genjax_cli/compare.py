@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genjax.core import config as configs
-from genjax.core import flags
 from genjax.core.config import Options, option
 from genjax.core.errors import UsageError
 from genjax_cli import runs
-from genjax_cli.ending import ending, put
+from genjax_cli.ending import ending, put, read
 from genjax_cli.tables import table
 
 ABOUT = """\
@@ -38,11 +37,7 @@ class Config(Options):
 def main(arguments: list[str], command: str) -> None:
     """Prints what differs."""
     with ending(command):
-        asked = flags.read(Config, arguments, words=True)
-        if asked.help:
-            about = ABOUT.format(command=command)
-            put(flags.help_text(Config, command, about, full=True, place=False))
-            return
+        asked = read(Config, arguments, command, ABOUT, words=True)
         if len(asked.words) < 2:
             raise UsageError(f"which runs? Two or more: {command} runs/gan/gan_ring runs/gan/mine")
         put(comparison([runs.folder(word) for word in asked.words], asked.config))

@@ -28,6 +28,24 @@ def ending(called: str) -> Iterator[None]:
         die(called, 128 + stopped.number, str(stopped))
 
 
+def read(
+    kind, arguments: list[str], command: str, about: str, *, words: bool = False, full: bool = True
+):
+    """What a tool's command line asks for (core.flags.Asked); help is answered, and ends it.
+
+    kind: its options. about: what its help begins with. words: whether it may hold others than
+    flags. full: whether --help shows rare options too. Raises UsageError as `flags.read`.
+    """
+    from genjax.core import flags
+
+    asked = flags.read(kind, arguments, words=words)
+    if asked.help:
+        full = full or asked.help == "helpfull"
+        put(flags.help_text(kind, command, about.format(command=command), full=full, place=False))
+        raise SystemExit(0)
+    return asked
+
+
 def die(called: str, code: int, message: str) -> None:
     """Ends the process with a line; does not return."""
     with contextlib.suppress(OSError):  # After SIGHUP there may be no terminal.

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from genjax.core import flags
 from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
 from genjax_cli import runs
-from genjax_cli.ending import ending, put
+from genjax_cli.ending import ending, put, read
 
 ABOUT = """\
 Writes a trained model into a folder of its own: parameters as safetensors, a model card.
@@ -35,11 +34,7 @@ class Config(Options):
 def main(arguments: list[str], command: str) -> None:
     """Exports what the arguments ask for, and says where it lies."""
     with ending(command):
-        asked = flags.read(Config, arguments, words=True)
-        if asked.help:
-            about = ABOUT.format(command=command)
-            put(flags.help_text(Config, command, about, full=True, place=False))
-            return
+        asked = read(Config, arguments, command, ABOUT, words=True)
         if len(asked.words) != 2:
             line = f"{command} runs/vae/vae_digits my_vae"
             raise UsageError(f"a run, and the folder of the model: {line}")

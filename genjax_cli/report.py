@@ -5,11 +5,10 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from genjax.core import flags
 from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
 from genjax_cli import runs
-from genjax_cli.ending import ending, put
+from genjax_cli.ending import ending, put, read
 
 ABOUT = """\
 Draws the page of finished runs again from their files, without training.
@@ -36,11 +35,7 @@ class Config(Options):
 def main(arguments: list[str], command: str, called: str = "") -> None:
     """Does with run folders what the arguments ask."""
     with ending(called or command):
-        asked = flags.read(Config, arguments, words=True)
-        if asked.help:
-            about = ABOUT.format(command=command)
-            put(flags.help_text(Config, command, about, full=True, place=False))
-            return
+        asked = read(Config, arguments, command, ABOUT, words=True)
         if not asked.words:
             raise UsageError(f"which run? Such as: {command} runs/vae/vae_digits")
         if asked.config.publish:

@@ -4,12 +4,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from genjax.core import flags
 from genjax.core.config import Options, option
 from genjax.core.errors import UsageError, one_line
 from genjax.core.progress import say
 from genjax_cli import runs
-from genjax_cli.ending import ending, put
+from genjax_cli.ending import ending, put, read
 
 ABOUT = """\
 Draws from a trained model: pictures of autoencoders and GANs, points of GANs of points, texts of
@@ -52,11 +51,7 @@ class Config(Options):
 def main(arguments: list[str], command: str) -> None:
     """Draws what the arguments ask for, and says where it lies."""
     with ending(command):
-        asked = flags.read(Config, arguments, words=True)
-        if asked.help:
-            about = ABOUT.format(command=command)
-            put(flags.help_text(Config, command, about, full=True, place=False))
-            return
+        asked = read(Config, arguments, command, ABOUT, words=True)
         put(sample(runs.one(asked.words, command, exported=True), asked.config))
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from genjax_cli.ending import ending, put
+from genjax_cli.ending import ending, put, read
 
 ABOUT = """\
 Repeats published verdicts on this machine, with seeds that nobody chose.
@@ -18,13 +18,8 @@ def main(arguments: list[str], command: str, called: str = "") -> None:
     """Repeats what the arguments ask for, a line a claim."""
     with ending(called or command):
         from genjax import verify
-        from genjax.core import flags
 
-        asked = flags.read(verify.Config, arguments)
-        if asked.help:
-            full, about = asked.help == "helpfull", ABOUT.format(command=command)
-            put(flags.help_text(verify.Config, command, about, full=full, place=False))
-            return
+        asked = read(verify.Config, arguments, command, ABOUT, full=False)
         counts = Counter()
         for one in verify.run(asked.config):
             counts[one["outcome"]] += 1
