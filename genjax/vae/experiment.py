@@ -300,7 +300,8 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
 
 def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
-    found = dict(files["evaluation"]["baselines"])
+    found, record = dict(files["evaluation"]["baselines"]), files["evaluation"]["classifier"]
+    reads = {f"classifier/{name}": [record[name]] for name in ("classes", "mean_recall")}
     arms = config.arms()
     for name in arms:
         rows = files["evaluation"][name]
@@ -314,8 +315,8 @@ def summarize(files: dict, config: Config) -> dict:
             path: claims.summarize(values, evaluate.unit(path)) | {"better": evaluate.better(path)}
             for path, values in found.items()
         },
-        "claims": judge(found, config) if config.compare or config.variants else [],
-        "classifier": files["evaluation"]["classifier"],
+        "claims": judge(found | reads, config) if config.compare or config.variants else [],
+        "classifier": record,
         "notes": notes(config, found),
     }
 

@@ -13,6 +13,7 @@ NOISE = np.linspace(-0.001, 0.001, SEEDS)[[3, 7, 1, 9, 0, 5, 2, 8, 4, 6]]
 ONE = {
     "mean/mse": 0.07, "pca/mse": 0.03, "pca/probe/all": 0.8, "pixels/probe/all": 0.95,
     "pca/roughness": 1.1, "floor/kkid": 0.01, "noise/kkid": 10.0,
+    "classifier/classes": 10, "classifier/mean_recall": 0.97,
 }  # fmt: skip
 HELD = {
     "ae@0.1/mse": 0.01, "vae@0.1/mse": 0.02,
@@ -61,6 +62,19 @@ def test_figures_that_support_every_claim():
 def test_a_rescaling_that_does_nothing_leaves_the_claim_alone():
     alone = {"ae@0.1/gaussian/kkid": 2.5, "ae@0.1/mmd_rescaled": 0.6}
     assert set(verdicts(**alone).values()) == {"supported"}
+
+
+# Claims in the features of the classifier.
+IN_FEATURES = {"V2", "V2b", "V4", "V6", "V6b", "V7"}
+
+
+@pytest.mark.parametrize(("classes", "recall"), [(10, 0.1), (10, 0.499), (1, 1.0)])
+def test_a_classifier_that_reads_nothing_takes_what_is_said_in_its_features(classes, recall):
+    blind = {"classifier/classes": classes, "classifier/mean_recall": recall}
+    found = judged(**blind)
+    assert {id for id in found if found[id]["verdict"] == "undetermined"} == IN_FEATURES | RESCALED
+    assert all(claims.READS in found[id]["because"] for id in IN_FEATURES)
+    assert not any(claims.READS in one.get("because", "") for one in judged().values())
 
 
 def test_only_what_was_trained_and_sampled_is_judged():
