@@ -95,7 +95,7 @@ OF_VAES = ("V2", "V2b", "V3", "V3b", "V4")
 CASES = {
     "nothing": Case(),
     "arms swapped": Case(arms_swapped, false=OF_VAES),
-    "labels shuffled": Case(labels_shuffled, false=("V5b",)),
+    "labels shuffled": Case(labels_shuffled, false=("V2", "V2b", "V4", "V5b", "V6")),
     "nothing trained": Case(
         nothing_trained,
         ("--steps=10", "--log_every=10"),

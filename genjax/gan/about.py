@@ -19,12 +19,18 @@ ROWS = {
     "@last": Term("The last training step alone, in place of the mean over the final window."),
     "@early": Term("The mean over an early window of training."),
     "@untrained": Term("The same networks before their first training step."),
+    "@noised": Term("A control: every second sample replaced by one of `noise`."),
     "@#": Term("The same flow, drawn with this many steps of its solver."),
 }
 MEASURES = {
     "modes": Term(
         "Modes reached: those with at least one sample within three standard deviations; of "
         "images, those that the classifier names at least once.",
+        "modes",
+    ),
+    "held": Term(
+        "Modes held: those with a quarter of their weight or more, where `modes` counts single "
+        "samples.",
         "modes",
     ),
     "full": Term("How often all modes were reached.", "share of evaluations"),

@@ -25,7 +25,7 @@ LATENTS, SLOPES_AT_ONCE, COLUMNS = 300, 50, 10_000
 # Packs of a batch where a logit depends on all of them.
 BATCH = 64
 UNITS = {
-    "modes": "modes", "reverse_kl": "nats", "reverse_kl_hq": "nats",
+    "modes": "modes", "held": "modes", "reverse_kl": "nats", "reverse_kl_hq": "nats",
     "kl": "nats", "js": "nats", "mode_tv": "share", "precision": "share", "recall": "share",
     "coverage": "share", "recall_thinned": "share", "recall_lost": "share",
     "high_quality": "share", "full": "share of evaluations", "ndb": "share of bins",

@@ -12,7 +12,10 @@ AGAIN = "the same GAN of the next seed"
 TRUTH, LOST = "perfect samples", "perfect samples without a quarter of the modes"
 THIN, BLURRED = "perfect samples, modes 0.6 as wide", "perfect samples, blurred"
 NOISE = "uniform noise"
+NOISED = "the GAN, every second sample replaced by uniform noise"
+LEARNED = "its precision before training, against that after"
 REACHED = "share of the modes that perfect samples reach"
+HELD = "share of the modes that perfect samples hold"
 SAMPLES = "share of samples"
 
 
@@ -67,9 +70,14 @@ class Figures:
         values = np.asarray(self._found[self._path(role, measure)], float)
         return np.resize(values, self._seeds)
 
-    def reach(self, role: str) -> np.ndarray:
-        """Modes reached, as a share of those that perfect samples reach."""
-        return self.of(role, "modes") / np.mean(self._found["truth/modes"])
+    def reach(self, role: str, measure: str = "modes") -> np.ndarray:
+        """Modes reached, or `held`, as a share of those of perfect samples."""
+        return self.of(role, measure) / np.mean(self._found[f"truth/{measure}"])
+
+    def unlearned(self, role: str) -> np.ndarray:
+        """Precision before training, as a share of that after; 1 where there is none after."""
+        before, after = self.of(f"{role}@untrained", "precision"), self.of(role, "precision")
+        return np.divide(before, after, out=np.ones_like(before), where=after > 0)
 
     def lack(self, role: str, measure: str) -> np.ndarray:
         """What a measure is below that of perfect samples, on average."""

@@ -19,6 +19,8 @@ from genjax.images import distances
 # A sample is of high quality within this many standard deviations of a mean: a circle, which
 # 1 - exp(-9/2) = 98.89% of perfect samples reach.
 RADIUS = 3.0
+# A mode is held with so much of its weight.
+HELD = 0.25
 # Up to so many dimensions trees find neighbours sooner than all distances do.
 TREES = 3
 # Root mean square deviation per axis of what the circle keeps of N(0, 1) in two dimensions.
@@ -31,6 +33,7 @@ def mixture_measures(samples: Float[np.ndarray, "n 2"], mixture: Mixture) -> dic
     """Coverage of a mixture's modes.
 
     modes: with at least one high-quality sample nearest to them (Lin et al. 2018, section 4.1).
+    held: modes with a quarter of their weight or more, of high-quality samples among all.
     high_quality: share of samples within 3 sigma of a mean.
     reverse_kl, reverse_kl_hq: KL(mode frequencies || weights) in nats, of all samples, each at its
         nearest mode, and of the high-quality ones alone; nan without any.
@@ -59,6 +62,7 @@ def mixture_measures(samples: Float[np.ndarray, "n 2"], mixture: Mixture) -> dic
     return {
         "modes": float(reached),
         "full": float(reached == count),
+        "held": held(share, mixture.weights),
         "high_quality": float(good.mean()),
         "reverse_kl": kl_to(all_counts, mixture.weights),
         "reverse_kl_hq": kl_to(good_counts, mixture.weights),
@@ -66,6 +70,11 @@ def mixture_measures(samples: Float[np.ndarray, "n 2"], mixture: Mixture) -> dic
         "spread": spread,
         "eigenvalue_ratio": float(np.mean(ratios)) if ratios else math.nan,
     }
+
+
+def held(share: Float[np.ndarray, " k"], weights: Float[np.ndarray, " k"]) -> float:
+    """Modes with a quarter of their weight or more: single samples hold none."""
+    return float((share >= HELD * weights).sum())
 
 
 def kl_to(counts: Int[np.ndarray, " k"], weights: Float[np.ndarray, " k"]) -> float:
@@ -81,7 +90,7 @@ def kl_to(counts: Int[np.ndarray, " k"], weights: Float[np.ndarray, " k"]) -> fl
 
 
 def label_measures(labels: Int[np.ndarray, " n"], weights: Float[np.ndarray, " k"]) -> dict:
-    """Coverage of modes that a classifier names: modes, full, KL in nats to uniform, mode TV.
+    """Coverage of modes that a classifier names: modes, full, held, KL in nats to uniform, mode TV.
 
     labels: the mode of each sample. weights: shares of the real data, to which mode TV compares;
     the KL is to the uniform law over all modes, as published (Metz et al. 2017 and after), so
@@ -92,6 +101,7 @@ def label_measures(labels: Int[np.ndarray, " n"], weights: Float[np.ndarray, " k
     return {
         "modes": float(reached),
         "full": float(reached == len(weights)),
+        "held": held(counts / counts.sum(), weights),
         "kl": kl_to(counts, np.full(len(weights), 1 / len(weights))),
         "mode_tv": float(0.5 * np.abs(counts / counts.sum() - weights).sum()),
     }

@@ -25,6 +25,8 @@ SNAPSHOTS, SHOWN, SHOWN_IMAGES = 24, 512, 36
 # How often measures of neighbours are taken along training; in the final window at least, or as
 # often as there is an evaluation; and there those that take long.
 NEAR_ALONG, NEAR_FINAL, SLOW_FINAL = 5, 4, 2
+# What is added to an arm's name where every second of its samples is noise.
+NOISED = "@noised"
 # Latents of which slopes are pictured: of images they take long, and a hundred fill a histogram.
 SLOPES = 100
 
@@ -123,29 +125,39 @@ class Watch:
         Those of other samplers are called `<suffix>/<measure>`.
         """
         params = parallel.each(state.params, len(self.seeds))
-        found = [self.look.sample(one) for one in params]
+        samples = [self.look.sample(one) for one in params]
         step = int(state.step[0])
-        for x, seed in zip(found, self.seeds, strict=True):
+        for x, seed in zip(samples, self.seeds, strict=True):
             if not np.isfinite(x).all():
                 raise RunError(f"{self.arm}: samples are not finite after step {step}, seed {seed}")
         if step % self.every_snapshot == 0 or step == self.steps:
             shown = SHOWN if len(self.task.shape) == 1 else SHOWN_IMAGES
             self.folder.write_arrays(
                 f"snapshots/{self.arm}/{step:09d}.npz",
-                {"samples": np.stack([x[:shown] for x in found])},
+                {"samples": np.stack([x[:shown] for x in samples])},
             )
         near, slow = step in self.windows.near, step in self.windows.slow
-        measures = self.look.measures(params, found, self.seeds, near=near, slow=slow)
+        measures = self.look.measures(params, samples, self.seeds, near=near, slow=slow)
         if step in self.windows.final:
             for suffix, look in self.more.items():
                 found = [look.sample(one) for one in params]
                 others = look.measures(params, found, self.seeds, near=near, slow=False)
                 measures |= {f"{suffix}/{name}": values for name, values in others.items()}
+            if self.plays:
+                rows = [self.task.quick(noised(self.task, x)) for x in samples]
+                measures |= {f"{NOISED}/{name}": [row[name] for row in rows] for name in rows[0]}
         return measures
 
     def status(self) -> str:
         """What the line of progress adds."""
         return self.text
+
+
+def noised(task: Task, samples: np.ndarray) -> np.ndarray:
+    """Samples, every second one replaced by noise of the task's: what finds modes by chance."""
+    mixed = np.array(samples)
+    mixed[::2] = task.controls["noise"](len(mixed[::2]), np.random.default_rng(11))
+    return mixed
 
 
 def evaluations(folder, arm: str) -> list[dict]:
@@ -185,12 +197,13 @@ def figures_of(
 
     '': means over the final window, and of the samplers `more` likewise; '@last', '@early': the
     last step, and what claims call early; '@untrained': before the first step. begun: params of
-    that, a tree a seed.
+    that, a tree a seed. '@noised': of an arm that plays a game.
     """
     rows, spans = evaluations(folder, arm), looking.windows
+    noise = [NOISED] if looking.plays else []
     return {
         "": means(rows, spans.final),
-        **{suffix: means(rows, spans.final, suffix) for suffix in more},
+        **{suffix: means(rows, spans.final, suffix) for suffix in (*more, *noise)},
         "@last": means(rows, spans.final[-1:]),
         "@early": means(rows, spans.early),
         "@untrained": looking.look.untrained(begun, looking.seeds),

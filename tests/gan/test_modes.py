@@ -56,6 +56,19 @@ def test_mixtures_that_are_none(spec, options, said):
     assert all(part in str(error.value) for part in said)
 
 
+def test_a_mode_is_held_with_a_quarter_of_its_weight():
+    """Of eight modes 0 to 4 have their share, 5 a quarter and a little, 6 less, 7 one sample."""
+    counts = np.array([125, 125, 125, 125, 125, 32, 31, 1])
+    samples = np.repeat(RING.means, counts, 0)
+    away = np.zeros((1000 - counts.sum(), 2))
+    found = modes.mixture_measures(np.concatenate([samples, away]), RING)
+    assert (found["modes"], found["held"]) == (8, 6)
+    # The samples at no mode count: without them 6 has its quarter.
+    assert modes.mixture_measures(samples, RING)["held"] == 7
+    labels = np.repeat(np.arange(8), counts)
+    assert modes.label_measures(labels, RING.weights)["held"] == 7
+
+
 def test_packs_hold_points_drawn_with_replacement():
     points = mixtures.draw(RING, 300, RNG)
     assert mixtures.packs(points, 1, RNG).shape == (300, 1, 2)

@@ -3,9 +3,10 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from genjax.gan import watch
+from genjax.gan import data, mixtures, watch
 from genjax.gan.config import Config
 from genjax.report import blocks
 
@@ -33,6 +34,19 @@ def test_windows_of_short_runs(options, every, final, early):
     spans = watch.windows(Config(**options), every)
     assert (spans.final, spans.early) == (final, early)
     assert options["steps"] in spans.near & spans.slow
+
+
+def test_noise_in_every_second_sample_leaves_the_others():
+    """What finds modes by chance holds none; the generator's own samples keep half their share."""
+    task = data.mixture_task(mixtures.mixture("ring8"), 1000, 1, 0)
+    perfect = task.perfect(2000, np.random.default_rng(0))
+    mixed = watch.noised(task, perfect)
+    np.testing.assert_array_equal(mixed[1::2], perfect[1::2])
+    assert not (mixed[::2] == perfect[::2]).any()
+    assert task.quick(mixed)["high_quality"] == pytest.approx(0.5, abs=0.02)
+    two = np.repeat(perfect[:2], 1000, 0)
+    found = task.quick(watch.noised(task, two))
+    assert found["held"] == task.quick(two)["held"] < found["modes"]
 
 
 def test_means_are_over_the_evaluations_that_have_a_measure():

@@ -14,7 +14,7 @@ import genjax
 from genjax.gan.claims import judge, roles
 from genjax.report import page
 
-SUFFIXES = ("", "@early", "@last")
+SUFFIXES = ("", "@early", "@last", "@noised")
 
 
 def rows_of(run) -> dict[str, dict[str, np.ndarray]]:
@@ -52,7 +52,7 @@ def cases(rows, v: str, p: str) -> dict[str, tuple[dict, tuple[str, ...]]]:
         "the two arms swapped in every other seed": (exchanged(rows, v, p, seeds % 2), packing),
         "the same GAN of the next seed in the place of packing": (rows | next_seed, packing),
         "packing not trained": (rows | {p: frozen[p]}, ("G3", *packing)),
-        "nothing trained": (rows | frozen, ("G2a", "G3", *packing)),
+        "nothing trained": (rows | frozen, ("G1", "G2a", "G2b", "G3", *packing)),
         "perfect samples in the place of the GAN": (
             rows | {v: rows[v] | {m: np.resize(x, len(seeds)) for m, x in rows["truth"].items()}},
             ("G1", "G2b", *packing),
