@@ -74,7 +74,7 @@ def decoder(size: Decoder, variant: str) -> Row:
         {},
         [0],
         size.batch,
-        needs=arrangement.Needs(steps_per_call=size.steps),
+        needs=arrangement.Needs(rows=size.context, steps_per_call=size.steps),
         take=take,
     )
     shape = (size.steps, 1, size.batch, size.context + 1)
