@@ -158,9 +158,9 @@ def execute(
     folder of compiled programs; '': genjax's in the user's cache directory; 'off': none. Raises
     UsageError for what cannot be done, before anything is written, and RunError where a run fails.
     """
-    from genjax.core import environment, parallel
+    from genjax.core import environment, machine
 
-    parallel.tune_cpu()
+    machine.tune_cpu()
     with (
         environment.compile_cache(compile_cache),
         environment.blas_on_one_thread(),

@@ -38,6 +38,14 @@ def cache(tmp_path_factory):
     return f"--compile_cache={os.environ.get('PROGRAMS') or tmp_path_factory.mktemp('cache')}"
 
 
+@pytest.fixture
+def every_row(monkeypatch):
+    """Devices share the smallest batches, which are not worth it."""
+    from genjax.core import arrangement
+
+    monkeypatch.setattr(arrangement, "CPU_ROWS", 1)
+
+
 @pytest.fixture(scope="session")
 def source():
     """Nine domains of the grid, documents of 16 tokens."""

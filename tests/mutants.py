@@ -40,16 +40,12 @@ DOMAINS = [
 CHEAP = [
     f"core/test_parallel::test_{name}"
     for name in (
-        "a_convolutions_batch_stays_whole_on_cpu", "plan_is_decided_by_backend_and_layer",
-        "short_calls_compile_nothing", "cores_share_seeds_and_then_the_batch",
+        "a_convolutions_batch_stays_whole_on_cpu", "short_calls_compile_nothing",
         "pmap_refuses_a_batch_that_does_not_divide",
         "what_is_measured_by_seed_is_each_seed_alone",
         "a_batch_is_the_rows_of_its_index_and_padding_weighs_nothing",
         "without_a_plan_steps_are_those_of_dense_nets",
-        "products_are_left_to_eigen_where_the_option_is_known",
         "rows_in_batches_of_one_shape_are_those_of_one_call",
-        "free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages",
-        "memory_that_is_not_there_is_refused_with_the_largest_part_named",
         "of_several_devices_one_program_is_in_flight", "a_call_of_one_step_holds_no_loop",
     )
 ]  # fmt: skip
@@ -68,6 +64,8 @@ TESTS = {
     "claims/__init__": (["claims/test_claims"], []),
     "core/loop": (["core/test_loop"], []),
     "core/parallel": (CHEAP, ["core/test_parallel"]),
+    "core/arrangement": (["core/test_arrangement"], []),
+    "core/machine": (["core/test_machine"], []),
     "vae/claims": (["vae/test_claims"], []),
     "vae/objectives": (["vae/test_objectives"], []),
     "vae/evaluate": (["vae/test_evaluate", "vae/test_evaluate_posteriors"], []),

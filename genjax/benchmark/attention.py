@@ -10,7 +10,7 @@ from genjax.benchmark import peers_attention, products
 from genjax.benchmark.config import Config
 from genjax.benchmark.harness import Part, Rates, Row, ratio
 from genjax.benchmark.sizes import Heads
-from genjax.core import parallel
+from genjax.core import machine
 from genjax.scaling import cases, microbenchmark, timings
 
 # Ours and the peers that compute the same, or what they call so.
@@ -30,12 +30,12 @@ def part(config: Config, size: Heads) -> Part:
     cores = str(config.cores)
 
     def settle():
-        parallel.tune_cpu()
+        machine.tune_cpu()
         microbenchmark.reserve(cores)
-        parallel.keep_buffers()
+        machine.keep_buffers()
         # jax.nn forms the matrices of all pairs, four of them backward.
         longest = max(config.lengths)
-        parallel.require_memory({"--lengths": 4 * 4.0 * size.heads * longest**2}, config)
+        machine.require_memory({"--lengths": 4 * 4.0 * size.heads * longest**2}, config)
 
     return Part(
         settle,

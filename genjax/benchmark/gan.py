@@ -10,7 +10,7 @@ from genjax.benchmark import peers, products, repeated
 from genjax.benchmark.config import Config
 from genjax.benchmark.harness import Part, Rates, Row, of_products, ratio
 from genjax.benchmark.sizes import Game
-from genjax.core import parallel
+from genjax.core import arrangement, machine, parallel
 from genjax.gan import losses, mixtures, networks, objectives
 from genjax.gan.architecture import Architecture
 from genjax.gan.players import Recipe
@@ -24,8 +24,8 @@ def part(config: Config, size: Game) -> Part:
     del config
 
     def settle():
-        parallel.tune_cpu()
-        parallel.split_cpu(size.seeds, batch_size=1)
+        machine.tune_cpu()
+        machine.split_cpu(size.seeds, batch_size=1)
 
     return Part(settle, partial(rows, size), partial(ratios, size), partial(peers.gan_rows, size))
 
@@ -103,7 +103,7 @@ def game(size: Game, seeds: list[int], *, pack: int = 1, loss: str = "ns", **rec
         seeds,
         size.packs,
         devices=jax.local_devices()[: len(seeds)],
-        how=parallel.plan(convolutions=False, steps_per_call=size.steps),
+        needs=arrangement.Needs(steps_per_call=size.steps),
     )
     return repeated.row(
         compiled,

@@ -11,7 +11,7 @@ from genjax.benchmark import peers, products, repeated
 from genjax.benchmark.config import Config
 from genjax.benchmark.harness import Part, Rates, Row, ratio
 from genjax.benchmark.sizes import Decoder
-from genjax.core import parallel, steps
+from genjax.core import arrangement, machine, parallel, steps
 from genjax.lm import transformer
 from genjax.lm.objectives import token_loss
 
@@ -21,8 +21,8 @@ def part(config: Config, size: Decoder) -> Part:
     del config
 
     def settle():
-        parallel.tune_cpu()
-        parallel.split_cpu(1, size.batch)
+        machine.tune_cpu()
+        machine.split_cpu(1, size.batch)
 
     return Part(settle, partial(rows, size), partial(ratios, size), partial(peers.lm_rows, size))
 
@@ -74,7 +74,7 @@ def decoder(size: Decoder, variant: str) -> Row:
         {},
         [0],
         size.batch,
-        how=parallel.plan(convolutions=False, steps_per_call=size.steps),
+        needs=arrangement.Needs(rows=size.context, steps_per_call=size.steps),
         take=take,
     )
     shape = (size.steps, 1, size.batch, size.context + 1)

@@ -11,7 +11,7 @@ from genjax.benchmark import peers, products, repeated
 from genjax.benchmark.config import Config
 from genjax.benchmark.harness import Part, Rates, Row, of_products, ratio
 from genjax.benchmark.sizes import Autoencoders, Net
-from genjax.core import parallel, steps
+from genjax.core import machine, parallel, steps
 from genjax.vae import networks
 from genjax.vae.architecture import Architecture
 from genjax.vae.likelihood import importance_bounds
@@ -22,7 +22,7 @@ def part(config: Config, size: Autoencoders) -> Part:
     """The autoencoders; `config` says nothing of them."""
     del config
     return Part(
-        parallel.tune_cpu,
+        machine.tune_cpu,
         partial(rows, size),
         partial(ratios, size),
         partial(peers.vae_rows, size),

@@ -98,7 +98,9 @@ def fit(
         return []
 
     while step < steps:
-        end = min(steps, (step // size + 1) * size, (step // log_every + 1) * log_every)
+        before = step % log_every
+        end = step - before + min(log_every, (before // size + 1) * size)
+        end = min(steps, end)
         index = batches(step, end - step)
         padding = np.full((size - len(index), *index.shape[1:]), -1, np.int32)
         state, metrics = compiled.run(state, np.concatenate([index, padding]), end - step)

@@ -1,18 +1,11 @@
-"""How a step is compiled and spread over devices.
+"""A step for all seeds as one program on many devices, and what is measured of each seed.
 
-Two modes, the same results: `jit` over a mesh (replica, batch), and `pmap` over the batch.
-Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a traced
-count, so that one compiled program serves every call. Both habits are wrong for convolutions on
-XLA:CPU (3 to 13 times slower inside a loop or under vmap); `plan` decides.
+Two modes, the same program: `jit` of `shard_map` over a mesh (replica, batch), and `pmap` over the
+batch. Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a
+traced count, so that one compiled program serves every call; `arrangement` decides who does what.
 """
 
-import contextlib
-import ctypes
-import math
-import os
-import re
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,24 +14,42 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genjax.core.config import Options, shown, written
-from genjax.core.errors import UsageError
-
-MODES = ("jit", "pmap")
-# The least of a batch that is worth a CPU device of its own.
-ROWS = 4
-# Python costs about a millisecond a call; a step of a small model far less on an accelerator.
-CPU_STEPS_PER_CALL, ACCELERATOR_STEPS_PER_CALL = 100, 1000
+from genjax.core.arrangement import Arrangement, Needs, Plan, arrange, largest_divisor, plan
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+class Program(NamedTuple):
+    """A step for all seeds of an arrangement, neither compiled nor placed.
 
+    function: (state, arrays, index, keys, count) -> (state, metrics), of `jit` or `pmap`; donates
+        the state. Its `lower` takes what `abstract` returns, for devices that are described only.
+    """
 
-class Plan(NamedTuple):
-    """steps_per_call: steps inside one compiled call; unrolled: replicas side by side, no vmap."""
+    arrangement: Arrangement
+    function: Callable
 
-    steps_per_call: int
-    unrolled: bool
+    def abstract(self, state, arrays, row) -> tuple:
+        """The arguments of `function` as shapes with shardings; under jit.
+
+        state: leaves [seeds, ...]. arrays: what batches are read from. row: the index of a step,
+        [seeds, batch, ...]. All are arrays, or have a shape and a dtype.
+        """
+        a = self.arrangement
+
+        def shaped(tree, specs):
+            def one(spec, part):
+                sharding = a.sharding(spec)
+                return jax.tree.map(
+                    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part
+                )
+
+            return jax.tree.map(one, specs, tree, is_leaf=lambda spec: isinstance(spec, P))
+
+        index = jax.ShapeDtypeStruct((a.plan.steps_per_call, *row.shape), row.dtype)
+        keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(row.shape[0], int))
+        count = jax.ShapeDtypeStruct((), np.int32)
+        parts = (state, arrays, index, keys, count)
+        specs = (a.state, a.arrays, a.batches, a.keys, P())
+        return tuple(shaped(part, spec) for part, spec in zip(parts, specs, strict=True))
 
 
 class Compiled(NamedTuple):
@@ -54,115 +65,6 @@ class Compiled(NamedTuple):
     plan: Plan
 
 
-def tune_cpu() -> None:
-    """Leaves float32 products on CPU to Eigen; call it before the first computation.
-
-    jax 0.10 hands them to YNNPACK, which trains the nets of this project 5 to 20% slower
-    (BUILD_NOTES.md). Other versions may not know the option, and XLA dies of an unknown one.
-    """
-    given = os.environ.get("XLA_FLAGS", "")
-    if jax.__version_info__[:2] == (0, 10) and "ynn_fusion" not in given:
-        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_experimental_ynn_fusion_type=".strip()
-
-
-def split_cpu(seeds: int, batch_size: int) -> None:
-    """Makes the CPU's cores devices, as many as share the seeds, and then the batch, evenly.
-
-    To be called before the first computation. What XLA:CPU runs on one core (loops, small products)
-    then runs on all of them; a device has ROWS of a batch or more. A count that XLA_FLAGS gives
-    stays, and other backends do not care.
-    """
-    given = os.environ.get("XLA_FLAGS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = 1
-    for more in range(2, (cores or 1) + 1):
-        replicas, parts = _split(seeds, batch_size, more)
-        if replicas * parts == more and (parts == 1 or batch_size >= ROWS * parts):
-            count = more
-    if count > 1 and "xla_force_host_platform_device_count" not in given:
-        flag = f"--xla_force_host_platform_device_count={count}"
-        os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
-
-
-def _split(seeds: int, batch_size: int, devices: int) -> tuple[int, int]:
-    """How many devices share the seeds, and how many each seed's batch."""
-    replicas = math.gcd(seeds, devices)
-    return replicas, math.gcd(batch_size, devices // replicas)
-
-
-def keep_buffers() -> None:
-    """Has glibc keep the memory of large buffers; call it before the first computation.
-
-    By default it returns them to the kernel after each call, and the next call pays for fresh
-    pages: 10 to 35% of the time of what streams through memory. Elsewhere a no-op.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            libc.mallopt(option, 2**31 - 1)
-
-
-def memory_free() -> float:
-    """Bytes that the first device (on CPU the machine) has free."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return float(stats["bytes_limit"] - stats["bytes_in_use"])
-    with contextlib.suppress(OSError):  # Linux; with what it keeps of files and can give back.
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * int(line.split()[1])
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return math.inf
-
-
-def require_memory(
-    needed: dict[str, float], config: Options, arms: Collection[Options] = ()
-) -> None:
-    """Raises UsageError where what is alive at once cannot fit, with the largest part named.
-
-    needed: {the flags that ask for it: bytes, at least}. config, arms: whose values are said; of
-    arms, where they have such a flag, each. Devices other than the CPU share it.
-    """
-
-    def said(flag: re.Match) -> str:
-        owners = [arm for arm in arms if flag[1] in arm.options()] or [config]
-        values = dict.fromkeys(shown(written(owner.values()[flag[1]])) for owner in owners)
-        return f"{flag[0]}={'/'.join(values)}"
-
-    devices = jax.local_devices()
-    free = memory_free() * (1 if devices[0].platform == "cpu" else len(devices))
-    total = sum(needed.values())
-    if total > free:
-        most = max(needed, key=lambda flags: needed[flags])
-        flags = re.sub(r"--(\w+)", said, most)
-        raise UsageError(
-            f"{flags}: about {needed[most] / 1e9:,.1f} GB of {total / 1e9:,.1f} GB needed, "
-            f"{free / 1e9:,.1f} GB are free"
-        )
-
-
-def plan(*, convolutions: bool, steps_per_call: int = 0) -> Plan:
-    """Scan or single steps, vmap or unrolled replicas: by backend and kind of layer.
-
-    steps_per_call: 0 decides here; anything else is taken.
-    """
-    on_cpu = jax.default_backend() == "cpu"
-    unrolled = convolutions and on_cpu
-    auto = 1 if unrolled else CPU_STEPS_PER_CALL if on_cpu else ACCELERATOR_STEPS_PER_CALL
-    return Plan(steps_per_call or auto, unrolled)
-
-
-def check_batch(mode: str, batch_size: int, devices: int | None = None) -> None:
-    """Raises UsageError where pmap's devices (by default all) do not divide the batch."""
-    devices = devices or jax.local_device_count()
-    if mode == "pmap" and batch_size % devices:
-        raise UsageError(
-            f"--batch_size={batch_size}: --parallel=pmap needs a multiple of the {devices} devices"
-        )
-
-
 def identity(tree):
     """`total` and `gather` where one program sees the whole batch."""
     return tree
@@ -175,14 +77,49 @@ def take(arrays: dict, index: jax.Array) -> dict:
     return batch | {"index": rows, "weight": (index >= 0).astype(jnp.float32)}
 
 
+def program(step: Callable, arrangement: Arrangement, take: Callable = take) -> Program:
+    """The program of a step of the contract for all seeds; arguments as in `compile_step`."""
+    a, total, gather = arrangement, identity, identity
+    if a.sharers:
+
+        def total(tree):
+            return jax.lax.psum(tree, a.sharers)
+
+        def gather(tree):
+            return jax.lax.all_gather(tree, a.sharers, tiled=True)
+
+    replicas = _replicas(step, take, a.plan.unrolled, total, gather)
+    many = _loop(replicas, a.plan.steps_per_call)
+    if a.mode == "pmap":
+        function = jax.pmap(
+            many,
+            axis_name="batch",
+            in_axes=(None, None, 0, None, None),
+            out_axes=None,
+            donate_argnums=0,
+            devices=list(a.mesh.devices.flat),
+        )
+        return Program(a, function)
+    # By hand over the batch too: left to XLA, gradients travel in the type of the products, and
+    # that of an embedding is not split at all.
+    own = jax.shard_map(
+        many,
+        mesh=a.mesh,
+        in_specs=(a.state, a.arrays, a.batches, a.keys, P()),
+        out_specs=(a.state, a.metrics),
+        check_vma=False,
+    )
+    return Program(a, jax.jit(own, donate_argnums=0))
+
+
 def compile_step(
     step: Callable,
     arrays: dict,
     seeds: list[int],
     batch_size: int,
     *,
+    needs: Needs = Needs(),  # noqa: B008 - immutable.
     mode: str = "jit",
-    how: Plan | None = None,
     devices: list | None = None,
     take: Callable = take,
 ) -> Compiled:
@@ -192,68 +129,30 @@ def compile_step(
         The index may also be what is read itself, such as windows of a text too large to be kept.
     Raises UsageError where pmap's devices do not divide the batch.
     """
-    how = how or plan(convolutions=False)
     devices = devices or jax.local_devices()
-    check_batch(mode, batch_size, len(devices))
-    if mode == "pmap":
-        batch_devices, replica_devices = len(devices), 1
-    else:
-        replica_devices, batch_devices = _split(len(seeds), batch_size, len(devices))
-        if how.unrolled:
-            # A convolution on CPU takes all cores by itself, and half a batch longer than a whole.
-            batch_devices = 1
-    used = np.array(devices[: replica_devices * batch_devices])
-    mesh = Mesh(used.reshape(replica_devices, batch_devices), ("replica", "batch"))
-    everywhere = NamedSharding(mesh, P())
-    by_replica = NamedSharding(mesh, P("replica") if mode == "jit" else P())
-    by_batch = NamedSharding(mesh, P(None, "replica", "batch"))
-    arrays = jax.device_put(arrays, everywhere)
-    keys = jax.device_put(jax.vmap(jax.random.key)(np.asarray(seeds)), by_replica)
-
-    def many(total, gather):
-        return _loop(_replicas(step, take, how.unrolled, total, gather), how.steps_per_call)
-
-    if mode == "jit":
-        by_seed, by_call = P("replica"), P(None, "replica")
-        # Replicas stay on their device, unrolled ones too; splitting the batch is the compiler's.
-        own = jax.shard_map(
-            many(identity, identity),
-            mesh=mesh,
-            in_specs=(by_seed, P(), by_call, by_seed, P()),
-            out_specs=(by_seed, by_call),
-            axis_names={"replica"},
-            check_vma=False,
-        )
-        program = jax.jit(own, donate_argnums=0)
-
-    else:
-        program = jax.pmap(
-            many(
-                lambda tree: jax.lax.psum(tree, "batch"),
-                lambda array: jax.lax.all_gather(array, "batch", tiled=True),
-            ),
-            axis_name="batch",
-            in_axes=(None, None, 0, None, None),
-            out_axes=None,
-            donate_argnums=0,
-            devices=list(used),
-        )
+    planned = plan(devices[0].platform, len(devices), len(seeds), batch_size, needs, mode)
+    made = program(step, arrange(planned, devices, mode), take)
+    a = made.arrangement
+    arrays = jax.device_put(arrays, a.sharding(a.arrays))
+    # pmap's devices have all seeds.
+    by_seed = a.sharding(a.state if mode == "jit" else P())
+    keys = jax.device_put(jax.vmap(jax.random.key)(np.asarray(seeds)), by_seed)
 
     def run(state, index, count):
         if mode == "jit":
-            index = jax.device_put(index, by_batch)
+            index = jax.device_put(index, a.sharding(a.batches))
         else:
-            index = np.stack(np.split(index, batch_devices, axis=2))
-        return program(state, arrays, index, keys, count)
+            index = np.stack(np.split(index, planned.parts, axis=2))
+        return made.function(state, arrays, index, keys, count)
 
     def run_alone(state, index, count):
         return jax.block_until_ready(run(state, index, count))
 
     # XLA:CPU's devices share one pool of threads: the collectives of two programs in flight can
     # each hold threads that the other waits for.
-    alone = used.flat[0].platform == "cpu" and used.size > 1
+    alone = devices[0].platform == "cpu" and a.mesh.size > 1
     return Compiled(
-        run_alone if alone else run, lambda state: jax.device_put(state, by_replica), how
+        run_alone if alone else run, lambda state: jax.device_put(state, by_seed), planned
     )
 
 
@@ -289,7 +188,7 @@ def place_seeds(params):
 def _seed_mesh(params) -> Mesh:
     """The devices that share the seeds of params evenly."""
     seeds = len(jax.tree.leaves(params)[0])
-    used = jax.local_devices()[: math.gcd(seeds, jax.local_device_count())]
+    used = jax.local_devices()[: largest_divisor(seeds, jax.local_device_count())]
     return Mesh(np.array(used), ("replica",))
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from genjax.core import interrupt, loop, parallel
+from genjax.core.arrangement import Needs
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.folder import Folder
 from genjax.core.loop import Hooks, Schedule
@@ -30,6 +31,11 @@ def schedule(config: Training, *, steps: int = 0, evaluations: int = 0) -> Sched
     save_every = config.checkpoint_every or max(1, steps // 10)
     save_every = -(-save_every // log_every) * log_every
     return Schedule(config.all_seeds, steps, log_every, save_every, every or save_every)
+
+
+def needs(config: Training, when: Schedule, *, convolutions: bool = False, rows: int = 1) -> Needs:
+    """What a configuration and a schedule ask of the devices; the rest as in `Needs`."""
+    return Needs(convolutions, rows, when.log_every, config.steps_per_call)
 
 
 def initial(init: Callable, seeds: list[int]):

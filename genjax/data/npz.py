@@ -125,7 +125,7 @@ def _array(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _require_memory(flag: str, size: int) -> None:
-    from genjax.core.parallel import memory_free
+    from genjax.core.machine import memory_free
 
     # As they are, and as numbers of four bytes.
     if 5.0 * size > memory_free():

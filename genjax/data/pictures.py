@@ -117,7 +117,7 @@ def _digest(source: Path | bytes) -> bytes:
 
 
 def _require_memory(flag: str, count: int, size: int, channels: int) -> None:
-    from genjax.core.parallel import memory_free
+    from genjax.core.machine import memory_free
 
     # Bytes, then as numbers of four.
     needed, free = 5.0 * count * size**2 * channels, memory_free()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from genjax import claims
 from genjax.core import config as configs
-from genjax.core import parallel
+from genjax.core import machine
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
 from genjax.domains import chains, data, evaluate, forecast, hmm, load, networks, training
@@ -48,9 +48,9 @@ def run(config: Config, folder: str | Path, **how) -> Run:
 
 def prepare(config: Config) -> Job:
     """Reads the domains and builds the networks. Raises UsageError where they do not fit."""
-    parallel.keep_buffers()
-    parallel.split_cpu(config.seeds, config.batch_size)
-    parallel.check_batch(config.parallel, config.batch_size)
+    machine.keep_buffers()
+    machine.split_cpu(config.seeds, config.batch_size)
+    machine.check_batch(config.parallel, config.batch_size)
     arms = config.arms()
     for name, arm in arms.items():
         if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):
@@ -68,7 +68,7 @@ def prepare(config: Config) -> Job:
     job = Job(config, [source], arms, trained_on, before, Once())
     for name in arms:
         check_domains(job, name)
-    parallel.require_memory(memory_needed(job), config, job.arms.values())
+    machine.require_memory(memory_needed(job), config, job.arms.values())
     return job._replace(sources=[source, *sources])
 
 
@@ -80,7 +80,7 @@ def read_sources(config: Config) -> Iterator[data.Source]:
     if config.corpus:
         yield from [read_text(config)] * config.seeds
         return
-    parallel.require_memory(memory_of_grid(config), config)
+    machine.require_memory(memory_of_grid(config), config)
     yield from (grid_of(config, seed) for seed in config.all_seeds)
 
 

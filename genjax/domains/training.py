@@ -19,6 +19,7 @@ import optax.contrib
 from genjax.core import parallel, steps, training
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.errors import UsageError
+from genjax.core.loop import Schedule
 from genjax.core.progress import say
 from genjax.domains import data
 from genjax.domains.config import Arm
@@ -57,8 +58,7 @@ def train(job: Job, folder, name: str):
         seeds=config.all_seeds,
         limits=dict.fromkeys(job.trained_on[name], arm.limit),
     )
-    when = training.schedule(config, steps=arm.steps, evaluations=config.evaluations)
-    validate = watch(job, name, made.merge)
+    validate, when = watch(job, name, made.merge), schedule(job, name)
     state = training.train(folder, name, made.step, state, when, batches, validate=validate)
 
     if arm.dro:
@@ -75,6 +75,13 @@ def train(job: Job, folder, name: str):
     kept.close()
     folder.enter(f"models/{name}/{arm.steps}")
     return params
+
+
+def schedule(job: Job, name: str) -> Schedule:
+    """When an arm's training logs, saves and validates."""
+    return training.schedule(
+        job.config, steps=job.arms[name].steps, evaluations=job.config.evaluations
+    )
 
 
 class Programs(NamedTuple):
@@ -110,7 +117,7 @@ def programs(job: Job, name: str) -> Programs:
                 config.all_seeds,
                 config.batch_size,
                 mode=config.parallel,
-                how=parallel.plan(convolutions=False, steps_per_call=config.steps_per_call),
+                needs=training.needs(config, schedule(job, name), rows=config.context),
                 take=take_windows,
             ),
             begin=jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None))),

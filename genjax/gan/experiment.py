@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from genjax import claims, data
-from genjax.core import order, parallel, training
+from genjax.core import machine, order, parallel, training
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
@@ -68,7 +68,7 @@ def prepare(config: Config) -> Job:
     """Reads the data. Raises UsageError where samples, batch or memory do not fit them."""
     # Both before the first computation.
     # Seeds alone: a batch norm would wait for the other core at every layer.
-    parallel.split_cpu(config.seeds, batch_size=1)
+    machine.split_cpu(config.seeds, batch_size=1)
     job = read_points(config) if config.is_points else None
     if job is None:
         mixture = config.mixture() if config.is_plane else None
@@ -78,7 +78,7 @@ def prepare(config: Config) -> Job:
         job = Job(config, mixture, splits, checksum=sums)
     config, modes = job.config, 0 if job.mixture is None else len(job.mixture.means)
     evaluate.check_count(config.eval_samples, config.points, modes)
-    parallel.check_batch(config.parallel, config.batch_size)
+    machine.check_batch(config.parallel, config.batch_size)
     for name, arm in config.arms().items():
         limits.check(config, arm, job.shape, method_of(config, name, job.shape))
     return job
@@ -225,17 +225,16 @@ def train(config: Config, folder, name: str, method: Method, task: Task):
     """Trains all seeds of an arm, or continues: (params, leaves [seeds, ...], its Watch)."""
     arm, seeds = config.arms()[name], config.all_seeds
     rows = config.batch_size * arm.n_critic
+    when = training.schedule(config, evaluations=config.evaluations)
     compiled = parallel.compile_step(
         with_noise(method.step, config.noise_seed),
         task.arrays,
         seeds,
         rows,
         mode=config.parallel,
-        how=parallel.plan(convolutions=arm.convolutional, steps_per_call=config.steps_per_call),
+        needs=training.needs(config, when, convolutions=arm.convolutional),
         take=task.take,
     )
-
-    when = training.schedule(config, evaluations=config.evaluations)
     looking = watch.Watch(folder, name, method, task, config, every=when.validate_every)
     orders = seeds if config.order_seed is None else [config.order_seed] * len(seeds)
     state = training.train(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax.core import parallel
+from genjax.core import machine, parallel
 from genjax.core.errors import UsageError
 from genjax.gan import evaluate, flow, game, watch
 from genjax.gan.config import Arm, Config
@@ -27,7 +27,7 @@ class Size(NamedTuple):
 def check(config: Config, arm: Arm, shape: tuple[int, ...], method: Method) -> None:
     """Raises UsageError where an arm's training or measures do not fit memory or a day."""
     size = Size(math.prod(shape), method.latent, parameters(method))
-    parallel.require_memory(memory_needed(config, arm, size), config, [arm])
+    machine.require_memory(memory_needed(config, arm, size), config, [arm])
     check_memory(config, arm, shape)
     check_slopes(config, arm, size)
 
@@ -88,7 +88,7 @@ def check_memory(config: Config, arm: Arm, shape) -> None:
     if not arm.unroll:
         return
     needed = config.seeds * arm.unroll * look_ahead_bytes(config, arm, shape)
-    free = parallel.memory_free()
+    free = machine.memory_free()
     if needed > free:
         raise UsageError(
             f"--unroll={arm.unroll} with --seeds={config.seeds} needs about "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax.core import order, parallel, steps, training
+from genjax.core import arrangement, order, parallel, steps, training
 from genjax.core.folder import Folder
 from genjax.core.loop import Schedule
 from genjax.images.layers import PixelEncoder, dense
@@ -51,18 +51,18 @@ def trained(folder: Folder, splits: dict, count: int) -> tuple[Callable, dict]:
     train, test = splits["train"], splits["test"]
     init, apply = build(int(train["label"].max()) + 1)
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, count))
+    every = max(1, count // 10)
     labels, batch = train["label"], min(BATCH, len(train["label"]))
     compiled = parallel.compile_step(
         steps.training_step(classification_loss(apply), optimizer),
         train,
         [SEED],
         batch,
-        how=parallel.plan(convolutions=True),
+        needs=arrangement.Needs(convolutions=True, log_every=every),
     )
     state = training.initial(
         lambda key: steps.init_state(init(key, train["image"][:2]), optimizer), [SEED]
     )
-    every = max(1, count // 10)
     when = Schedule([SEED], count, every, save_every=-(-count // every) * every)
     batches = order.batches([SEED], len(labels), batch)
     state = training.train(folder, "classifier", compiled, state, when, batches)

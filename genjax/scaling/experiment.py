@@ -14,7 +14,7 @@ import numpy as np
 
 from genjax import claims
 from genjax.attention.catalogue import OTHER_MODELS
-from genjax.core import parallel
+from genjax.core import machine
 from genjax.core.folder import Folder
 from genjax.core.progress import say
 from genjax.run import Experiment, Run, execute
@@ -57,8 +57,8 @@ def prepare(config: Config) -> Job:
     """Readies threads and memory. Raises UsageError where a variant cannot be what is asked."""
     cores = sweep.settle(config)
     variants.check(config)
-    parallel.check_batch(config.parallel, config.batch_size)
-    parallel.require_memory(memory_needed(config), config)
+    machine.check_batch(config.parallel, config.batch_size)
+    machine.require_memory(memory_needed(config), config)
     return Job(config, cores)
 
 
@@ -96,7 +96,7 @@ def work(job: Job, folder: Folder, clock) -> None:
     folder.write_json("evaluation/setting.json", setting)
     sweep.measure(config, folder, clock)
     with microbenchmark.bound(config.cores), clock.part("train"):
-        parallel.keep_buffers()
+        machine.keep_buffers()
         for label in config.arms():
             learn(config, folder, label)
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import serialize_executable
 
-from genjax.core import parallel
+from genjax.core import machine
 from genjax.core.errors import RunError
 from genjax.scaling import children, quality
 from genjax.scaling.microbenchmark import bind, measure, peak_growth
@@ -58,7 +58,7 @@ def replicate(asked: dict) -> dict:
             row["peak_bytes"] = peak_growth(call)
             row["first_s"] = time.perf_counter() - begun
     points = [point for point in rows if str(point) in found]
-    parallel.keep_buffers()
+    machine.keep_buffers()
     # What takes most has the memory of all the others ready.
     loaded.call(max(points, key=lambda p: rows[p]["facts"]["temp_bytes"]))()
     for round_ in range(asked["rounds"]):

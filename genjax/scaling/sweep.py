@@ -12,7 +12,7 @@ import numpy as np
 from genjax import attention
 from genjax.attention import reach
 from genjax.core import config as configs
-from genjax.core import parallel
+from genjax.core import machine
 from genjax.core.folder import Folder
 from genjax.core.progress import say
 from genjax.scaling import cases, children, fitting, microbenchmark, quality, variants
@@ -33,12 +33,12 @@ def settle(config: Config) -> str:
 
     Before jax's first computation. Raises UsageError for a core that is not there.
     """
-    parallel.tune_cpu()
+    machine.tune_cpu()
     # Of an accelerator each process takes what it needs.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     cores = microbenchmark.reserve(config.cores)
     if config.tasks and not config.cores:
-        parallel.split_cpu(config.seeds, config.batch_size)
+        machine.split_cpu(config.seeds, config.batch_size)
     return cores
 
 
@@ -95,7 +95,7 @@ def measure(config: Config, folder: Folder, clock) -> None:
     with _store() as place:
         with clock.part("compile"):
             rows = compiled(config, wanted, place)
-        allowed = config.memory * 1e9 or 0.75 * parallel.memory_free()
+        allowed = config.memory * 1e9 or 0.75 * machine.memory_free()
         fitting_ = []
         for row in rows:
             point = Point(*row["point"])

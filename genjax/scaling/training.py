@@ -99,18 +99,17 @@ def train(
     loss = objectives.token_loss(model.apply)
     if learner.task == "mqar":
         loss = asked_loss(config, label, config.recall_pairs)
-    adam = optimizer(config)
+    adam, when = optimizer(config), training.schedule(config)
     compiled = parallel.compile_step(
         steps.training_step(loss, adam),
         {key: arrays[key] for key in ("tokens", "target")},
         config.all_seeds,
         config.batch_size,
         mode=config.parallel,
-        how=parallel.plan(convolutions=False, steps_per_call=config.steps_per_call),
+        needs=training.needs(config, when, rows=learner.length),
     )
     state = training.initial(lambda key: steps.init_state(model.init(key), adam), config.all_seeds)
     batches = order.batches(config.all_seeds, TRAINED, config.batch_size)
-    when = training.schedule(config)
     state = training.train(folder, name or label, compiled, state, when, batches)
     return Trained(model, state.params, unseen)
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from genjax import claims, data
-from genjax.core import order, parallel, steps, training
+from genjax.core import machine, order, parallel, steps, training
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.images import classifier, distances
@@ -65,12 +65,12 @@ def prepare(config: Config) -> Job:
     size = len(splits["train"]["label"])
     if config.batch_size > size:
         raise UsageError(f"--batch_size={config.batch_size}: only {size} training images")
-    parallel.check_batch(config.parallel, config.batch_size)
+    machine.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
     models = {name: network(config, name, shape) for name in config.arms()}
     sums = data.checksum(array for part in splits.values() for array in part.values())
     job = Job(config, splits, models, sums)
-    parallel.require_memory(memory_needed(job), config, config.arms().values())
+    machine.require_memory(memory_needed(job), config, config.arms().values())
     return job
 
 
@@ -170,7 +170,7 @@ def train(job: Job, folder, name: str):
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
     optimizer, loss = optimizer_of(config, arm), MODELS[arm.model].loss(arm, model)
     dynamic = config.binarize == "dynamic"
-    images = job.splits["train"]["image"]
+    images, when = job.splits["train"]["image"], training.schedule(config)
     compiled = parallel.compile_step(
         steps.training_step(
             loss,
@@ -182,14 +182,13 @@ def train(job: Job, folder, name: str):
         config.all_seeds,
         config.batch_size,
         mode=config.parallel,
-        how=parallel.plan(convolutions=arm.arch == "conv", steps_per_call=config.steps_per_call),
+        needs=training.needs(config, when, convolutions=arm.arch == "conv"),
     )
     state = training.initial(
         lambda key: steps.init_state(model.init(key, images[:FIRST]), optimizer), config.all_seeds
     )
     batches = order.batches(config.all_seeds, len(images), config.batch_size)
     validate = validation(loss, job.splits["valid"]["image"][:FIRST], config.all_seeds, dynamic)
-    when = training.schedule(config)
     return training.train(folder, name, compiled, state, when, batches, validate=validate).params
 
 

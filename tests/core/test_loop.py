@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from genjax.core import interrupt, loop, parallel, training
+from genjax.core.arrangement import Plan
 from genjax.core.errors import RunError
 from genjax.core.training_options import Training
 
@@ -24,7 +25,7 @@ def fake(size, nan_at=None):
             losses[:count, 1][state + 1 + np.arange(count) == nan_at] = np.nan
         return state + count, {"loss": losses}
 
-    return parallel.Compiled(run, lambda state: state, parallel.Plan(size, False))
+    return parallel.Compiled(run, lambda state: state, Plan(1, 1, 0, size, False))
 
 
 def batches(first, count):

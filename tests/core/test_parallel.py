@@ -4,21 +4,20 @@ With SGD, since Adam hides a gradient that is too large by a factor; with noise,
 last batch.
 """
 
-from types import SimpleNamespace
-
 import jax
 import numpy as np
 import optax
 import pytest
 
-from genjax.core import parallel, steps
+from genjax.core import arrangement, parallel, steps
+from genjax.core.arrangement import Needs
 from genjax.core.errors import UsageError
-from genjax.core.training_options import Training
 from genjax.vae import networks, objectives
 from genjax.vae.architecture import Architecture
 
 IMAGES = np.asarray(jax.random.uniform(jax.random.key(3), (20, 4, 4, 1)))
 OPTIMIZER = optax.sgd(0.05)
+pytestmark = pytest.mark.usefixtures("every_row")
 
 
 def model_of(**more):
@@ -45,21 +44,21 @@ def indices(seeds, count=5, batch=8):
     return out
 
 
-FIVE = parallel.Plan(5, False)
+FIVE = Needs(steps_per_call=5)
 
 
-def train(name="elbo", seeds=(0,), mode="jit", devices=1, how=FIVE, **more):
+def train(name="elbo", seeds=(0,), mode="jit", devices=1, needs=FIVE, **more):
     loss, shape, options = OBJECTIVES[name]
     model = model_of(**shape | more)
     step = steps.training_step(loss(model, **options), OPTIMIZER, prepare=objectives.binarize)
     seeds = list(seeds)
     compiled = parallel.compile_step(
-        step, {"image": IMAGES}, seeds, 8, mode=mode, how=how, devices=jax.devices()[:devices]
+        step, {"image": IMAGES}, seeds, 8, mode=mode, needs=needs, devices=jax.devices()[:devices]
     )
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     init = jax.jit(jax.vmap(lambda key: steps.init_state(model.init(key, IMAGES), OPTIMIZER)))
     state, index, losses = compiled.place(jax.device_get(init(keys))), indices(seeds), []
-    size = how.steps_per_call
+    size = needs.steps_per_call or 1
     for first in range(0, len(index), size):
         part = index[first : first + size]
         padding = np.full((size - len(part), *part.shape[1:]), -1, np.int32)
@@ -89,47 +88,41 @@ def test_a_forgotten_reduction_would_be_seen(monkeypatch):
 
 @pytest.mark.parametrize("arch", ["mlp", "conv"])
 def test_a_replica_is_that_seed_alone(arch):
-    unrolled = parallel.Plan(1, True) if arch == "conv" else parallel.Plan(5, False)
-    together = train(seeds=(0, 1, 2), how=unrolled, arch=arch)
-    alone = train(seeds=(1,), how=unrolled, arch=arch)
+    unrolled = Needs(convolutions=True) if arch == "conv" else FIVE
+    together = train(seeds=(0, 1, 2), needs=unrolled, arch=arch)
+    alone = train(seeds=(1,), needs=unrolled, arch=arch)
     close(jax.tree.map(lambda leaf: leaf[1:2], together[0]), alone[0], 1e-5)
     close(together[1][:, 1:2], alone[1], 1e-5)
 
 
-@pytest.mark.parametrize("how", [FIVE, parallel.Plan(1, True)])
-def test_replicas_over_devices(how):
-    seeds, arch = (0, 1, 2, 3), "conv" if how.unrolled else "mlp"
-    alone = train(seeds=seeds, how=how, arch=arch)
+@pytest.mark.parametrize("needs", [FIVE, Needs(convolutions=True)])
+def test_replicas_over_devices(needs):
+    seeds, arch = (0, 1, 2, 3), "conv" if needs.convolutions else "mlp"
+    alone = train(seeds=seeds, needs=needs, arch=arch)
     for devices in (2, 4):
-        close(train(seeds=seeds, devices=devices, how=how, arch=arch), alone, 1e-6)
-    close(train(seeds=seeds[:2], devices=4, how=how, arch=arch)[1], alone[1][:, :2], 1e-6)
+        close(train(seeds=seeds, devices=devices, needs=needs, arch=arch), alone, 1e-6)
+    close(train(seeds=seeds[:2], devices=4, needs=needs, arch=arch)[1], alone[1][:, :2], 1e-6)
 
 
 def test_a_convolutions_batch_stays_whole_on_cpu():
-    for how, most in ((FIVE, 4), (parallel.Plan(1, True), 2)):
+    for needs, most in ((FIVE, 4), (Needs(convolutions=True), 2)):
         compiled = parallel.compile_step(
-            lambda state, *_, **__: (state, {}), {"image": IMAGES}, [0, 1], 8, how=how,
+            lambda state, *_, **__: (state, {}), {"image": IMAGES}, [0, 1], 8, needs=needs,
             devices=jax.devices()[:4],
         )  # fmt: skip
         assert len(compiled.place(np.zeros(2)).devices()) == most
 
 
 def test_the_plan_changes_speed_alone():
-    plans = [parallel.Plan(5, False), parallel.Plan(1, True), parallel.Plan(3, True)]
-    found = [train(seeds=(0, 1), how=plan) for plan in plans]
+    plans = [FIVE, Needs(convolutions=True), Needs(convolutions=True, steps_per_call=3)]
+    found = [train(seeds=(0, 1), needs=plan) for plan in plans]
     for other in found[1:]:
         close(other, found[0], 1e-5)
 
 
 def test_calls_of_any_length_end_in_the_same_bits():
-    whole, parts = train(how=parallel.Plan(5, False)), train(how=parallel.Plan(3, False))
+    whole, parts = train(), train(needs=Needs(steps_per_call=3))
     jax.tree.map(np.testing.assert_array_equal, whole, parts)
-
-
-def test_plan_is_decided_by_backend_and_layer():
-    assert parallel.plan(convolutions=True) == (1, True)
-    assert parallel.plan(convolutions=False) == (parallel.CPU_STEPS_PER_CALL, False)
-    assert parallel.plan(convolutions=True, steps_per_call=7) == (7, True)
 
 
 def test_short_calls_compile_nothing():
@@ -140,7 +133,7 @@ def test_short_calls_compile_nothing():
         return state + batch["image"].sum(), {"loss": total(batch["weight"].sum())}
 
     compiled = parallel.compile_step(
-        step, {"image": IMAGES}, [0], 4, how=parallel.Plan(5, False), devices=jax.devices()[:1]
+        step, {"image": IMAGES}, [0], 4, needs=FIVE, devices=jax.devices()[:1]
     )
     state, index = compiled.place(np.zeros(1, np.float32)), np.zeros((5, 1, 4), np.int32)
     state, _ = compiled.run(state, index, 5)
@@ -148,26 +141,6 @@ def test_short_calls_compile_nothing():
     for count in (1, 3, 5):
         state, _ = compiled.run(state, index, count)
     assert len(traced) == before
-
-
-@pytest.mark.parametrize(
-    ("cores", "seeds", "batch", "count"),
-    [
-        (2, 4, 16, 2),
-        (2, 3, 16, 2),
-        (2, 3, 15, 1),
-        (6, 3, 16, 6),
-        (5, 3, 16, 4),
-        (1, 4, 16, 1),
-        (64, 3, 16, 12),
-    ],
-)
-def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, count):
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda pid: set(range(cores)))
-    monkeypatch.setenv("XLA_FLAGS", "")
-    parallel.split_cpu(seeds, batch)
-    asked = f"--xla_force_host_platform_device_count={count}"
-    assert parallel.os.environ["XLA_FLAGS"] == (asked if count > 1 else "")
 
 
 def test_pmap_refuses_a_batch_that_does_not_divide():
@@ -184,56 +157,11 @@ def test_what_is_measured_by_seed_is_each_seed_alone():
     placed = parallel.place_seeds(params)
     for given in (params, placed):
         found = measure(given, x, 2.0)
-        # Six seeds on four devices: two share them evenly.
+        # Six seeds on four devices: three share them evenly.
         assert found[1].sharding == placed["w"].sharding
-        assert len(found[1].sharding.device_set) == 2
+        assert len(found[1].sharding.device_set) == 3
         np.testing.assert_allclose(found[0], 2.0 * params["w"] @ x.T, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(found[1], params["w"].sum(1))
-
-
-def test_free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages(monkeypatch):
-    def device(platform, **stats):
-        made = SimpleNamespace(platform=platform, memory_stats=lambda: stats)
-        monkeypatch.setattr(parallel.jax, "local_devices", lambda: [made])
-
-    def kernel(text):
-        def read(path):
-            assert path == "/proc/meminfo"
-            if text is None:
-                raise FileNotFoundError
-            return text
-
-        monkeypatch.setattr(
-            parallel, "Path", lambda path: SimpleNamespace(read_text=lambda: read(path))
-        )
-
-    pages = {"SC_AVPHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(parallel.os, "sysconf", pages.__getitem__)
-    kernel("MemTotal:  9 kB\nMemAvailable:     2048 kB\nBuffers:  7 kB\n")
-    device("gpu", bytes_limit=80e9, bytes_in_use=30e9)
-    assert parallel.memory_free() == 50e9
-    device("tpu")
-    assert parallel.memory_free() == 2048 * 1024
-    device("cpu", bytes_limit=80e9, bytes_in_use=30e9)
-    assert parallel.memory_free() == 2048 * 1024
-    for text in (None, "MemTotal:  9 kB\n"):
-        kernel(text)
-        assert parallel.memory_free() == 4096000
-    monkeypatch.delattr(parallel.os, "sysconf")
-    assert parallel.memory_free() == np.inf
-
-
-def test_memory_that_is_not_there_is_refused_with_the_largest_part_named(monkeypatch):
-    monkeypatch.setattr(parallel, "memory_free", lambda: 5e9)
-    config, arms = Training(seeds=7, steps=30), [Training(steps=9), Training(steps=8)]
-    parallel.require_memory({"--steps": 1e9, "--seeds": 4e9}, config)
-    needed = {"--steps": 1e9, "--steps, --batch_size or --seeds": 4.5e9}
-    end = ", --batch_size=128 or --seeds=7: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
-    with pytest.raises(UsageError, match=f"^--steps=30{end}"):
-        parallel.require_memory(needed, config)
-    end = ", --batch_size=128 or --seeds=3: about 4.5 GB of 5.5 GB needed, 5.0 GB are free$"
-    with pytest.raises(UsageError, match=f"^--steps=9/8{end}"):  # Of arms each.
-        parallel.require_memory(needed, config, arms)
 
 
 def test_a_batch_is_the_rows_of_its_index_and_padding_weighs_nothing():
@@ -249,26 +177,7 @@ def test_a_batch_is_the_rows_of_its_index_and_padding_weighs_nothing():
 def test_without_a_plan_steps_are_those_of_dense_nets():
     step = lambda state, *_, **__: (state, {})  # noqa: E731
     compiled = parallel.compile_step(step, {"image": IMAGES}, [0], 8)
-    assert compiled.plan == (parallel.CPU_STEPS_PER_CALL, False)
-
-
-@pytest.mark.parametrize(
-    ("version", "given", "found"),
-    [
-        ((0, 10, 2), "", "--xla_cpu_experimental_ynn_fusion_type="),
-        ((0, 10, 0), "--xla_a=1", "--xla_a=1 --xla_cpu_experimental_ynn_fusion_type="),
-        ((0, 10, 2), "--xla_cpu_experimental_ynn_fusion_type=2", None),
-        ((0, 9, 10), "--xla_a=1", None),
-        ((0, 11, 0), "--xla_a=1", None),
-        ((1, 10, 0), "--xla_a=1", None),
-    ],
-)
-def test_products_are_left_to_eigen_where_the_option_is_known(monkeypatch, version, given, found):
-    """XLA ends the process at an option that it does not know, and what a person gives stays."""
-    monkeypatch.setattr(parallel.jax, "__version_info__", version)
-    monkeypatch.setenv("XLA_FLAGS", given)
-    parallel.tune_cpu()
-    assert parallel.os.environ["XLA_FLAGS"] == (found or given)
+    assert compiled.plan[3:] == (arrangement.CPU_STEPS_PER_CALL, False)
 
 
 def test_rows_in_batches_of_one_shape_are_those_of_one_call():
@@ -288,16 +197,16 @@ def test_rows_in_batches_of_one_shape_are_those_of_one_call():
     assert shapes[3:] == [(7, 7)]
 
 
-def counting(devices, how):
+def counting(devices, needs):
     """A step that counts, compiled; and what `run` takes for one step."""
 
     def step(state, batch, key, *, total, gather):
         return state + 1, {"loss": total(batch["weight"].sum())}
 
     compiled = parallel.compile_step(
-        step, {"image": IMAGES}, [0], 8, how=how, devices=jax.devices()[:devices]
+        step, {"image": IMAGES}, [0], 8, needs=needs, devices=jax.devices()[:devices]
     )
-    index = np.zeros((how.steps_per_call, 1, 8), np.int32)
+    index = np.zeros((needs.steps_per_call, 1, 8), np.int32)
     return compiled, (compiled.place(np.zeros(1, np.float32)), index, 1)
 
 
@@ -306,7 +215,7 @@ def test_of_several_devices_one_program_is_in_flight(monkeypatch):
     waited = []
     monkeypatch.setattr(parallel.jax, "block_until_ready", lambda out: waited.append(1) or out)
     for devices, times in ((1, 0), (4, 1)):
-        compiled, given = counting(devices, parallel.Plan(2, False))
+        compiled, given = counting(devices, Needs(steps_per_call=2))
         compiled.run(*given)
         assert len(waited) == times
 
@@ -314,5 +223,5 @@ def test_of_several_devices_one_program_is_in_flight(monkeypatch):
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_call_of_one_step_holds_no_loop(count):
     """In which XLA:CPU's convolutions are slow."""
-    compiled, given = counting(1, parallel.Plan(count, False))
+    compiled, given = counting(1, Needs(steps_per_call=count))
     assert ("while[" in str(jax.make_jaxpr(compiled.run)(*given))) == (count > 1)

@@ -10,6 +10,7 @@ import pytest
 from run_folders import Killed, opened, there
 
 from genjax.core import checkpoints, files, interrupt, loop, parallel, rows, training
+from genjax.core.arrangement import Plan
 from genjax.core.errors import UsageError
 from genjax.report import page
 
@@ -38,7 +39,7 @@ def train(run, arm="a", stop_at=None, stop=interrupt.Interrupted):
             interrupt.ask(signal.SIGTERM)
         return batches(first, count)
 
-    compiled = parallel.Compiled(run_steps, lambda state: state, parallel.Plan(5, False))
+    compiled = parallel.Compiled(run_steps, lambda state: state, Plan(1, 1, 0, 5, False))
     state = {"params": np.zeros((2, 3), np.float32), "step": np.zeros(2, np.int32)}
 
     def validate(state):

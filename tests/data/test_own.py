@@ -198,9 +198,9 @@ def test_pictures_that_claim_too_much_get_no_memory(tmp_path, pixels):
 
 
 def test_pictures_beyond_memory_are_refused(tmp_path, pixels, monkeypatch):
-    from genjax.core import parallel
+    from genjax.core import machine
 
-    monkeypatch.setattr(parallel, "memory_free", lambda: 1e6)
+    monkeypatch.setattr(machine, "memory_free", lambda: 1e6)
     spec = write(tmp_path, pixels)
     fails("--image_size=1024: the 60 pictures of .* need 0.9 GB, 0.0 GB", spec, image_size=1024)
 
@@ -268,9 +268,9 @@ def test_npz_that_claims_too_much_gets_no_memory(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("images.npy", claim.getvalue() + bytes(10**6))
     fails("images.npy holds another number of bytes than its header says", f"npz:{tmp_path}/x.npz")
-    from genjax.core import parallel
+    from genjax.core import machine
 
-    monkeypatch.setattr(parallel, "memory_free", lambda: 1e3)
+    monkeypatch.setattr(machine, "memory_free", lambda: 1e3)
     np.savez(tmp_path / "y.npz", images=np.zeros((40, 9, 9)))
     fails("its arrays take 0.0 GB", f"npz:{tmp_path}/y.npz")
 

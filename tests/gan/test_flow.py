@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from genjax.core import parallel, steps
+from genjax.core.arrangement import Needs
 from genjax.gan import evaluate, flow, networks, objectives
 from genjax.gan import networks_velocity as nets
 from genjax.gan.architecture import Architecture
@@ -14,6 +15,7 @@ from genjax.gan.config import Config
 from genjax.gan.flow import SOLVERS, FlowRecipe
 from genjax.vae.objectives import POSTERIOR
 
+pytestmark = pytest.mark.usefixtures("every_row")
 RNG = np.random.default_rng(0)
 MEAN, STD = np.array([1.5, -0.5], np.float32), 0.3
 SMALL = Architecture(shape=(2,), latent=2, g_width=8, d_width=8)
@@ -222,7 +224,7 @@ def trained(architecture, recipe, optimizer, data, *, count, batch, each=False, 
         {"real": data[:, None]},
         [0],
         batch,
-        how=parallel.Plan(1 if each else count, False),
+        needs=Needs(steps_per_call=1 if each else count),
         **how,
     )
     init = jax.vmap(lambda key: flow.init_state(key, velocity, recipe, optimizer))

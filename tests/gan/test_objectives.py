@@ -7,10 +7,13 @@ import pytest
 from small_gan import SGD, SMALL, assert_close, build, logits, make, moved, one_update
 
 from genjax.core import parallel, steps
+from genjax.core.arrangement import Needs
 from genjax.gan import data, evaluate, mixtures, objectives
 from genjax.gan.losses import ADVERSARIAL
 from genjax.gan.objectives import Recipe
 from genjax.vae.objectives import POSTERIOR
+
+pytestmark = pytest.mark.usefixtures("every_row")
 
 
 def trained(recipe, nets=None, *, count=3, batch=8, seeds=(0,), optimizers=SGD, **how):
@@ -23,7 +26,7 @@ def trained(recipe, nets=None, *, count=3, batch=8, seeds=(0,), optimizers=SGD, 
     rows = batch * recipe.n_critic
     points = np.random.default_rng(1).normal(size=(3 * rows, recipe.pack, 2)).astype(np.float32)
     step = objectives.adversarial_step(networks, recipe, optimizers)
-    how = {"how": parallel.Plan(count, False), **how}
+    how = {"needs": Needs(steps_per_call=count), **how}
     compiled = parallel.compile_step(step, {"real": points}, list(seeds), rows, **how)
     init = jax.jit(jax.vmap(lambda key: objectives.init_state(key, networks, recipe, optimizers)))
     state = compiled.place(init(jax.vmap(jax.random.key)(np.asarray(seeds))))

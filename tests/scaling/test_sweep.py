@@ -73,8 +73,8 @@ def test_devices_share_seeds_where_transformers_are_trained_on_all_cores(
     monkeypatch, asked, shared
 ):
     called = []
-    monkeypatch.setattr(sweep.parallel, "tune_cpu", lambda: called.append("tune_cpu"))
-    monkeypatch.setattr(sweep.parallel, "split_cpu", lambda *given: called.append(given))
+    monkeypatch.setattr(sweep.machine, "tune_cpu", lambda: called.append("tune_cpu"))
+    monkeypatch.setattr(sweep.machine, "split_cpu", lambda *given: called.append(given))
     monkeypatch.setattr(sweep.microbenchmark, "reserve", lambda cores: f"cores: {cores}")
     config = Config(**asked, seeds=3, batch_size=8)
     assert sweep.settle(config) == f"cores: {config.cores}"

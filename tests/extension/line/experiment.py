@@ -46,7 +46,7 @@ def loss(params, batch, key, gather):
 
 
 def work(job, folder, clock):
-    config = job.config
+    config, when = job.config, training.schedule(job.config)
     for name, arm in config.arms().items():
         optimizer = optax.sgd(arm.learning_rate)
         compiled = parallel.compile_step(
@@ -55,7 +55,7 @@ def work(job, folder, clock):
             config.all_seeds,
             config.batch_size,
             mode=config.parallel,
-            how=parallel.plan(convolutions=False, steps_per_call=config.steps_per_call),
+            needs=training.needs(config, when),
         )
         state = training.initial(
             lambda key, o=optimizer: steps.init_state({"slope": jax.random.normal(key)}, o),
@@ -63,9 +63,7 @@ def work(job, folder, clock):
         )
         batches = order.batches(config.all_seeds, 64, config.batch_size)
         with clock.part("train"):
-            state = training.train(
-                folder, name, compiled, state, training.schedule(config), batches
-            )
+            state = training.train(folder, name, compiled, state, when, batches)
         folder.write_json(f"evaluation/{name}.json", {"slope": state.params["slope"].tolist()})
         folder.write_arrays(f"arrays/{name}.npz", {"slopes": state.params["slope"]})
 

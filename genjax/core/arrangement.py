@@ -1,0 +1,150 @@
+"""How a step is spread over devices: a plan of numbers alone, and the mesh that follows from it.
+
+Nothing here compiles, places or asks a backend: the platform is that of the devices, which may be
+described only (jax.experimental.topologies).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genjax.core.errors import UsageError
+
+MODES = ("jit", "pmap")
+# The least of a batch that is worth a CPU device of its own.
+CPU_ROWS = 4
+# The least rows of a matrix product that are worth an accelerator of its own. A product of m rows
+# with a bfloat16 matrix does m multiply-adds for each two bytes of weights: below peak rate /
+# bandwidth rows it takes the time of reading the weights, however few they are. That is 197e12 /
+# 819e9 = 240 rows on a TPU v5e, 166 on a v5p, 295 on an H100.
+ACCELERATOR_ROWS = 256
+# Python costs about a millisecond a call; a step of a small model far less on an accelerator.
+CPU_STEPS_PER_CALL, ACCELERATOR_STEPS_PER_CALL = 100, 1000
+
+
+class Needs(NamedTuple):
+    """What a step asks of the devices.
+
+    convolutions: whether it has any. rows: of a matrix product that one example brings, such as the
+    length of a sequence. log_every: steps that no call passes a multiple of; 0: any.
+    steps_per_call: at most; 0: decided by the platform.
+    """
+
+    convolutions: bool = False
+    rows: int = 1
+    log_every: int = 0
+    steps_per_call: int = 0
+
+
+class Plan(NamedTuple):
+    """Who does what.
+
+    replicas: devices that share the seeds. parts: devices that share the batch of each. idle:
+    devices that do nothing. steps_per_call: steps inside one compiled call. unrolled: replicas side
+    by side, no vmap.
+    """
+
+    replicas: int
+    parts: int
+    idle: int
+    steps_per_call: int
+    unrolled: bool
+
+    def __str__(self):
+        used = self.replicas * self.parts
+        words = f"seeds over {self.replicas}, the batch of each over {self.parts}"
+        if used == 1:
+            words = "one device does all"
+        if self.idle:
+            words += f", {self.idle} idle"
+        return f"{words}, {self.steps_per_call} steps a call"
+
+
+def plan(
+    platform: str,
+    devices: int,
+    seeds: int,
+    batch_size: int,
+    needs: Needs = Needs(),  # noqa: B008 - immutable.
+    mode: str = "jit",
+) -> Plan:
+    """The plan of a step for so many devices of a platform (cpu, gpu, tpu).
+
+    As many devices work as share the seeds, and then the batch of each, evenly, with no fewer rows
+    than make a device worth it; of two such ways the one with more of the seeds side by side, which
+    needs no communication. With pmap all devices share the batch. Raises UsageError where they do
+    not divide it.
+    """
+    on_cpu = platform == "cpu"
+    # Both habits, loops and vmap, are wrong for convolutions on XLA:CPU: 3 to 13 times slower.
+    unrolled = needs.convolutions and on_cpu
+    if mode == "pmap":
+        check_batch(mode, batch_size, devices)
+        replicas, parts = 1, devices
+    else:
+        least = CPU_ROWS if on_cpu else -(-ACCELERATOR_ROWS // needs.rows)
+        # A convolution on CPU takes all cores by itself, and half a batch longer than a whole.
+        most = 1 if unrolled else max(1, batch_size // least)
+        ways = [(r, largest_divisor(batch_size, min(most, devices // r))) for r in _divisors(seeds)]
+        replicas, parts = max(
+            (way for way in ways if way[1]), key=lambda way: (math.prod(way), way)
+        )
+    auto = 1 if unrolled else CPU_STEPS_PER_CALL if on_cpu else ACCELERATOR_STEPS_PER_CALL
+    steps = needs.steps_per_call or auto
+    if needs.log_every and steps > 1:
+        # Calls of one length, so that an index has no more rows than its call has steps. But two:
+        # a call of one is another program, without a loop, and rounds otherwise.
+        steps = max(2, -(-needs.log_every // -(-needs.log_every // steps)))
+    return Plan(replicas, parts, devices - replicas * parts, steps, unrolled)
+
+
+def _divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor that is no larger than `most`; 0 where most is 0."""
+    return next((d for d in range(min(number, most), 0, -1) if number % d == 0), 0)
+
+
+def check_batch(mode: str, batch_size: int, devices: int) -> None:
+    """Raises UsageError where pmap's devices do not divide the batch."""
+    if mode == "pmap" and batch_size % devices:
+        raise UsageError(
+            f"--batch_size={batch_size}: --parallel=pmap needs a multiple of the {devices} devices"
+        )
+
+
+class Arrangement(NamedTuple):
+    """A plan on devices: the mesh, and which of its axes each thing is split over.
+
+    sharers: the axes of the devices that share the batch of a seed; () where one device has it.
+    state, keys [seeds, ...], arrays (what is read), batches (the index [steps, seeds, batch, ...])
+    and metrics [steps, seeds]: partition specs, of all leaves or trees of them.
+    """
+
+    plan: Plan
+    mode: str
+    mesh: Mesh
+    sharers: tuple[str, ...] = ("batch",)
+    state: Any = P("replica")
+    keys: P = P("replica")
+    arrays: Any = P()
+    batches: P = P(None, "replica", "batch")
+    metrics: P = P(None, "replica")
+
+    def sharding(self, spec) -> NamedSharding:
+        """Of a partition spec."""
+        return NamedSharding(self.mesh, spec)
+
+
+def arrange(plan: Plan, devices: Sequence, mode: str = "jit") -> Arrangement:
+    """The first devices that the plan has use for, as a mesh (replica, batch)."""
+    used = np.array(devices[: plan.replicas * plan.parts])
+    mesh = Mesh(used.reshape(plan.replicas, plan.parts), ("replica", "batch"))
+    sharers = ("batch",) if plan.parts > 1 else ()
+    return Arrangement(plan, mode, mesh, sharers)
