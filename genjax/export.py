@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from genjax.core import config as configs
-from genjax.core import files
+from genjax.core import extras, files
 from genjax.core.errors import UsageError, one_line
 from genjax.report import page
 from genjax.report.tables import figure
@@ -148,10 +148,9 @@ def nested(leaves: Mapping) -> dict:
 
 def hub(name: str):
     """huggingface_hub. Raises UsageError where it is not installed."""
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise UsageError(f"--push={name}: needs `pip install huggingface_hub`") from error
+    extras.require("hub", f"--push={name}")
+    import huggingface_hub
+
     return huggingface_hub
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genjax.core import config as configs
+from genjax.core import extras
 from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
 from genjax.core.progress import Job, say
@@ -160,6 +161,8 @@ def execute(
     """
     from genjax.core import environment, machine
 
+    if tensorboard:
+        extras.require("tensorboard", "--tensorboard")
     machine.tune_cpu()
     with (
         environment.compile_cache(compile_cache),

@@ -25,9 +25,7 @@ class Config(Options):
     arm: str | None = option(None, "Default: the first of the run.")
     seed: int | None = option(None, "Seed that the model was trained with. Default: the first.")
     licence: str = option("apache-2.0", "Of the parameters, as the card says it.")
-    push: str | None = option(
-        None, "Upload it to huggingface.co as owner/name (pip install huggingface_hub)."
-    )
+    push: str | None = option(None, "Upload it to huggingface.co as owner/name (extra: hub).")
     force: bool = option(False, "Replace a model that was exported into the folder before.")
 
 

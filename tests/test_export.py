@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 import jax.numpy as jnp
 import numpy as np
@@ -134,7 +135,7 @@ def test_an_upload_is_asked_for_and_refused_in_one_line(run, tmp_path, said, mon
     out, seen = tmp_path / "out", {}
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     code, _, error = said(run.folder, out, "--push=me/vae")
-    assert code == 2 and "--push=me/vae: needs `pip install huggingface_hub`" in error
+    assert code == 2 and "--push=me/vae needs huggingface_hub: pip install '" in error
     assert not out.exists()
     assert "--push=vae: owner/name" in said(run.folder, tmp_path / "b", "--push=vae")[2]
 
@@ -147,7 +148,8 @@ def test_an_upload_is_asked_for_and_refused_in_one_line(run, tmp_path, said, mon
         def upload_folder(self, **given):
             seen.update(given)
 
-    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(HfApi=Api))
+    hub = types.SimpleNamespace(HfApi=Api, __spec__=ModuleSpec("huggingface_hub", None))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     code, text, _ = said(run.folder, out, "--force", "--push=me/vae")
     assert code == 0 and text.endswith("https://huggingface.co/me/vae\n")
     assert seen["repo_id"] == "me/vae" and seen["folder_path"] == out

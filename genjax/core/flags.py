@@ -52,7 +52,7 @@ class Place(Options):
         rare=True,
     )
     tensorboard: bool = option(
-        False, "Write TensorBoard files too (needs tensorboardX).", group=GROUP, place=True
+        False, "Write TensorBoard files too (extra: tensorboard).", group=GROUP, place=True
     )
 
 

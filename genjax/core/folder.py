@@ -296,10 +296,8 @@ class Folder:
 
     def open_tensorboard(self):
         """Also writes TensorBoard event files, in tensorboard/."""
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise UsageError("--tensorboard: needs `pip install tensorboardX`") from error
+        from tensorboardX import SummaryWriter
+
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
 
     def write(self, arm: str, rows: list[dict]) -> None:

@@ -1,6 +1,6 @@
 """Image sets of the Hugging Face hub, through the `datasets` library (an optional extra)."""
 
-import importlib.util
+import importlib
 import logging
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from genjax.core import extras
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
 from genjax.data import pictures
@@ -28,8 +29,7 @@ def read(name: str, size: int | None, colour: str | None) -> tuple[dict, dict | 
       UsageError: the package, the network or the data set is missing, or it has no pictures.
     """
     flag = f"--data=hf:{shown(name)}"
-    if importlib.util.find_spec("datasets") is None:
-        raise UsageError(f"{flag} needs the package datasets: pip install datasets")
+    extras.require("hf", flag)
     splits = _load(flag, name)
     if "train" not in splits:
         raise UsageError(f"{flag}: the split train is needed, it has {', '.join(splits)}")

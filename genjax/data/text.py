@@ -1,7 +1,6 @@
 """Domains of text: read, tokenized and cut into windows."""
 
 import codecs
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax.core import extras
 from genjax.core.errors import UsageError
 from genjax.data import documents
 from genjax.data import tfds as images
@@ -143,9 +143,7 @@ def _check_utf8(flag: str, name: str, text: np.ndarray) -> None:
 
 def _read_tfds(source: str, data_dir: str | None) -> dict[str, Domain]:
     flag, name = f"--corpus={source}", source.removeprefix("tfds:")
-    for module, package in images._PACKAGES.items():
-        if importlib.util.find_spec(module) is None:
-            raise UsageError(f"{flag} needs the package {package}: pip install {package}")
+    extras.require("tfds", flag)
     builder = images._builder(flag, name, data_dir)
     if not builder.is_prepared():
         place = f" --data_dir={data_dir}" if data_dir else ""
@@ -228,7 +226,7 @@ def bpe_tokens(size: int, texts: list[np.ndarray]) -> Tokens:
     """
     if size <= _BYTES:
         raise UsageError(f"--bpe={size}: choose {_BYTES + 1} or more, for every byte and BOS")
-    _require_tokenizers(f"--bpe={size}")
+    extras.require("text", f"--bpe={size}")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
@@ -245,15 +243,10 @@ def bpe_tokens(size: int, texts: list[np.ndarray]) -> Tokens:
 
 def kept_bpe(content: str) -> Tokens:
     """The tokens whose `bpe` was kept. Raises UsageError where `tokenizers` is not installed."""
-    _require_tokenizers("a byte-pair encoding")
+    extras.require("text", "a byte-pair encoding")
     from tokenizers import Tokenizer
 
     return _tokens(Tokenizer.from_str(content))
-
-
-def _require_tokenizers(what: str):
-    if importlib.util.find_spec("tokenizers") is None:
-        raise UsageError(f"{what} needs the package tokenizers: pip install tokenizers")
 
 
 def _tokens(bpe) -> Tokens:

@@ -1,7 +1,6 @@
 """TensorFlow Datasets: preparing an image data set needs TensorFlow, reading it does not."""
 
 import contextlib
-import importlib.util
 import io
 import os
 import re
@@ -15,17 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from genjax.core import extras
 from genjax.core.config import nearest
 from genjax.core.errors import UsageError
 
-# tfds 4.9.10 declares neither importlib_resources nor Pillow, with which it decodes images, and
-# array_record for Linux alone. Without importlib_resources its import fails without an exception.
-_PACKAGES = {
-    "tensorflow_datasets": "tensorflow-datasets",
-    "importlib_resources": "importlib_resources",
-    "array_record": "array_record",
-    "PIL": "pillow",
-}
 _RECORDS_A_READ = 1024
 
 
@@ -41,9 +33,7 @@ def read(
       UsageError: a package, the network or a file is missing, or it is no such data set.
     """
     flag = f"--data=tfds:{name}"
-    for module, package in _PACKAGES.items():
-        if importlib.util.find_spec(module) is None:
-            raise UsageError(f"{flag} needs the package {package}: pip install {package}")
+    extras.require("tfds", flag)
     if manual_dir is not None and not os.path.isdir(os.path.expanduser(manual_dir)):
         raise UsageError(f"--tfds_manual_dir={manual_dir}: there is no such folder")
 

@@ -125,4 +125,4 @@ def test_what_cannot_be_had_is_a_line(hub, pixels):
 
 def test_the_package_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    fails("^--data=hf:mnist needs the package datasets: pip install datasets$", "hf:mnist")
+    fails(r"needs datasets: pip install 'genjax-experiments\[hf\]'$", "hf:mnist")

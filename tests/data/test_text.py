@@ -216,7 +216,9 @@ def test_tfds_that_does_not_fit(tmp_path, monkeypatch):
     assert refused("genjax_text_empty").endswith(": its train text is empty")
     assert "tfds knows no such data set" in refused("genjax_txet")
     monkeypatch.setitem(sys.modules, "array_record", None)
-    assert refused("genjax_text").endswith("package array_record: pip install array_record")
+    assert refused("genjax_text").endswith(
+        "needs array_record: pip install 'genjax-experiments[tfds]'"
+    )
 
 
 def test_tfds_too_few_documents(tmp_path, monkeypatch):
@@ -312,7 +314,7 @@ def test_bpe_errors(monkeypatch):
     fails("^--bpe=256: choose 257 or more", text.bpe_tokens, 256, [array("ab")])
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     line = fails("^--bpe=300 needs ", text.bpe_tokens, 300, [array("ab")])
-    assert line.endswith("pip install tokenizers")
+    assert line.endswith("pip install 'genjax-experiments[text]'")
 
 
 # Windows

@@ -1,0 +1,22 @@
+"""Packages that only some flags need: the extras of pyproject.toml."""
+
+import importlib.util
+
+from genjax.core.errors import UsageError
+
+# {extra: the modules that it brings}. tfds 4.9.10 does not declare importlib_resources, without
+# which its import fails without an exception, and declares array_record for Linux alone.
+MODULES = {
+    "tfds": ("tensorflow_datasets", "importlib_resources", "array_record"),
+    "text": ("tokenizers",),
+    "tensorboard": ("tensorboardX",),
+    "hf": ("datasets",),
+    "hub": ("huggingface_hub",),
+}
+
+
+def require(extra: str, flag: str) -> None:
+    """Raises UsageError, with the line to type, where a module of the extra is not installed."""
+    for module in MODULES[extra]:
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f"{flag} needs {module}: pip install 'genjax-experiments[{extra}]'")
