@@ -97,7 +97,7 @@ class Run:
         return found
 
     def figures(self) -> dict[str, tuple[str, Any]]:
-        """{name: (caption, matplotlib figure, or the bytes of a GIF)} of a finished run."""
+        """{name: (caption, matplotlib figure, the bytes of a GIF, or Texts)} of a finished run."""
         return page.draw(self.folder, self.experiment.figures)
 
     def model(self, arm: str | None = None, seed: int | None = None):

@@ -1,7 +1,5 @@
 """Budgets and samples of the domains experiment, and what all its figures share."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
@@ -10,6 +8,7 @@ from genjax import claims
 from genjax.core import config as configs
 from genjax.domains import forecast
 from genjax.domains.config import Arm
+from genjax.report import texts
 from genjax.report.plots import colours, legend, seeds
 
 
@@ -72,22 +71,14 @@ def samples(run):
     arms = [arm for arm in run["summary"]["arms"] if "generated" in run["arrays"][arm]]
     if not arms:
         return None
-    names, blocks = run["summary"]["domains"], []
-    for i, name in enumerate(names):
-        prompt = str(run["arrays"][arms[0]]["prompts"][i])[-60:]
-        blocks.append(f"[{name}] ...{_plain(prompt)}")
-        blocks += [
-            f"    {arm}: {_plain(str(run['arrays'][arm]['generated'][i]))[:180]}" for arm in arms
-        ]
-    lines = [
-        part for block in blocks for part in textwrap.wrap(block, 130, subsequent_indent="        ")
+    given = run["arrays"][arms[0]]["prompts"]
+    passages = [
+        texts.passage(
+            name,
+            str(given[i]),
+            {arm: str(run["arrays"][arm]["generated"][i]) for arm in arms},
+        )
+        for i, name in enumerate(run["summary"]["domains"])
     ]
-    figure = Figure(figsize=(8.6, 0.2 + 0.13 * len(lines)))
-    figure.text(0.01, 0.99, "\n".join(lines), va="top", family="monospace", fontsize=7.5)
-    return "The end of a test text of each domain, and how the first seed goes on.", figure
-
-
-def _plain(words: str) -> str:
-    """One line that a figure can show: `$` would begin a formula."""
-    shown = " ".join(words.replace("$", "S").split())
-    return "".join(char if char.isprintable() else "\ufffd" for char in shown)
+    text = "The end of a test text of each domain, and how the first seed of each arm goes on."
+    return text, texts.Texts(passages)

@@ -17,6 +17,7 @@ from genjax.report import about as words
 from genjax.report import claim_rows, published
 from genjax.report.about import About
 from genjax.report.tables import Table, tables
+from genjax.report.texts import Texts
 
 TEMPLATES = Path(__file__).with_name("templates")
 # plotly.js-basic-dist-min 4.1.1 from npm: MIT, as its first lines say.
@@ -28,13 +29,17 @@ DENSITY = 1.35
 
 
 class Drawn(NamedTuple):
-    """A figure. kind: "png" or "gif", of its bytes. chart: what charts.js draws in its place."""
+    """A figure. kind: "png", "gif" or "txt", of its bytes.
+
+    chart, texts: what the page shows in its place.
+    """
 
     name: str
     caption: str
     kind: str
     content: bytes
     chart: dict | None = None
+    texts: Texts | None = None
 
     @property
     def source(self) -> str:

@@ -19,6 +19,7 @@ from genjax.report.about import About
 from genjax.report.charts import Chart
 from genjax.report.html import RESULTS
 from genjax.report.tables import tables
+from genjax.report.texts import Texts
 
 NOTHING = About()
 
@@ -128,14 +129,14 @@ def of_this_version(folder):
 
 
 def draw(folder: str | Path, figures: dict[str, Callable]) -> dict[str, tuple]:
-    """{name: (caption, matplotlib figure, or the bytes of a GIF)} of a finished run."""
+    """{name: (caption, matplotlib figure, the bytes of a GIF, or Texts)} of a finished run."""
     run = read(folder)
     with of_this_version(folder):
         made = {name: function(run) for name, function in figures.items()}
         return {name: (found[0], _figure(found[1])) for name, found in made.items() if found}
 
 
-def _figure(made) -> Figure | bytes:
+def _figure(made) -> Figure | bytes | Texts:
     """A chart drawn; what is drawn already as it is."""
     return charts.draw(made) if isinstance(made, Chart) else made
 
@@ -145,19 +146,26 @@ def _written(run: dict, figures: dict[str, Callable]) -> list[html.Drawn]:
     folder = run["folder"] / "plots"
     drawn = []
     for name, function in figures.items():
-        made = function(run)
-        if made:
-            caption, figure = made[0], _figure(made[1])
-            data = charts.as_data(made[1]) if isinstance(made[1], Chart) else None
-            if isinstance(figure, Figure):
-                buffer = io.BytesIO()
-                figure.savefig(buffer, dpi=110, format="png")
-                content, kind = buffer.getvalue(), "png"
-            else:
-                content, kind = figure, "gif"  # A film.
+        found = function(run)
+        if found:
+            caption, made = found
+            kind, content = _file(_figure(made))
             files.replace(folder / f"{name}.{kind}", content)
-            drawn.append(html.Drawn(name, caption, kind, content, data))
+            data = charts.as_data(made) if isinstance(made, Chart) else None
+            texts = made if isinstance(made, Texts) else None
+            drawn.append(html.Drawn(name, caption, kind, content, data, texts))
     return drawn
+
+
+def _file(figure: Figure | bytes | Texts) -> tuple[str, bytes]:
+    """(kind, content) of the file in plots/."""
+    if isinstance(figure, Texts):
+        return "txt", str(figure).encode()
+    if isinstance(figure, bytes):
+        return "gif", figure  # A film.
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    return "png", buffer.getvalue()
 
 
 # --- The page ------------------------------------------------------------------------------------

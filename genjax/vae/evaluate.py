@@ -197,9 +197,10 @@ def measure_coder(
     measures |= probes(coder.encode(train["image"]), train["label"], codes, test["label"], seed)
     more, rows = interpolations(coder, ref, codes, rng)
     measures |= more
+    shown = one_a_class(test["label"], SHOWN)
     arrays = {
-        "inputs": test["image"][:SHOWN],
-        "reconstructions": rebuilt[:SHOWN],
+        "inputs": test["image"][shown],
+        "reconstructions": rebuilt[shown],
         "interpolations": rows,
         "latent": codes[:2000],
         "label": test["label"][:2000],
@@ -211,6 +212,13 @@ def measure_coder(
             measures |= {f"{name}/{measure}": value for measure, value in found.items()}
             arrays[f"samples_{name}"] = images[:64]
     return measures, arrays
+
+
+def one_a_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Where `count` images to show lie: the first of each class in turn, then the first others."""
+    _, first = np.unique(labels, return_index=True)
+    others = np.setdiff1d(np.arange(len(labels)), first)
+    return np.concatenate([first, others])[:count]
 
 
 def scale_free(draws: np.ndarray, train_draws: np.ndarray, seed: int) -> dict[str, float]:

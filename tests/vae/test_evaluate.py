@@ -109,6 +109,18 @@ def exact(ref):
     return found
 
 
+def test_images_shown_are_of_as_many_classes_as_there_are():
+    labels = np.array([5, 5, 1, 9, 1, 0, 2, 5, 3, 4])
+    found = evaluate.one_a_class(labels, 8)
+    assert labels[found].tolist() == [0, 1, 2, 3, 4, 5, 9, 5] and found[[1, 5, 7]].tolist() == [
+        2,
+        0,
+        1,
+    ]
+    assert evaluate.one_a_class(labels, 3).tolist() == [5, 2, 6]
+    assert evaluate.one_a_class(np.zeros(4, int), 3).tolist() == [0, 1, 2]
+
+
 def test_measures_of_a_coder_are_worked_out_anew(ref, measured, exact):
     found, arrays = measured
     for name, (value, tolerance) in exact.items():
@@ -117,8 +129,9 @@ def test_measures_of_a_coder_are_worked_out_anew(ref, measured, exact):
     scale_free = {"mmd_rescaled", "mmd_normal"}
     assert set(found) == set(exact) | samples | scale_free | {"kfid_midpoints"}
     x = ref.splits["test"]["image"]
-    np.testing.assert_array_equal(arrays["inputs"], x[:8])
-    np.testing.assert_array_equal(flat(arrays["reconstructions"]), flat(x[:8]) * [1, 1, 0, 0])
+    shown = x[evaluate.one_a_class(ref.splits["test"]["label"], 8)]
+    np.testing.assert_array_equal(arrays["inputs"], shown)
+    np.testing.assert_array_equal(flat(arrays["reconstructions"]), flat(shown) * [1, 1, 0, 0])
     np.testing.assert_array_equal(arrays["latent"], flat(x)[:, :2].astype(np.float32))
     np.testing.assert_array_equal(arrays["label"], ref.splits["test"]["label"])
     # A sampler that the model does not have is left out.
