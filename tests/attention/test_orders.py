@@ -88,6 +88,11 @@ def test_an_order_without_a_formula_stays_a_table(computed):
     np.testing.assert_array_equal(orders.unblock(jnp.asarray(y), drawn, 5), [3, 1, 2, 0, 0])
 
 
+def test_padding_goes_nowhere(computed):
+    x = orders.unblock(jnp.ones((4, 16)), blocks.cut(np.arange(50), 16), 100, -7)
+    np.testing.assert_array_equal(x, np.where(np.arange(100) < 50, 1, -7))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_query_sees_is_its_row_of_the_mask(case):
     pattern = parts(case)
