@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from genjax.attention.orders import blocks_of, positions, tile_of, unblock
+
 NONE = -1e30  # Less than any score, and finite, so that differences of it are no NaN.
 SHORT = 256  # Positions of which a batch of rows stays in the caches.
 # Blocks of one order, and tiles in a table: beyond, a table takes minutes and gigabytes to make.
@@ -67,11 +69,11 @@ def block_size(length: int, most: int) -> int:
     return -(-length // (8 * blocks)) * 8
 
 
-def cut(positions: np.ndarray, size: int) -> np.ndarray:
+def cut(order: np.ndarray, size: int) -> np.ndarray:
     """Positions [n] as blocks [ceil(n / size), size], padded with -1."""
-    require_table(-(-len(positions) // size))
-    padded = np.full(-(-len(positions) // size) * size, -1, np.int32)
-    padded[: len(positions)] = positions
+    require_table(-(-len(order) // size))
+    padded = np.full(-(-len(order) // size) * size, -1, np.int32)
+    padded[: len(order)] = order
     return padded.reshape(-1, size)
 
 
@@ -121,8 +123,8 @@ def band(
     blocks = -(-len(classes[0]) // size)
     require_table(len(classes) * blocks)
     order = np.full((len(classes), blocks * size), -1, np.int32)
-    for c, positions in enumerate(classes):
-        order[c, : len(positions)] = positions
+    for c, members in enumerate(classes):
+        order[c, : len(members)] = members
     order = order.reshape(-1, size)
     own, begin = np.arange(len(order)) % blocks, np.arange(len(order)) // blocks * blocks
     reach_left = blocks if left is None else -(-left // size)
@@ -173,6 +175,24 @@ def dense_mask(pattern: Pattern) -> np.ndarray:
                 # -1 is the last row and column, which are cut off.
                 np.add.at(found, (queries, keys), inside)
     return found[:-1, :-1]
+
+
+def seen(pattern: Pattern, at: jax.Array) -> jax.Array:
+    """Which keys the query at a position sees, [length]: a row of `dense_mask` > 0."""
+    found = jnp.zeros(pattern.length, bool)
+    for part in pattern.parts:
+        own = (positions(part.queries) == at).any(1)
+        i, tiles = jnp.argmax(own), tile_of(part.tiles)
+        slots = jnp.arange(part.tiles.shape[1])
+        used = own.any() & (slots < jnp.asarray(part.counts)[i])
+        members = jnp.where(used, tiles(i, slots), len(part.keys))
+        keys = positions(part.keys)
+        inside = jnp.zeros(len(keys), bool).at[members].set(True, mode="drop")[:, None]
+        inside = inside & (keys >= 0)
+        if part.allowed is not None:
+            inside = inside & part.allowed(at, keys)
+        found = found | unblock(inside, part.keys, pattern.length, False)
+    return found
 
 
 def attend(pattern: Pattern, q, k, v, *, mask=None):
@@ -254,33 +274,9 @@ def _merge(found):
     return out / total[:, None], jnp.maximum(top + jnp.log(total), NONE)
 
 
-def _in_order(positions, length):
-    return np.array_equal(positions.ravel()[:length], np.arange(length))
-
-
-def _blocks(x, positions):
-    """Rows of x [n, ...] in an order of positions [blocks, size]: [blocks, size, ...]."""
-    if _in_order(positions, len(x)):
-        x = jnp.pad(x, ((0, positions.size - len(x)),) + ((0, 0),) * (x.ndim - 1))
-        return x.reshape(*positions.shape, *x.shape[1:])
-    return x[np.maximum(positions, 0)]
-
-
-def _unblock(x, positions, length, fill=0.0):
-    """The way back: [blocks, size, ...] to [length, ...]; positions that do not occur get fill."""
-    x = x.reshape(-1, *x.shape[2:])
-    if _in_order(positions, length):
-        return x[:length]
-    place = np.full(length + 1, positions.size, np.int32)
-    place[positions.ravel()] = np.arange(positions.size)
-    absent = jnp.full((1, *x.shape[1:]), fill, x.dtype)
-    return jnp.concatenate([x, absent])[place[:length]]
-
-
 def _tile_mask(part, valid, i, tile, masked):
     """[keys, queries] of one tile."""
-    queries = lax.dynamic_index_in_dim(jnp.asarray(part.queries), i, 0, False)
-    keys = lax.dynamic_index_in_dim(jnp.asarray(part.keys), tile, 0, False)
+    queries, keys = positions(part.queries, i), positions(part.keys, tile)
     inside = (keys >= 0)[:, None]
     if masked:
         inside = inside & lax.dynamic_index_in_dim(valid, tile, 0, False)[:, None]
@@ -291,10 +287,11 @@ def _tile_mask(part, valid, i, tile, masked):
 
 def _over_tiles(part, i, masked, body, carry):
     """body(carry, tile, check) over block i's tiles: whole ones first, which need no check."""
-    tiles, counts, whole = (jnp.asarray(a) for a in (part.tiles, part.counts, part.whole))
+    counts, whole = jnp.asarray(part.counts), jnp.asarray(part.whole)
+    tiles = tile_of(part.tiles)
 
     def step(check):
-        return lambda slot, carry: body(carry, tiles[i, slot], check)
+        return lambda slot, carry: body(carry, tiles(i, slot), check)
 
     start = 0
     if not masked and part.whole.any():
@@ -313,9 +310,9 @@ def dot(a, b):
 def _forward(part, q, k, v, valid, masked):
     """Output [n, d] and log-sum-exp [n] of one part and row, float32."""
     length, dim = q.shape
-    q_t = jnp.swapaxes(_blocks(q, part.queries), 1, 2)
-    k, v_t = _blocks(k, part.keys), jnp.swapaxes(_blocks(v, part.keys), 1, 2)
-    valid = _blocks(valid, part.keys)
+    q_t = jnp.swapaxes(blocks_of(q, part.queries), 1, 2)
+    k, v_t = blocks_of(k, part.keys), jnp.swapaxes(blocks_of(v, part.keys), 1, 2)
+    valid = blocks_of(valid, part.keys)
     size = part.queries.shape[1]
 
     def of_block(arguments):
@@ -341,8 +338,8 @@ def _forward(part, q, k, v, valid, masked):
 
     out, lse = lax.map(of_block, (jnp.arange(len(part.queries)), q_t))
     return (
-        _unblock(out, part.queries, length),
-        _unblock(lse, part.queries, length, NONE),
+        unblock(out, part.queries, length),
+        unblock(lse, part.queries, length, NONE),
     )
 
 
@@ -353,10 +350,10 @@ def _backward(part, qkv, valid, results, masked):
     """
     q, k, v = qkv
     length, _ = q.shape
-    lse, inner, d_out, q = (_blocks(x, part.queries) for x in (*results, q))
+    lse, inner, d_out, q = (blocks_of(x, part.queries) for x in (*results, q))
     # Padding, and queries that saw nothing: weights of exp(-inf) = 0.
-    lse = jnp.where((part.queries >= 0) & (lse > NONE / 2), lse, -NONE)
-    k, v, valid = (_blocks(x, part.keys) for x in (k, v, valid))
+    lse = jnp.where((positions(part.queries) >= 0) & (lse > NONE / 2), lse, -NONE)
+    k, v, valid = (blocks_of(x, part.keys) for x in (k, v, valid))
     k_t = jnp.swapaxes(k, 1, 2)
 
     def of_block(carry, arguments):
@@ -382,7 +379,7 @@ def _backward(part, qkv, valid, results, masked):
     rows = (jnp.arange(len(part.queries)), q, d_out, lse, inner)
     (dk, dv), dq = lax.scan(of_block, zeros, rows)
     return (
-        _unblock(dq, part.queries, length),
-        _unblock(dk, part.keys, length),
-        _unblock(dv, part.keys, length),
+        unblock(dq, part.queries, length),
+        unblock(dk, part.keys, length),
+        unblock(dv, part.keys, length),
     )

@@ -17,6 +17,8 @@ from genjax.attention import Variant, blocks
 from genjax.attention.variants.full import full
 
 BASE = 10_000.0
+# Angles, positions x pairs, whose table may be a constant of a program.
+TABLE = 2**15
 
 
 class Model(NamedTuple):
@@ -38,18 +40,50 @@ class Model(NamedTuple):
 def rotate(x: jax.Array, place: jax.Array | None = None, length: int = 0) -> jax.Array:
     """Rotary embedding of x [b, n, heads, dim] by its position, dim even (RoFormer, eq. 34).
 
-    place: the position of the one token of x, of `length` there are; None: n positions from 0.
+    place: the position of the one token of x, or of each [n], of `length` there are; None: n
+        positions from 0.
     """
     half = x.shape[-1] // 2
-    # On the host, once: XLA:CPU computes them again for every head and row.
-    positions = np.arange(x.shape[1] if place is None else length)
-    angles = positions[:, None, None] * BASE ** (-np.arange(half) / half)
-    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    if place is not None:
-        cos, sin = jnp.asarray(cos)[place][None], jnp.asarray(sin)[place][None]
+    length = x.shape[1] if place is None else length
+    if length * half <= TABLE:
+        cos, sin = _table(length, half)
+        if place is not None:
+            cos, sin = (part[place].reshape(-1, 1, half) for part in (cos, sin))
+    else:
+        places = jnp.arange(length) if place is None else place
+        cos, sin = (part.reshape(-1, 1, half) for part in _computed(places, half))
     left, right = x[..., :half], x[..., half:]
     out = jnp.concatenate([left * cos - right * sin, left * sin + right * cos], -1)
     return out.astype(x.dtype)
+
+
+@functools.cache
+def _table(length: int, half: int) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine of each position's angles [length, 1, half], rounded from float64.
+
+    On the host, once: XLA:CPU computes them again for every head and row. The same two arrays for
+    all layers are two constants of a program; NumPy's would be two a layer.
+    """
+    angles = np.arange(length)[:, None, None] * BASE ** (-np.arange(half) / half)
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)
+
+
+def _computed(places: jax.Array, half: int) -> tuple[jax.Array, jax.Array]:
+    """The same on the device to 3e-7, [..., half], for places below 2^24.
+
+    Angles in turns, modulo one, in fixed point: a float32 product of position and frequency is off
+    by 0.03 radians at a million.
+    """
+    turns = np.round(BASE ** (-np.arange(half) / half) / (2 * np.pi) * 2.0**48).astype(np.uint64)
+    high, low = (jnp.asarray(part.astype(np.uint32)) for part in (turns >> 16, turns & 0xFFFF))
+    p = places.astype(jnp.uint32)[..., None]
+    # All modulo 2^32: p * turns / 2^16, its low half by parts of 16 bits.
+    turned = p * high + (p >> 16) * low + ((p & 0xFFFF) * low >> 16)
+    angles = jax.lax.bitcast_convert_type(turned, jnp.int32).astype(jnp.float32)
+    angles = angles * np.float32(2 * np.pi / 2**32)
+    # Held, or every head and row would compute them again.
+    return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
 
 
 class SelfAttention(nn.Module):
@@ -91,8 +125,7 @@ class SelfAttention(nn.Module):
         keys.value = jax.lax.dynamic_update_slice(keys.value, k, (0, at, 0, 0))
         values.value = jax.lax.dynamic_update_slice(values.value, v, (0, at, 0, 0))
         place.value = at + 1
-        seen = jnp.asarray(blocks.dense_mask(self.variant.pattern) > 0)[at]
-        mask = jnp.broadcast_to(seen, shape[:2])
+        mask = jnp.broadcast_to(blocks.seen(self.variant.pattern, at), shape[:2])
         return full(self.kept, q.shape[-1]).attend(q, keys.value, values.value, mask=mask)
 
 

@@ -83,3 +83,27 @@ def test_state_space_layer_is_its_recurrence():
         found.append(state * show[:, t] / (1 + np.exp(-show[:, t])))
     expected = np.stack(found, 1) @ params["params"]["out"]["kernel"]
     np.testing.assert_allclose(layer.apply(params, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", (0, 2**20 - 64))
+def test_computed_angles_are_the_exact_ones(first, monkeypatch):
+    """Against float64, at the first positions and below 2^20, where float32 angles fail."""
+    monkeypatch.setattr(transformer, "TABLE", 0)
+    x = jax.random.normal(jax.random.key(0), (1, 64, 1, 16))
+    places = first + np.arange(64)
+    found = jax.jit(lambda x: transformer.rotate(x, jnp.asarray(places), 2**20))(x)
+    angles = places[:, None] * transformer.BASE ** (-np.arange(8) / 8)
+    turned = np.exp(1j * angles) * (np.asarray(x[0, :, 0, :8], float) + 1j * x[0, :, 0, 8:])
+    expected = np.concatenate([turned.real, turned.imag], -1)
+    np.testing.assert_allclose(found[0, :, 0], expected, atol=2e-6)
+
+
+def test_angles_of_a_table_are_the_computed_ones(monkeypatch):
+    x = jax.random.normal(jax.random.key(0), (2, 300, 3, 8))
+    table, last = transformer.rotate(x), transformer.rotate(x[:, -1:], jnp.int32(299), 300)
+    np.testing.assert_array_equal(table[:, -1:], last)
+    monkeypatch.setattr(transformer, "TABLE", 0)
+    np.testing.assert_allclose(transformer.rotate(x), table, atol=2e-6)
+    np.testing.assert_array_equal(
+        transformer.rotate(x[:, :40], jnp.arange(40), 300)[0, 39], transformer.rotate(x)[0, 39]
+    )
