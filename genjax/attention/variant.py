@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import PartitionSpec
 
 from genjax.attention import blocks
 from genjax.core.errors import UsageError
@@ -48,6 +49,30 @@ class Variant(NamedTuple):
     note: str = ""
     backward_flops: float = 2.5
     both_bytes: float = 2.0
+
+
+class Shards(NamedTuple):
+    """The devices of one mesh axis, each of which holds an equal part of the positions, in order.
+
+    part: positions of a device.
+    """
+
+    axis: str
+    count: int
+    part: int
+
+
+class Sharded(NamedTuple):
+    """A variant as one of several devices computes it, under `jax.shard_map` over their axis.
+
+    attend: (q, k, v, *, extra=None) -> [batch, part, heads, head_dim], like q, k, v; no key masks.
+    extra: how the arrays of its own are spread, all of them.
+    note: what travels between the devices.
+    """
+
+    attend: Callable[..., jax.Array]
+    note: str
+    extra: PartitionSpec = PartitionSpec()
 
 
 def needed(extra: Mapping[str, Any] | None) -> Mapping[str, Any]:
