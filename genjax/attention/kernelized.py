@@ -117,14 +117,14 @@ def _before(shards: Shards, state, empty):
 
     def back(state, hops):
         """That of the device so many places before, and whether there is one."""
-        pairs = [(p, p + hops) for p in range(shards.count - hops)]
+        pairs = [(p, p + hops) for p in range(shards.devices - hops)]
         return lax.ppermute(state, shards.axis, pairs), lax.axis_index(shards.axis) >= hops
 
     def either(there, one, other):
         return jax.tree.map(lambda a, b: jnp.where(there, a, b), one, other)
 
     hops = 1
-    while hops < shards.count:
+    while hops < shards.devices:
         other, there = back(state, hops)
         top = jnp.maximum(state[0], other[0])
         a, b = jnp.exp(state[0] - top), jnp.exp(other[0] - top)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from genjax.attention import blocks
 from genjax.core.errors import UsageError
@@ -33,6 +33,7 @@ class Variant(NamedTuple):
     shared_qk: whether the keys are the normalised queries, and k is not read.
     pattern: the pairs attended to, where blocks describe them.
     causal: whether no query sees a later key; `register` sets it.
+    shardings: of q, k, v and the result, and of `extra`; None: they are one device's.
     note: what ran, and what a user might not expect.
     backward_flops: the products of the backward pass, in multiples of `cost.flops`; 2.5 where it
         computes the scores again.
@@ -46,6 +47,7 @@ class Variant(NamedTuple):
     shared_qk: bool = False
     pattern: blocks.Pattern | None = None
     causal: bool = False
+    shardings: tuple[NamedSharding, NamedSharding] | None = None
     note: str = ""
     backward_flops: float = 2.5
     both_bytes: float = 2.0
@@ -58,7 +60,7 @@ class Shards(NamedTuple):
     """
 
     axis: str
-    count: int
+    devices: int
     part: int
 
 

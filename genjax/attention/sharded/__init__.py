@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax.attention.registry import build, find
@@ -56,4 +56,6 @@ def spread(
             check_vma=False,
         )(q, k, v, extra)
 
-    return variant._replace(attend=attend, note=f"{mesh.size} devices: {own.note}")
+    shardings = NamedSharding(mesh, parts), NamedSharding(mesh, own.extra)
+    note = f"{mesh.size} devices: {own.note}"
+    return variant._replace(attend=attend, shardings=shardings, note=note)

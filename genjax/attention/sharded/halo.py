@@ -24,14 +24,14 @@ def extend(x, shards: Shards, left: int, right: int):
     """
     own = x.shape[1]
     before, behind = [], []
-    for hop in range(1, shards.count):
+    for hop in range(1, shards.devices):
         taken = min(own, left - own * (hop - 1))
         if taken > 0:
-            pairs = [(p, p + hop) for p in range(shards.count - hop)]
+            pairs = [(p, p + hop) for p in range(shards.devices - hop)]
             before.insert(0, lax.ppermute(x[:, own - taken :], shards.axis, pairs))
         taken = min(own, right - own * (hop - 1))
         if taken > 0:
-            pairs = [(p + hop, p) for p in range(shards.count - hop)]
+            pairs = [(p + hop, p) for p in range(shards.devices - hop)]
             behind.append(lax.ppermute(x[:, :taken], shards.axis, pairs))
     return jnp.concatenate([*before, x, *behind], 1)
 
@@ -56,7 +56,7 @@ def window(
     dilation: positions of a stride, a divisor of the part; its classes are rows of their own.
     """
     rows, own = len(q), shards.part // dilation
-    most = own * (shards.count - 1)
+    most = own * (shards.devices - 1)
     left, right = (min(side, most) for side in halo)
 
     def classes(x):
@@ -72,11 +72,11 @@ def window(
     def see():
         first = lax.axis_index(shards.axis) * own
         keys = first - left + jnp.arange(left + own + right)
-        keys = jnp.where((keys >= 0) & (keys < shards.count * own), keys, -1)
+        keys = jnp.where(keys < shards.devices * own, keys, -1)
         return See(first + jnp.arange(own), keys, allowed, *reach, left)
 
     k, v = (extend(x, shards, left * dilation, right * dilation) for x in (k, v))
-    return tuple(map(together, tiles.attend(see, *map(classes, (q, k, v)), tile)))
+    return tuple(map(together, tiles.attend(see, *map(classes, (q, k, v)), tile=tile)))
 
 
 class Chosen(NamedTuple):
@@ -107,9 +107,9 @@ def with_chosen(shards: Shards, near, chosen: Chosen, q, k, v, tile: int, own: t
         return See(jnp.asarray(chosen.positions), here(), chosen.reach)
 
     keys, values = (_gather(shards, x, chosen.positions) for x in (k, v))
-    out, _ = tiles.merge(near, tiles.attend(seen, q, keys, values, tile))
+    out, _ = tiles.merge(near, tiles.attend(seen, q, keys, values, tile=tile))
     queries = _gather(shards, own[0], chosen.positions)
-    found, lse = tiles.attend(seeing, queries, *own[1:], tile)
+    found, lse = tiles.attend(seeing, queries, *own[1:], tile=tile)
     weights = jnp.exp(lse - lax.pmax(lax.stop_gradient(lse), shards.axis))
     rows, total = lax.psum((weights[..., None] * found, weights), shards.axis)
     place, inside = _places(shards, chosen.positions)

@@ -22,7 +22,7 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
     reached: (p, s) -> whether any pair of another device's keys is allowed; None: always.
     """
 
-    axis, count = shards.axis, shards.count
+    axis, count = shards.axis, shards.devices
 
     @jax.custom_vjp
     def core(q, k, v):
@@ -39,7 +39,7 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
 
         def add(state, keys, s):
             def more(state):
-                return tiles.merge(state, tiles.forward(see(p, s), q, *keys, tile))
+                return tiles.merge(state, tiles.forward(see(p, s), q, *keys, tile=tile))
 
             return when(s, more, state)
 
@@ -49,7 +49,7 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
             following = _send(shards, keys)
             return add(state, keys, (p - r) % count), following
 
-        state = tiles.forward(see(p, None), q, k, v, tile)
+        state = tiles.forward(see(p, None), q, k, v, tile=tile)
         if count > 1:
             state, keys = lax.fori_loop(1, count - 1, hop, (state, _send(shards, (k, v))))
             state = add(state, keys, (p + 1) % count)
@@ -58,12 +58,12 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
     def pull(saved, given):
         q, k, v, out, lse = saved
         d_out, d_lse = given
-        inner = (out * d_out).sum(-1) - d_lse
+        by = {"lse": lse, "inner": (out * d_out).sum(-1) - d_lse, "d_out": d_out}
         p = lax.axis_index(axis)
 
         def add(grads, keys, s):
             def more(grads):
-                new = tiles.backward(see(p, s), q, *keys, lse, inner, d_out, tile)
+                new = tiles.backward(see(p, s), q, *keys, **by, tile=tile)
                 return jax.tree.map(lax.add, grads, new)
 
             return when(s, more, grads)
@@ -74,7 +74,7 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
             grads = _send(shards, grads)
             return add((dq, *grads), keys, (p - r) % count), following
 
-        grads = tiles.backward(see(p, None), q, k, v, lse, inner, d_out, tile)
+        grads = tiles.backward(see(p, None), q, k, v, **by, tile=tile)
         if count > 1:
             sent = _send(shards, (k, v))
             (dq, *grads), keys = lax.fori_loop(1, count - 1, hop, (grads, sent))
@@ -89,5 +89,5 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
 
 def _send(shards: Shards, tree):
     """Every leaf of device p to device p + 1, the last one's to the first."""
-    hops = [(p, (p + 1) % shards.count) for p in range(shards.count)]
+    hops = [(p, (p + 1) % shards.devices) for p in range(shards.devices)]
     return lax.ppermute(tree, shards.axis, hops)

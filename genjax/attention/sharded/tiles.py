@@ -20,7 +20,7 @@ from genjax.attention.blocks import NONE, dot
 class See(NamedTuple):
     """Which keys the queries see.
 
-    queries, keys: their positions, [n] and [m]; a key at -1 is not there.
+    queries, keys: their positions, [n] and [m]; a key below 0 is not there.
     allowed: (i, j) -> which pairs of positions count; None: all, and all keys are there.
     left, right: no pair further apart than so many positions before, or after, the query is
         allowed; None: no limit. They need both orders contiguous, and only save tiles.
@@ -89,7 +89,7 @@ def _scaled(q):
     return (q.astype(jnp.float32) * q.shape[-1] ** -0.5).astype(q.dtype)
 
 
-def forward(see: See, q, k, v, tile: int):
+def forward(see: See, q, k, v, *, tile: int):
     """Outputs [rows, n, dim] and log-sum-exps [rows, n] in float32."""
     cut = _cut(see, tile)
     i_tiles, j_tiles = cut.of_queries(see.queries), cut.of_keys(see.keys, -1)
@@ -127,7 +127,7 @@ def forward(see: See, q, k, v, tile: int):
     return blocks.over_rows(row, q.shape[1], q, k, v)
 
 
-def backward(see: See, q, k, v, lse, inner, d_out, tile: int):
+def backward(see: See, q, k, v, *, lse, inner, d_out, tile: int):
     """Gradients by q, k and v in float32.
 
     lse: log-sum-exps [rows, n] over all keys of the queries, those of other blocks included.
@@ -194,7 +194,7 @@ def merge(one, other):
     return out, jnp.maximum(top + jnp.log(total), NONE)
 
 
-def attend(see: Callable[[], See], q, k, v, tile: int):
+def attend(see: Callable[[], See], q, k, v, *, tile: int):
     """`forward`, with gradients by q, k and v of both its results.
 
     see: asked forward and backward anew, since positions of a device are values of the program.
@@ -202,7 +202,7 @@ def attend(see: Callable[[], See], q, k, v, tile: int):
 
     @jax.custom_vjp
     def core(q, k, v):
-        return forward(see(), q, k, v, tile)
+        return forward(see(), q, k, v, tile=tile)
 
     def keep(q, k, v):
         out, lse = core(q, k, v)
@@ -212,7 +212,7 @@ def attend(see: Callable[[], See], q, k, v, tile: int):
         q, k, v, out, lse = saved
         d_out, d_lse = given
         inner = (out * d_out).sum(-1) - d_lse
-        grads = backward(see(), q, k, v, lse, inner, d_out, tile)
+        grads = backward(see(), q, k, v, lse=lse, inner=inner, d_out=d_out, tile=tile)
         return tuple(g.astype(x.dtype) for g, x in zip(grads, (q, k, v), strict=True))
 
     core.defvjp(keep, pull)

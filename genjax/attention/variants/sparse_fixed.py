@@ -41,7 +41,7 @@ def _sharded(shards, options) -> Sharded:
 
     def attend(q, k, v, extra):
         del extra
-        near = tiles.attend(own, q, k, v, stride)
+        near = tiles.attend(own, q, k, v, tile=stride)
         keys, values = summaries(k), summaries(v)
         far = ring.attend(shards, before, q, keys, values, options.tile, lambda p, s: s < p)
         return tiles.merge(near, far)[0]
