@@ -57,6 +57,12 @@ class Program(NamedTuple):
     def devices(self) -> int:
         return max(part.devices for part in self.inputs)
 
+    @property
+    def platform(self) -> str:
+        """Of its devices, which need not be this machine's."""
+        spread = [part.sharding for part in self.inputs if part.sharding]
+        return spread[0].mesh.devices.flat[0].platform if spread else jax.default_backend()
+
     def arguments(self, seed: int = 0) -> tuple:
         """What the function is given."""
         return tuple(argument for part in self.inputs for argument in part.make(seed))
@@ -75,7 +81,7 @@ def facts_of(program: Program, compiled) -> dict:
     """
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     assert memory is not None  # Told by XLA on CPU, GPU and TPU.
-    parts = program.devices if jax.default_backend() == "cpu" else 1
+    parts = program.devices if program.platform == "cpu" else 1
     return {
         "temp_bytes": parts * int(memory.temp_size_in_bytes),
         "argument_bytes": parts * int(memory.argument_size_in_bytes),
