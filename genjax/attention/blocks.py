@@ -218,9 +218,15 @@ def heads_together(x: jax.Array, batch: int) -> jax.Array:
     return x.reshape(batch, -1, *x.shape[1:]).transpose(0, 2, 1, 3)
 
 
+def platform() -> str:
+    """Of the devices that this is compiled for: those of `shard_map`'s mesh, else jax's default."""
+    device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
+    return getattr(device, "platform", None) or jax.default_backend()
+
+
 def over_rows(function: Callable, length: int, *rows: jax.Array) -> Any:
     """function over the leading axis, batch x heads: long ones one after the other on CPU."""
-    if jax.default_backend() == "cpu" and length > SHORT:
+    if platform() == "cpu" and length > SHORT:
         return lax.map(lambda row: function(*row), rows)
     return jax.vmap(function)(*rows)
 

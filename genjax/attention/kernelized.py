@@ -12,17 +12,28 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention import blocks
-from genjax.attention.variant import Cost
+from genjax.attention.variant import Cost, Shards
 
 TINY = 1e-30
 CHUNK = 128  # Positions: longer ones cost causal rows more pairs, shorter ones more sums to keep.
 
 
-def attend(features: Callable, size: int, q, k, v, *, mask=None, causal: bool = False):
+def attend(
+    features: Callable,
+    size: int,
+    q,
+    k,
+    v,
+    *,
+    mask=None,
+    causal: bool = False,
+    shards: Shards | None = None,
+):
     """out_i = sum_j phi(q_i).phi(k_j) v_j / sum_j phi(q_i).phi(k_j); j <= i where causal.
 
     features: (x [chunk, dim], seen) -> (values [chunk, size], shift). For keys `seen` [chunk] says
         which count, and the shift is one number; for queries it is None, and each may have its own.
+    shards: the devices that hold a part of the positions each; under `jax.shard_map`.
     """
     batch, length, heads, dim = q.shape
     chunk = blocks.block_size(length, CHUNK)
@@ -76,11 +87,15 @@ def attend(features: Callable, size: int, q, k, v, *, mask=None, causal: bool = 
             x = jnp.pad(x, ((0, count * chunk - length),) + ((0, 0),) * (x.ndim - 1))
             return x.reshape(count, chunk, *x.shape[1:])
 
+        def absorbed():
+            return lax.scan(lambda state, x: (absorb(state, *x), None), empty, keys)[0]
+
         q, keys = cut(q), (cut(k), cut(v), cut(seen))
         if causal:
-            _, out = lax.scan(lambda state, x: both(state, *x), empty, (q, *keys))
+            begin = _before(shards, absorbed(), empty) if shards else empty
+            _, out = lax.scan(lambda state, x: both(state, *x), begin, (q, *keys))
         else:
-            state, _ = lax.scan(lambda state, x: (absorb(state, *x), None), empty, keys)
+            state = _over(shards, absorbed()) if shards else absorbed()
             out = lax.map(lambda q: answer(state, q), q)
         return out.reshape(count * chunk, heads, dim)[:length].astype(q.dtype)
 
@@ -88,10 +103,53 @@ def attend(features: Callable, size: int, q, k, v, *, mask=None, causal: bool = 
     return blocks.over_rows(sequence, heads * length, q, k, v, seen)
 
 
+def _over(shards: Shards, state):
+    """The state of all devices' keys, of those of each."""
+    top, sums, total = state
+    highest = lax.pmax(lax.stop_gradient(top), shards.axis)
+    scale = jnp.exp(top - highest)
+    sums, total = lax.psum((sums * scale[:, None, None], total * scale[:, None]), shards.axis)
+    return highest, sums, total
+
+
+def _before(shards: Shards, state, empty):
+    """The state of the devices before this one: a scan over devices (Hillis & Steele 1986)."""
+
+    def back(state, hops):
+        """That of the device so many places before, and whether there is one."""
+        pairs = [(p, p + hops) for p in range(shards.devices - hops)]
+        return lax.ppermute(state, shards.axis, pairs), lax.axis_index(shards.axis) >= hops
+
+    def either(there, one, other):
+        return jax.tree.map(lambda a, b: jnp.where(there, a, b), one, other)
+
+    hops = 1
+    while hops < shards.devices:
+        other, there = back(state, hops)
+        top = jnp.maximum(state[0], other[0])
+        a, b = jnp.exp(state[0] - top), jnp.exp(other[0] - top)
+        joined = (
+            top,
+            *(
+                x * a.reshape(-1, *[1] * (x.ndim - 1)) + y * b.reshape(-1, *[1] * (x.ndim - 1))
+                for x, y in zip(state[1:], other[1:], strict=True)
+            ),
+        )
+        state = either(there, joined, state)
+        hops *= 2
+    other, there = back(state, 1)
+    return either(there, other, empty)
+
+
 def _divide(sums, total):
     """Sums of values [chunk, dim] over those of weights [chunk]; zeros where nothing was seen."""
     some = (total > TINY)[:, None]
     return jnp.where(some, sums / jnp.where(some, total[:, None], 1.0), 0.0)
+
+
+def travels(causal: bool) -> str:
+    """What devices send each other."""
+    return "sums over keys, by a scan over devices" if causal else "sums over keys"
 
 
 def cost(length: int, head_dim: int, size: int, projected: bool, causal: bool) -> Cost:

@@ -4,12 +4,13 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple, ParamSpec
 
 from genjax.attention import blocks
 from genjax.attention.catalogue import variant_names
 from genjax.attention.variant import Cost as Cost
-from genjax.attention.variant import Variant
+from genjax.attention.variant import Sharded, Shards, Variant
 from genjax.core.config import nearest
 from genjax.core.errors import UsageError
 
@@ -23,12 +24,15 @@ class Entry(NamedTuple):
     options: the names that it takes besides `causal`.
     causal: the values of `causal` that it can have.
     short: length -> options with which it sees, or remembers, a part of a short sequence only.
+    sharded: (shards, its options by name, causal among them) -> how each of several devices
+        computes it, with a part of the positions each; or why that is not done.
     """
 
     make: Callable[..., Variant]
     options: tuple[str, ...]
     causal: tuple[bool, ...]
     short: Callable[[int], Mapping[str, int]]
+    sharded: Callable[[Shards, SimpleNamespace], Sharded] | str
 
     @property
     def can_be_causal(self) -> bool:
@@ -46,10 +50,11 @@ def register(
     *,
     causal: tuple[bool, ...] = (False, True),
     short: Callable[[int], Mapping[str, int]] = lambda length: {},
+    sharded: Callable[[Shards, SimpleNamespace], Sharded] | str = "not built for several devices",
 ) -> Callable[[Callable[P, Variant]], Callable[P, Variant]]:
     """Enters a function (length, head_dim, *, causal=..., options) under its own name.
 
-    causal, short: as in Entry. The function need not look at what `causal` it cannot have,
+    causal, short, sharded: as in Entry. The function need not look at what `causal` it cannot have,
     nor set `Variant.causal`. Raises ValueError where the file has another name.
     """
 
@@ -80,7 +85,7 @@ def register(
             return made._replace(causal=wanted)
 
         options = tuple(key for key in parameters if key not in ("length", "head_dim", "causal"))
-        VARIANTS[name] = Entry(make, options, causal, short)
+        VARIANTS[name] = Entry(make, options, causal, short, sharded)
         return make
 
     return enter

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from genjax.attention import blocks
 from genjax.core.errors import UsageError
@@ -32,6 +33,7 @@ class Variant(NamedTuple):
     shared_qk: whether the keys are the normalised queries, and k is not read.
     pattern: the pairs attended to, where blocks describe them.
     causal: whether no query sees a later key; `register` sets it.
+    shardings: of q, k, v and the result, and of `extra`; None: they are one device's.
     note: what ran, and what a user might not expect.
     backward_flops: the products of the backward pass, in multiples of `cost.flops`; 2.5 where it
         computes the scores again.
@@ -45,9 +47,34 @@ class Variant(NamedTuple):
     shared_qk: bool = False
     pattern: blocks.Pattern | None = None
     causal: bool = False
+    shardings: tuple[NamedSharding, NamedSharding] | None = None
     note: str = ""
     backward_flops: float = 2.5
     both_bytes: float = 2.0
+
+
+class Shards(NamedTuple):
+    """The devices of one mesh axis, each of which holds an equal part of the positions, in order.
+
+    part: positions of a device.
+    """
+
+    axis: str
+    devices: int
+    part: int
+
+
+class Sharded(NamedTuple):
+    """A variant as one of several devices computes it, under `jax.shard_map` over their axis.
+
+    attend: (q, k, v, *, extra=None) -> [batch, part, heads, head_dim], like q, k, v; no key masks.
+    extra: how the arrays of its own are spread, all of them.
+    note: what travels between the devices.
+    """
+
+    attend: Callable[..., jax.Array]
+    note: str
+    extra: PartitionSpec = PartitionSpec()
 
 
 def needed(extra: Mapping[str, Any] | None) -> Mapping[str, Any]:

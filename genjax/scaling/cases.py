@@ -98,6 +98,8 @@ def of_variant(
     """
     batch, _, heads, _ = shape
     flops, bytes_ = (batch * heads * figure for figure in variant.cost)
+    parts, spread = variant.shardings or (None, None)
+    where = f" {parts.mesh.shape}" if parts else ""
 
     def forward(q, k, v, extra):
         return variant.attend(q, k, v, extra=extra)
@@ -111,10 +113,14 @@ def of_variant(
 
     # Most draw nothing for themselves.
     some = bool(jax.tree.leaves(jax.eval_shape(lambda: own(0))))
-    inputs = (_qkv(shape, dtype), Inputs(f"{name} {shape}" if some else "nothing", own))
+    own_inputs = Inputs(f"{name} {shape}{where}", own, spread) if some else Inputs("nothing", own)
+    qkv = _qkv(shape, dtype)
+    inputs = (qkv._replace(name=qkv.name + where, sharding=parts), own_inputs)
     if mode == "forward":
         return Program(forward, inputs, flops, bytes_, variant.note)
-    cotangent = Inputs(f"g {shape} {dtype}", lambda seed: (normal(shape, dtype, seed)[3],))
+    cotangent = Inputs(
+        f"g {shape} {dtype}{where}", lambda seed: (normal(shape, dtype, seed)[3],), parts
+    )
     flops, bytes_ = (1 + variant.backward_flops) * flops, variant.both_bytes * bytes_
     return Program(both, (*inputs, cotangent), flops, bytes_, variant.note)
 

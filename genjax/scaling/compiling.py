@@ -4,6 +4,7 @@ Asked {"config", "points", "folder"}; answers {"points": [row]}, in which `file`
 `inputs` are the programs of its arguments. A folder that holds them already is not written to.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -12,8 +13,6 @@ import pickle
 import tempfile
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 from jax.experimental import serialize_executable
 
 from genjax.core import config as configs
@@ -22,6 +21,9 @@ from genjax.scaling import children, sweep
 from genjax.scaling.config import Config
 from genjax.scaling.microbenchmark import Inputs, facts_of, lower
 from genjax.scaling.timings import Point
+
+# Of the files: another one finds none of the old.
+FORMAT = 2
 
 
 class Store:
@@ -32,10 +34,11 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         described = environment.describe()
         flags = [os.environ.get(name) for name in ("XLA_FLAGS", "NPROC")]
-        self._machine = json.dumps([described["device"], described["versions"], flags]).encode()
+        about = [described["device"], described["versions"], flags, FORMAT]
+        self._machine = json.dumps(about).encode()
         self._inputs: dict[str, str] = {}
 
-    def keep(self, lowered, facts=None) -> tuple[str, dict]:
+    def keep(self, lowered, facts=None, devices: int = 1) -> tuple[str, dict]:
         """(file, facts of what was compiled) of a lowered program; compiles what is not there."""
         code = io.BytesIO()
         lowered.compiler_ir().operation.write_bytecode(code)
@@ -44,7 +47,7 @@ class Store:
             return str(path), pickle.loads(path.read_bytes())[1]
         compiled = lowered.compile()
         known = facts(compiled) if facts else {}
-        content = pickle.dumps((serialize_executable.serialize(compiled), known))
+        content = pickle.dumps((serialize_executable.serialize(compiled), known, devices))
         # Processes beside this one may make the same program: each writes a file of its own first.
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False) as file:
             file.write(content)
@@ -56,8 +59,8 @@ class Store:
     def keep_inputs(self, inputs: Inputs) -> str:
         """The file of the program that makes arguments of a seed."""
         if inputs.name not in self._inputs:
-            lowered = jax.jit(inputs.make).lower(jax.ShapeDtypeStruct((), jnp.uint32))
-            self._inputs[inputs.name], _ = self.keep(lowered)
+            kept, _ = self.keep(inputs.lower(), devices=inputs.devices)
+            self._inputs[inputs.name] = kept
         return self._inputs[inputs.name]
 
 
@@ -68,7 +71,8 @@ def rows(asked: dict) -> dict:
     store, made = Store(asked["folder"]), []
     for point in (Point(*point) for point in asked["points"]):
         program = sweep.program(config, point)
-        file, facts = store.keep(lower(program), lambda c, p=program: facts_of(p, c))
+        tell = functools.partial(facts_of, program)
+        file, facts = store.keep(lower(program), tell, program.devices)
         inputs = [store.keep_inputs(part) for part in program.inputs]
         made.append({"point": point, "file": file, "inputs": inputs, "facts": facts})
     return {"points": made}

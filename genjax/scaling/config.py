@@ -1,5 +1,6 @@
 """What the attention experiment is asked: one dataclass for flags, help, rules and Python."""
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,6 +57,9 @@ class Sweep(Options):
     dtype: str = option("float32", "Type of q, k and v.", choices=tuple(DTYPES))
     cores: str = option(
         "", "CPU cores to run on, '0' or '0,1'; one core gives the cleanest exponents."
+    )
+    mesh: str = option(
+        "", "Devices that share the positions of each sequence, 'sequence:8'; empty: one has all."
     )
     implementation: str = option(
         "auto",
@@ -189,7 +193,22 @@ class Config(Training, Sweep):
             raise UsageError(
                 f"--cores={configs.shown(self.cores)}: numbers of cores, each once, such as '0,1'"
             )
+        if self.mesh:
+            self._check_mesh()
         self._check_tasks()
+
+    def _check_mesh(self) -> None:
+        flag = f"--mesh={configs.shown(self.mesh)}"
+        if not re.fullmatch(r"sequence:[1-9]\d{0,4}", self.mesh) or self.shards < 2:
+            raise UsageError(f"{flag}: sequence:<devices>, two or more, as in sequence:8")
+        if self.tasks:
+            given = configs.shown(self.tasks)
+            raise UsageError(f"{flag}: of the sweep alone; leave --tasks={given} out")
+
+    @property
+    def shards(self) -> int:
+        """Devices that share the positions; 0 without --mesh."""
+        return int(self.mesh.partition(":")[2] or 0)
 
     def _check_tasks(self) -> None:
         if self.tasks and not self.task_lengths:

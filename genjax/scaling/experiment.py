@@ -163,7 +163,8 @@ def summarize(files: dict, config: Config) -> dict:
     skipped = [f"{p.arm} {p.mode} at {p.length}: {why}" for p, why in timings.skipped.items()]
     setting, processes = evaluation["setting"], len(timings.processes)
     return {
-        "data": f"batch {config.batch}, {config.heads} heads of {config.head_dim}, {config.dtype}",
+        "data": f"batch {config.batch}, {config.heads} heads of {config.head_dim}, {config.dtype}"
+        + (f", positions over {config.shards} devices" if config.mesh else ""),
         "seeds": config.all_seeds if learnt else list(range(config.seed, config.seed + processes)),
         "intervals": f"95% intervals over {processes} fresh processes",
         "arms": list(config.variants),
@@ -176,7 +177,7 @@ def summarize(files: dict, config: Config) -> dict:
         "rates": rate,
         "learnt": learnt,
         "claims": [*judge(timings, config), *judge_learnt(learnt)],
-        "notes": notes(skipped, points, length),
+        "notes": notes(skipped, points, length, config),
     }
 
 
@@ -227,7 +228,7 @@ def learnt_metrics(learnt: dict, config: Config) -> dict:
     return metrics
 
 
-def notes(skipped: list[str], points: dict, length: int) -> list[str]:
+def notes(skipped: list[str], points: dict, length: int, config: Config) -> list[str]:
     """What a reader could take for a claim."""
     lines = [
         f"time_exponent is the mean of the local exponents between the {fitting.TOP} longest "
@@ -246,6 +247,12 @@ def notes(skipped: list[str], points: dict, length: int) -> list[str]:
         "sparse_* are causal by definition; linformer's projections and the random features and "
         "rotations are arguments, not gradients, and are untrained in the sweep.",
     ]
+    if config.mesh:
+        lines.append(
+            f"--mesh={config.mesh}: the variants share positions over {config.shards} devices, and "
+            "bytes are of one of them, or of a CPU whose cores pass for them; of_matmul, of_copy, "
+            "controls and layers are of one device."
+        )
     for key, found in points.items():
         lines += [f"{key}: {text}." for text in found["notes"]]
         # Without peaks where the system tells none.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+from jax.sharding import NamedSharding
 
 from genjax.core.errors import UsageError
 
@@ -21,10 +22,26 @@ class Inputs(NamedTuple):
     """Arguments of a program. name: what they are: two of one name are the same arrays.
 
     make: seed -> a tuple of pytrees of arrays; also of a traced seed.
+    sharding: of all of them; None: they are one device's.
     """
 
     name: str
     make: Callable
+    sharding: NamedSharding | None = None
+
+    @property
+    def devices(self) -> int:
+        return len(self.sharding.device_set) if self.sharding else 1
+
+    def shapes(self) -> tuple:
+        """What `make` gives, without making it."""
+        found = jax.eval_shape(self.make, jax.ShapeDtypeStruct((), "uint32"))
+        return jax.tree.map(lambda x: x.update(sharding=self.sharding), found)
+
+    def lower(self):
+        """The program that makes them of a seed."""
+        program = jax.jit(self.make, out_shardings=self.sharding)
+        return program.lower(jax.ShapeDtypeStruct((), "uint32"))
 
 
 class Program(NamedTuple):
@@ -36,6 +53,16 @@ class Program(NamedTuple):
     bytes: float
     note: str = ""
 
+    @property
+    def devices(self) -> int:
+        return max(part.devices for part in self.inputs)
+
+    @property
+    def platform(self) -> str:
+        """Of its devices, which need not be this machine's."""
+        spread = [part.sharding for part in self.inputs if part.sharding]
+        return spread[0].mesh.devices.flat[0].platform if spread else jax.default_backend()
+
     def arguments(self, seed: int = 0) -> tuple:
         """What the function is given."""
         return tuple(argument for part in self.inputs for argument in part.make(seed))
@@ -43,17 +70,22 @@ class Program(NamedTuple):
 
 def lower(program: Program):
     """The program for the shapes of its arguments, which are not made."""
-    return jax.jit(program.function).lower(*jax.eval_shape(program.arguments))
+    shapes = [shape for part in program.inputs for shape in part.shapes()]
+    return jax.jit(program.function).lower(*shapes)
 
 
 def facts_of(program: Program, compiled) -> dict:
-    """XLA's bytes of arguments, result and temporary memory, its FLOPs (loops once), and counts."""
+    """XLA's bytes of arguments, result and temporary memory, its FLOPs (loops once), and counts.
+
+    Bytes of one of several devices; of the CPU's, whose memory is one, of all.
+    """
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     assert memory is not None  # Told by XLA on CPU, GPU and TPU.
+    parts = program.devices if program.platform == "cpu" else 1
     return {
-        "temp_bytes": int(memory.temp_size_in_bytes),
-        "argument_bytes": int(memory.argument_size_in_bytes),
-        "result_bytes": int(memory.output_size_in_bytes),
+        "temp_bytes": parts * int(memory.temp_size_in_bytes),
+        "argument_bytes": parts * int(memory.argument_size_in_bytes),
+        "result_bytes": parts * int(memory.output_size_in_bytes),
         "xla_flops": float(cost.get("flops", 0.0)),
         "flops": program.flops,
         "count_bytes": program.bytes,
@@ -130,6 +162,13 @@ def reserve(cores: str) -> str:
         raise UsageError(f"--cores={cores}: {may if have else 'this system binds to none'}")
     os.environ["NPROC"] = str(len(wanted))
     return f"core {cores}" if len(wanted) == 1 else f"cores {cores}"
+
+
+def make_devices(count: int) -> None:
+    """Has the CPU pass for so many devices, where XLA_FLAGS does not say how many; before jax."""
+    given, flag = os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count"
+    if flag not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {flag}={count}".strip()
 
 
 def bind(cores: str) -> None:

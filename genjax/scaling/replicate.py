@@ -107,8 +107,8 @@ class _Loaded:
 
 
 def _program(file: str) -> Callable:
-    executable, _ = pickle.loads(Path(file).read_bytes())
-    here = jax.local_devices()[:1]
+    executable, _, devices = pickle.loads(Path(file).read_bytes())
+    here = jax.local_devices()[:devices]
     return serialize_executable.deserialize_and_load(*executable, execution_devices=here)
 
 
@@ -158,7 +158,8 @@ def _quality(asked: dict, loaded: _Loaded, points: list[Point]) -> dict:
         def attend(q, k, v, point=point, arguments=arguments):
             """Of [length, head_dim], in every row and head of what the program was made for."""
             shape, dtype = arguments[0].shape, arguments[0].dtype
-            same = [np.broadcast_to(x[None, :, None], shape).astype(dtype) for x in (q, k, v)]
+            whole = [np.broadcast_to(x[None, :, None], shape).astype(dtype) for x in (q, k, v)]
+            same = jax.device_put(whole, arguments[0].sharding)
             out = loaded.call(point, (*same, *arguments[3:]))()
             return np.asarray(out, np.float32)[0, :, 0]
 

@@ -37,6 +37,8 @@ def settle(config: Config) -> str:
     # Of an accelerator each process takes what it needs.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     cores = microbenchmark.reserve(config.cores)
+    if config.shards:
+        microbenchmark.make_devices(config.shards)
     if config.tasks and not config.cores:
         machine.split_cpu(config.seeds, config.batch_size)
     return cores

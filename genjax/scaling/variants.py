@@ -2,9 +2,11 @@
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from genjax import attention
 from genjax.attention import blocks
+from genjax.attention.sharded import spread
 from genjax.core.config import shown, written
 from genjax.core.errors import UsageError
 from genjax.scaling.config import Config
@@ -38,6 +40,26 @@ def _require_taken(config: Config) -> None:
                 )
 
 
+def mesh(config: Config) -> Mesh | None:
+    """The devices that share the positions; None: one has all. Raises UsageError without them."""
+    if not config.shards:
+        return None
+    devices = jax.local_devices()
+    if len(devices) < config.shards:
+        how = (
+            ""
+            if devices[0].platform != "cpu"
+            else (
+                f"; before Python starts, XLA_FLAGS=--xla_force_host_platform_device_count="
+                f"{config.shards} makes them"
+            )
+        )
+        raise UsageError(
+            f"--mesh={config.mesh}: {len(devices)} {devices[0].platform} devices are there{how}"
+        )
+    return Mesh(devices[: config.shards], ("sequence",))
+
+
 def build(config: Config, name: str, length: int) -> attention.Variant:
     """A variant for the sweep."""
     options = attention.select(
@@ -59,6 +81,9 @@ def build(config: Config, name: str, length: int) -> attention.Variant:
         **({"stride": config.stride} if config.stride else {}),
     )
     causal = config.causal or attention.find(name).must_be_causal
+    devices = mesh(config)
+    if devices:
+        return spread(name, devices, length, config.head_dim, causal=causal, **options)
     return attention.build(name, length, config.head_dim, causal=causal, **options)
 
 

@@ -27,6 +27,9 @@ def test_a_transformer_is_trained_of_every_variant_but_full():
         ({"tasks": ("recall",), "task_lengths": (16,)}, "--recall_pairs=8: at most 5 fit"),
         ({"tasks": ("copy",), "task_lengths": (2,)}, "--task_lengths=2: a whole number from 4"),
         ({"tasks": ("copy",), "task_lengths": ()}, "--task_lengths=: at least one"),
+        ({"mesh": "sequence:1"}, "--mesh=sequence:1: sequence:<devices>, two or more"),
+        ({"mesh": "batch:8"}, "--mesh=batch:8: sequence:<devices>"),
+        ({"mesh": "sequence:8", "tasks": ("copy",)}, "--mesh=sequence:8: of the sweep alone"),
     ],
 )
 def test_a_configuration_that_contradicts_itself_is_refused(asked, said):
@@ -49,6 +52,22 @@ def test_a_variant_has_the_options_that_are_asked_for():
     assert not variants.scaled(asked, "linformer", 64).causal
     both = asked.replace(variants=("bigbird", "flash", "linformer"))
     assert variants.unmasked(both) == ["bigbird", "linformer"]
+
+
+def test_a_mesh_takes_devices_that_are_there_and_parts_that_are_equal():
+    asked = Config(variants=("flash",), lengths=(128, 256), mesh="sequence:4")
+    assert variants.build(asked, "flash", 128).shardings[0].mesh.size == 4
+    assert variants.build(asked.replace(mesh=""), "flash", 128).shardings is None
+    for changed, said in (
+        (
+            {"mesh": "sequence:5"},
+            "--mesh=sequence:5: 4 cpu devices .*_count=5 makes them",
+        ),
+        ({"lengths": (128, 250)}, "--mesh=sequence:4: does not divide the length 250"),
+        ({"variants": ("full",)}, "--mesh=sequence:4: --variants=full: forms the whole matrix"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            variants.check(asked.replace(**changed))
 
 
 def test_rows_and_processes_are_read_by_point():

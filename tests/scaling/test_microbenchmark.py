@@ -90,6 +90,24 @@ def test_a_replicate_times_every_round_and_asks_for_needles(rows):
     assert quality["length"] == 128 and quality["error"] > 0.5 > quality["needles"]
 
 
+def test_devices_compute_what_one_does(rows, tmp_path):
+    """Of the same numbers; the bytes of a CPU's devices are all its own."""
+    config = CONFIG.replace(mesh="sequence:4")
+    points = [Point("linformer", mode, n) for mode in ("forward", "both") for n in (64, 128)]
+    question = {"config": configs.to_json(config), "points": points, "folder": str(tmp_path)}
+    (told,) = children.ask("compiling", [question])
+    facts = {str(Point(*row["point"])): row["facts"] for row in told["points"]}
+    # q, k, v and their sums' projection, [8, 64].
+    assert facts["linformer forward 64"]["argument_bytes"] == 3 * 4 * 64 * 16 + 4 * 8 * 64
+    about = {"linformer": {"causal": False, "shared_qk": False}}
+    found, one = (
+        replicate.replicate(asked(some, variants=about)) for some in (told["points"], rows)
+    )
+    assert set(found["points"]) == {str(point) for point in points}
+    ours, its = (process["quality"]["linformer"] for process in (found, one))
+    assert ours["error"] == pytest.approx(its["error"], rel=1e-4)
+
+
 def test_short_calls_are_timed_in_every_round(rows):
     """And peaks of both passes are the first process's affair."""
     found = replicate.replicate(asked(rows, seconds=0.05, rounds=3, all_peaks=False))["points"]

@@ -1,11 +1,12 @@
 """The sweep's points, the program of each, and what a run folder is asked for."""
 
 import contextlib
+import os
 from types import SimpleNamespace
 
 import pytest
 
-from genjax.scaling import sweep
+from genjax.scaling import microbenchmark, sweep
 from genjax.scaling.config import Config
 from genjax.scaling.timings import Point, Timings
 
@@ -174,3 +175,16 @@ def test_what_a_pattern_reaches_is_entered_for_a_variant_that_has_one(monkeypatc
     config = FEW.replace(variants=("longformer", "linear"), window=32)
     found = sweep._one(config, Kept(), [], 0)["quality"]
     assert found["linear"] == row and 0.15 < found["longformer"]["reached"] < 0.35
+
+
+COUNT = "--xla_force_host_platform_device_count"
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [("", f"{COUNT}=8"), ("--a", f"--a {COUNT}=8"), (f"{COUNT}=2", f"{COUNT}=2")],
+)
+def test_a_cpu_passes_for_the_devices_of_a_mesh(monkeypatch, given, then):
+    monkeypatch.setenv("XLA_FLAGS", given)
+    microbenchmark.make_devices(8)
+    assert os.environ["XLA_FLAGS"] == then

@@ -9,14 +9,39 @@ import numpy as np
 
 from genjax.attention import blocks
 from genjax.attention.registry import register
-from genjax.attention.variant import Variant, of_pattern
+from genjax.attention.sharded import halo, tiles
+from genjax.attention.variant import Sharded, Variant, of_pattern
 from genjax.core.errors import UsageError
+
+
+def _sharded(shards, options) -> Sharded:
+    block = options.block
+    if options.random_blocks:
+        raise UsageError("its random blocks lie on any device; give --random_blocks=0")
+    if shards.part % block:
+        raise UsageError(f"--block={block}: does not divide a part of {shards.part:,}")
+
+    def inside(i, j):
+        return abs(i // block - j // block) <= 1
+
+    ends = np.r_[:block, options.length - block : options.length]
+    few = halo.Chosen(np.unique(ends), lambda i, j: ~inside(i, j), None)
+    # A whole block before and behind; its furthest pairs are two blocks' ends.
+    sides, reach = (block, block), (2 * block - 1, 2 * block - 1)
+
+    def attend(q, k, v, extra):
+        del extra
+        near = halo.window(shards, q, k, v, block, allowed=inside, reach=reach, halo=sides)
+        return halo.with_chosen(shards, near, few, q, k, v, block, (q, k, v))
+
+    return Sharded(tiles.on_rows(attend), "windows' borders and global blocks")
 
 
 # Of four blocks of eight it would see all.
 @register(
     causal=(False,),
     short=lambda length: {"block": 8 if length > 64 else 2, "random_blocks": 1},
+    sharded=_sharded,
 )
 def bigbird(
     length: int,

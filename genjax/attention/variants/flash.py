@@ -15,14 +15,37 @@ import numpy as np
 from genjax.attention import blocks
 from genjax.attention.catalogue import IMPLEMENTATIONS
 from genjax.attention.registry import register
-from genjax.attention.variant import Variant, of_pattern
+from genjax.attention.sharded import ring, tiles
+from genjax.attention.variant import Sharded, Variant, of_pattern
 from genjax.core.errors import UsageError
 
 # Up to this length a causal sequence is cut into static tiles on CPU, that many.
 SHORT, TILES = 256, 2
 
 
-@register()
+def _ring(shards, options) -> Sharded:
+    if options.implementation not in ("auto", "blocks"):
+        raise UsageError(
+            f"--implementation={options.implementation}: a ring computes in tiles; take auto"
+        )
+    part, causal = shards.part, options.causal
+
+    def see(p, s):
+        own = jnp.arange(part)
+        queries, keys = p * part + own, (p if s is None else s) * part + own
+        if causal and s is None:
+            return tiles.See(queries, keys, lambda i, j: j <= i, right=0)
+        return tiles.See(queries, keys)
+
+    def attend(q, k, v, extra):
+        del extra
+        reached = (lambda p, s: s < p) if causal else None
+        return ring.attend(shards, see, q, k, v, options.tile, reached)[0]
+
+    return Sharded(tiles.on_rows(attend), "keys and values go round")
+
+
+@register(sharded=_ring)
 def flash(
     length: int,
     head_dim: int,

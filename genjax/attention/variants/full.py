@@ -60,7 +60,7 @@ def _backward(saved, d_out):
 _core.defvjp(_forward, _backward)
 
 
-@register()
+@register(sharded="forms the whole matrix of scores; take flash")
 def full(length: int, head_dim: int, *, causal: bool = False) -> Variant:
     """softmax(q k^T / sqrt(d)) v over all pairs, or those with j <= i."""
 

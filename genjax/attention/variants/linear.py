@@ -7,20 +7,30 @@ import jax.numpy as jnp
 
 from genjax.attention import kernelized
 from genjax.attention.registry import register
-from genjax.attention.variant import Variant
+from genjax.attention.variant import Sharded, Variant
 
 
-@register()
+def _features(x, seen):
+    del seen
+    x = x.astype(jnp.float32)
+    return jnp.where(x > 0, x + 1, jnp.exp(jnp.minimum(x, 0))), jnp.float32(0)
+
+
+def _sharded(shards, options) -> Sharded:
+    def attend(q, k, v, *, extra=None):
+        del extra
+        causal = options.causal
+        return kernelized.attend(_features, q.shape[-1], q, k, v, causal=causal, shards=shards)
+
+    return Sharded(attend, kernelized.travels(options.causal))
+
+
+@register(sharded=_sharded)
 def linear(length: int, head_dim: int, *, causal: bool = False) -> Variant:
     """No options: phi has as many features as the head has numbers, d."""
 
-    def features(x, seen):
-        del seen
-        x = x.astype(jnp.float32)
-        return jnp.where(x > 0, x + 1, jnp.exp(jnp.minimum(x, 0))), jnp.float32(0)
-
     def attend(q, k, v, *, mask=None, extra=None):
         del extra
-        return kernelized.attend(features, head_dim, q, k, v, mask=mask, causal=causal)
+        return kernelized.attend(_features, head_dim, q, k, v, mask=mask, causal=causal)
 
     return Variant(attend, kernelized.cost(length, head_dim, head_dim, False, causal))

@@ -8,14 +8,47 @@ head.
 import functools
 
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from genjax.attention import blocks
 from genjax.attention.registry import register
-from genjax.attention.variant import Cost, Variant, of_pattern, pattern_cost
+from genjax.attention.sharded import halo, tiles
+from genjax.attention.variant import Cost, Sharded, Variant, of_pattern, pattern_cost
 from genjax.core.errors import UsageError
 
 
-@register(short=lambda length: {"window": 16})
+def _sharded(shards, options) -> Sharded:
+    half, stride, causal = options.window // 2, options.dilation, options.causal
+    if shards.part % stride:
+        raise UsageError(f"--dilation={stride}: does not divide a part of {shards.part:,}")
+    sides = half, 0 if causal else half
+
+    def inside(i, j):
+        return (i - j <= sides[0]) & (j - i <= sides[1])
+
+    def reach(i, j):
+        return j <= i if causal else (i >= 0) & (j >= 0)
+
+    def beyond(i, j):
+        near = ((i - j) % stride == 0) & inside(i // stride, j // stride)
+        return reach(i, j) & ~near
+
+    few = halo.Chosen(np.array(sorted(set(options.global_positions))), beyond, reach)
+
+    def attend(q, k, v, extra):
+        out, lse = halo.window(
+            shards, q, k, v, options.tile, allowed=inside, reach=sides, halo=sides, dilation=stride
+        )
+        if not few.positions.size:
+            return out
+        own = tuple(extra.get(name, x) for name, x in (("q", q), ("k", k), ("v", v)))
+        return halo.with_chosen(shards, (out, lse), few, q, k, v, options.tile, own)
+
+    note = "windows' borders" + (" and global positions" if few.positions.size else "")
+    return Sharded(tiles.on_rows(attend), note, PartitionSpec(None, shards.axis))
+
+
+@register(short=lambda length: {"window": 16}, sharded=_sharded)
 def longformer(
     length: int,
     head_dim: int,

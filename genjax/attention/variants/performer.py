@@ -12,26 +12,39 @@ from jax import lax
 
 from genjax.attention import blocks, kernelized
 from genjax.attention.registry import register
-from genjax.attention.variant import Variant, needed
+from genjax.attention.variant import Sharded, Variant, needed
 
 
-@register(short=lambda length: {"features": 64})
+def _phi(w):
+    """The features of rows [chunk, head_dim], for the random rows w [m, head_dim]."""
+
+    def phi(x, seen):
+        x = x.astype(jnp.float32) * x.shape[-1] ** -0.25
+        logits = x @ w.T - 0.5 * (x**2).sum(1, keepdims=True)
+        if seen is None:
+            top = lax.stop_gradient(logits.max(1, keepdims=True))
+            return jnp.exp(logits - top), top
+        logits = jnp.where(seen[:, None], logits, blocks.NONE)
+        top = lax.stop_gradient(logits.max())
+        return jnp.exp(logits - top), top
+
+    return phi
+
+
+def _sharded(shards, options) -> Sharded:
+    def attend(q, k, v, *, extra=None):
+        phi, causal = _phi(needed(extra)["features"]), options.causal
+        return kernelized.attend(phi, options.features, q, k, v, causal=causal, shards=shards)
+
+    return Sharded(attend, kernelized.travels(options.causal))
+
+
+@register(short=lambda length: {"features": 64}, sharded=_sharded)
 def performer(length: int, head_dim: int, *, causal: bool = False, features: int = 256) -> Variant:
     """features: m. `extra` holds the rows w [m, d]; draw them again from another key at will."""
 
     def attend(q, k, v, *, mask=None, extra=None):
-        w = needed(extra)["features"]
-
-        def phi(x, seen):
-            x = x.astype(jnp.float32) * head_dim**-0.25
-            logits = x @ w.T - 0.5 * (x**2).sum(1, keepdims=True)
-            if seen is None:
-                top = lax.stop_gradient(logits.max(1, keepdims=True))
-                return jnp.exp(logits - top), top
-            logits = jnp.where(seen[:, None], logits, blocks.NONE)
-            top = lax.stop_gradient(logits.max())
-            return jnp.exp(logits - top), top
-
+        phi = _phi(needed(extra)["features"])
         return kernelized.attend(phi, features, q, k, v, mask=mask, causal=causal)
 
     def init(key):

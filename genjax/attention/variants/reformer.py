@@ -41,7 +41,7 @@ class Where(NamedTuple):
     chunks: jax.Array
 
 
-@register(short=lambda length: {"chunk": 8})
+@register(short=lambda length: {"chunk": 8}, sharded="sorts all positions by bucket; take flash")
 def reformer(
     length: int,
     head_dim: int,

@@ -4,15 +4,52 @@ A query i sees {j <= i : floor(j/l) = floor(i/l)} and {j <= i : j mod l >= l - c
 and the last c positions of every earlier one. 2 n^2 d c/l FLOPs a head: quadratic unless l grows.
 """
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from genjax.attention import blocks
 from genjax.attention.registry import register
-from genjax.attention.variant import Variant, of_pattern
+from genjax.attention.sharded import ring, tiles
+from genjax.attention.variant import Sharded, Variant, of_pattern
 from genjax.core.errors import UsageError
 
 
-@register(causal=(True,), short=lambda length: {"stride": 8, "summary": 2})
+def _sharded(shards, options) -> Sharded:
+    part, stride, summary = shards.part, options.stride, options.summary
+    if part % stride:
+        raise UsageError(f"--stride={stride}: does not divide a part of {part:,}")
+
+    def positions(device):
+        return device * part + jnp.arange(part)
+
+    def summaries(x):
+        """The last `summary` of each block of positions on the axis before the last."""
+        x = x.reshape(*x.shape[:-2], -1, stride, x.shape[-1])[..., stride - summary :, :]
+        return x.reshape(*x.shape[:-3], -1, x.shape[-1])
+
+    def in_block(i, j):
+        return (j <= i) & (j // stride == i // stride)
+
+    def own():
+        here = positions(lax.axis_index(shards.axis))
+        return tiles.See(here, here, in_block, stride - 1, 0)
+
+    def before(p, s):
+        keys = summaries(positions(p if s is None else s)[:, None])[:, 0]
+        return tiles.See(positions(p), keys, lambda i, j: j // stride < i // stride)
+
+    def attend(q, k, v, extra):
+        del extra
+        near = tiles.attend(own, q, k, v, tile=stride)
+        keys, values = summaries(k), summaries(v)
+        far = ring.attend(shards, before, q, keys, values, options.tile, lambda p, s: s < p)
+        return tiles.merge(near, far)[0]
+
+    return Sharded(tiles.on_rows(attend), "summaries of blocks go round")
+
+
+@register(causal=(True,), short=lambda length: {"stride": 8, "summary": 2}, sharded=_sharded)
 def sparse_fixed(
     length: int,
     head_dim: int,

@@ -11,7 +11,11 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 
 
-@register(causal=(True,), short=lambda length: {"stride": 8})
+@register(
+    causal=(True,),
+    short=lambda length: {"stride": 8},
+    sharded="each of its strides runs over all devices; take sparse_fixed",
+)
 def sparse_strided(
     length: int, head_dim: int, *, causal: bool = True, stride: int = 0, tile: int = 256
 ) -> Variant:

@@ -10,7 +10,10 @@ from genjax.attention.registry import register
 from genjax.attention.variant import Variant, of_pattern
 
 
-@register(short=lambda length: {"keep": length // 2})
+@register(
+    short=lambda length: {"keep": length // 2},
+    sharded="one device has the last positions; nothing is left to share",
+)
 def truncated(
     length: int, head_dim: int, *, causal: bool = False, keep: int = 512, tile: int = 256
 ) -> Variant:

@@ -1,0 +1,115 @@
+"""Positions over four devices: each variant as on one, in value and gradient; what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genjax import attention
+from genjax.attention.sharded import spread
+from genjax.core.errors import UsageError
+
+DIM, HEADS, LENGTH, DEVICES = 8, 2, 96, 4
+
+# name: options; tiles that do not divide a part of 24 positions, windows wider than a part.
+CASES = {
+    "flash": ("flash", {"tile": 16}),
+    "flash causal": ("flash", {"tile": 16, "causal": True}),
+    "window": ("longformer", {"window": 20, "tile": 8}),
+    "window causal": ("longformer", {"window": 20, "tile": 8, "causal": True}),
+    "window over parts": ("longformer", {"window": 100, "tile": 16}),
+    "window over all": ("longformer", {"window": 500, "tile": 16, "causal": True}),
+    "dilated": ("longformer", {"window": 12, "dilation": 3, "tile": 8}),
+    "global": ("longformer", {"window": 20, "tile": 8, "global_positions": (0, 57)}),
+    "global causal": (
+        "longformer",
+        {"window": 8, "tile": 8, "global_positions": (1, 57), "causal": True, "dilation": 2},
+    ),
+    "bigbird": ("bigbird", {"block": 8, "random_blocks": 0}),
+    "fixed": ("sparse_fixed", {"stride": 12, "summary": 5, "tile": 8, "causal": True}),
+    "linformer": ("linformer", {"rank": 8, "shared": False, "tile": 16}),
+    "linear": ("linear", {}),
+    "linear causal": ("linear", {"causal": True}),
+    "performer": ("performer", {"features": 16}),
+    "performer causal": ("performer", {"features": 16, "causal": True}),
+}
+
+
+def mesh():
+    return Mesh(jax.devices()[:DEVICES], ("sequence",))
+
+
+def both(variant, arguments, extra):
+    """Output and gradients by a random cotangent."""
+
+    @jax.jit
+    def run(arguments, extra, cotangent):
+        out, pull = jax.vjp(lambda a, e: variant.attend(*a, extra=e), arguments, extra)
+        return out, pull(cotangent)
+
+    cotangent = np.random.default_rng(9).standard_normal(arguments[0].shape, np.float32)
+    return run(arguments, extra, cotangent)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_devices_equal_one(case):
+    name, options = CASES[case]
+    options = {"causal": False} | options
+    rng = np.random.default_rng(0)
+    shape = (2, LENGTH, HEADS, DIM)
+    # Keys of uneven size move the running maximum.
+    q, k, v = (rng.standard_normal(shape, np.float32) for _ in range(3))
+    k = k * np.linspace(0.5, 3, LENGTH, dtype=np.float32)[:, None, None]
+    one = attention.build(name, LENGTH, DIM, **options)
+    extra = one.init(jax.random.key(0))
+    wanted = both(one, (q, k, v), extra)
+    place = NamedSharding(mesh(), P(None, "sequence"))
+    found = both(
+        spread(name, mesh(), LENGTH, DIM, **options), jax.device_put((q, k, v), place), extra
+    )
+    assert found[0].sharding.is_equivalent_to(place, 4)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    (
+        ("full", {}, "--variants=full: forms the whole matrix of scores; take flash"),
+        ("truncated", {}, "one device has the last positions"),
+        ("reformer", {}, "sorts all positions"),
+        ("sparse_strided", {"causal": True}, "take sparse_fixed"),
+        ("bigbird", {"block": 8}, "give --random_blocks=0"),
+        ("bigbird", {"block": 48, "random_blocks": 0}, "--block=48: does not divide a part of 24"),
+        ("sparse_fixed", {"causal": True, "stride": 32}, "--stride=32: does not divide a part"),
+        ("longformer", {"dilation": 5}, "--dilation=5: does not divide a part of 24"),
+        ("linformer", {"causal": True}, "is not causal"),
+    ),
+)
+def test_what_cannot_be_spread_is_said(name, options, said):
+    with pytest.raises(UsageError, match=said) as refused:
+        spread(name, mesh(), LENGTH, DIM, **({"causal": False} | options))
+    assert "\n" not in str(refused.value)
+    assert name == "linformer" or str(refused.value).startswith(
+        f"--mesh=sequence:4: --variants={name}"
+    )
+
+
+def test_parts_are_equal_and_have_no_key_masks():
+    with pytest.raises(UsageError, match="--mesh=sequence:4: does not divide the length 98"):
+        spread("flash", mesh(), 98, DIM, causal=False)
+    q = jnp.zeros((1, LENGTH, HEADS, DIM))
+    with pytest.raises(UsageError, match="no key masks"):
+        spread("flash", mesh(), LENGTH, DIM, causal=False).attend(q, q, q, mask=q[..., 0, 0] > 0)
+
+
+@pytest.mark.parametrize("name", attention.VARIANTS)
+def test_each_variant_says_whether_it_can_be_spread(name):
+    """A variant of the library's own is built for several devices, or says why not."""
+    said = attention.find(name).sharded
+    assert name in {case[0] for case in CASES.values()} or (
+        isinstance(said, str) and said != "not built for several devices"
+    )
