@@ -46,6 +46,29 @@ def every_row(monkeypatch):
     monkeypatch.setattr(arrangement, "CPU_ROWS", 1)
 
 
+@pytest.fixture
+def end(monkeypatch, capfd, tmp_path):
+    """(exit code, what it said, its --workdir) of a script's command line that ends by itself.
+
+    In this process: imports and jax's start cost a process seconds, and a refusal none. `folder`
+    stands in the place of `{folder}`.
+    """
+    monkeypatch.setattr("genjax_cli.signals.install", lambda called: None)
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # A run adds to them.
+    place = tmp_path / "run"
+
+    def run(name, *arguments, folder=tmp_path):
+        from genjax_cli import launch
+
+        given = [f"--workdir={place}", "--compile_cache=off", *arguments]
+        given = [argument.replace("{folder}", str(folder)) for argument in given]
+        with pytest.raises(SystemExit) as ended:
+            launch.launch(name, given, f"genjax {name}")
+        return ended.value.code, "".join(capfd.readouterr()).strip(), place
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def source():
     """Nine domains of the grid, documents of 16 tokens."""

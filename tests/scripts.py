@@ -1,6 +1,5 @@
 """What the tests of the experiments share: whole processes, run folders, refusals."""
 
-import json
 import os
 import subprocess
 import sys
@@ -91,57 +90,6 @@ def assert_identical(left, right):
     assert left.keys() == right.keys()
     for name in left:
         np.testing.assert_array_equal(left[name], right[name], err_msg=name)
-
-
-# Imports cost seconds and a refusal none: one process imports, and forks for each case before any
-# device is started.
-FORK = """
-import importlib, json, os, runpy, sys
-script, room = sys.argv[1:]
-places = json.loads(sys.stdin.read())
-sys.path.insert(0, os.path.dirname(script))
-importlib.import_module(f"genjax.{room}.experiment")
-codes = []
-for args, devices, said in places:
-    child = os.fork()
-    if not child:
-        stream = os.open(said, os.O_WRONLY | os.O_CREAT)
-        os.dup2(stream, 1), os.dup2(stream, 2)
-        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-        sys.argv = [script, *args]
-        runpy.run_path(script, run_name="__main__")
-        os._exit(0)
-    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print(json.dumps(codes))
-"""
-
-
-def refusals(name, bad, folder, *common):
-    """{case: (exit code, what it said, its --workdir)} of {case: (arguments, what to say)}.
-
-    `common` comes before all arguments; `{folder}` in one stands for the folder. A case
-    named `pmap` sees four devices.
-    """
-    places, runs = [], {case: folder / case.replace(" ", "_") for case in bad}
-    for case, (args, _) in bad.items():
-        args = [arg.replace("{folder}", str(folder)) for arg in [*common, *args]]
-        # The case's own --workdir, if it has one, is the later and counts.
-        args = [f"--workdir={runs[case]}", "--compile_cache=off", *args]
-        said = folder / f"{case.replace(' ', '_')}.said"
-        places.append((args, 4 if case == "pmap" else 1, str(said)))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, str(path(name)), ROOMS.get(name, name)],
-        input=json.dumps(places),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=ROOT,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    codes = json.loads(done.stdout)
-    said = [Path(place[-1]).read_text().strip() for place in places]
-    return dict(zip(bad, zip(codes, said, runs.values(), strict=True), strict=True))
 
 
 def assert_refused(refusal, parts):

@@ -120,10 +120,10 @@ BAD = {
 }
 
 
-def test_bad_input_is_refused(tmp_path):
-    found = scripts.refusals("benchmark", BAD, tmp_path)
-    for case, (_, parts) in BAD.items():
-        scripts.assert_refused(found[case], parts)
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused(end, case):
+    given, parts = BAD[case]
+    scripts.assert_refused(end("benchmark", *given), parts)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

@@ -224,6 +224,13 @@ def test_a_model_of_another_run_is_a_base_and_stays_as_it_is(finished, cache, tm
     assert sorted(path for path in base.rglob("*")) == before
 
 
+def test_a_base_that_is_none_is_found_while_running(end):
+    """Behind the line that says what runs."""
+    code, said, _ = end("domains", "--arm=a:from={folder}", *SIZES, "--width=16")
+    said = said.splitlines()[-1]
+    assert code == 2 and "--from=" in said and "no whole checkpoint" in said
+
+
 def write_corpus(folder, texts):
     for name, make in texts.items():
         place = folder / name
@@ -354,7 +361,6 @@ BAD = {
     "window of none": (["--window=8"], ["--window=8", "--attention=longformer, truncated"]),
     "rate of a count": (["--model=ngram", "--learning_rate=1"], ["--learning_rate=1", "gru, ssm"]),
     "windows of a text": (["--stride=64"], ["--stride=64", "--corpus=<folder>"]),
-    "no checkpoint": (["--arm=a:from={folder}"], ["--from=", "no whole checkpoint"]),
     "no folder": (["--corpus={folder}/none"], ["--corpus", "none"]),
     "no splits": ([CORPUS], ["torn", "valid.txt"]),
     "held out": (["--corpus={folder}/good", "--held_out=greek"], ["--held_out=greek", "one"]),
@@ -366,7 +372,8 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
+def texts(tmp_path_factory):
+    """Folders of texts: good, leaky (from one domain to another, or within one), torn."""
     folder = tmp_path_factory.mktemp("bad")
     rng = np.random.default_rng(0)
     for corpus in ("good", "leaky", "own"):
@@ -378,13 +385,10 @@ def refusals(tmp_path_factory):
     (own / "test.txt").write_bytes((own / "train.txt").read_bytes()[:900])
     (folder / "torn").mkdir()
     (folder / "torn" / "train.txt").write_text("a text without its splits")
-    return scripts.refusals("domains", BAD, folder)
+    return folder
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_one_line(refusals, name):
-    code, said, place = refusals[name]
-    if name == "no checkpoint":
-        # A base that turns out damaged is found while running, behind the line that says what runs.
-        place, said = place / "none", said.splitlines()[-1]
-    scripts.assert_refused((code, said, place), BAD[name][1])
+def test_bad_input_gets_one_line(end, name, texts):
+    given, parts = BAD[name]
+    scripts.assert_refused(end("domains", *given, folder=texts), parts)

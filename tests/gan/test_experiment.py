@@ -312,18 +312,20 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("refusals")
+def images(tmp_path_factory):
+    """A folder of images without labels, and one of large ones in it."""
+    folder = tmp_path_factory.mktemp("images")
     blank = np.zeros((40, 8, 8), np.uint8)
     image_files.write_folder(folder, blank, blank, classes=1)
     (folder / "large").mkdir()
     image_files.write_folder(folder / "large", *np.zeros((2, 40, 28, 28), np.uint8))
-    return scripts.refusals("gan", BAD, folder)
+    return folder
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_one_line(refusals, name):
-    scripts.assert_refused(refusals[name], BAD[name][1])
+def test_bad_input_gets_one_line(end, name, images):
+    given, parts = BAD[name]
+    scripts.assert_refused(end("gan", *given, folder=images), parts)
 
 
 def test_pmap_runs_the_whole_script(finished, cache, tmp_path):

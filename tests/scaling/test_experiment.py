@@ -163,14 +163,10 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
-    return scripts.refusals("attention", BAD, tmp_path_factory.mktemp("refusals"), SMOKE)
-
-
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_one_line(refusals, name):
-    scripts.assert_refused(refusals[name], BAD[name][1])
+def test_bad_input_gets_one_line(end, name):
+    given, parts = BAD[name]
+    scripts.assert_refused(end("attention", SMOKE, *given), parts)
 
 
 def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):

@@ -214,28 +214,29 @@ BAD = {
     "unwritable": (["--workdir=/proc/run"], ["--workdir=/proc/run"]),
     "misspelt flag": (["--latnet=3"], ["--latnet=3: no such flag; did you mean latent?"]),
     "misspelt sampler": (["--samplers=gausian"], ["did you mean gaussian? choices: normal, "]),
-    "a file": (["--workdir={folder}/model.said"], ["--workdir=", " is a file; name a folder"]),
+    "a file": (["--workdir={folder}/file"], ["--workdir=", " is a file; name a folder"]),
     "below a file": (
-        ["--workdir={folder}/model.said/x"],
+        ["--workdir={folder}/file/x"],
         ["--workdir=", " is a file; name a folder"],
     ),
     "no flag": (["vae"], ["vae"]),
 }
 
 
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
-    return scripts.refusals("vae", BAD, tmp_path_factory.mktemp("refusals"))
-
-
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_one_line(refusals, name):
-    scripts.assert_refused(refusals[name], BAD[name][1])
+def test_bad_input_gets_one_line(end, name, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    given, parts = BAD[name]
+    scripts.assert_refused(end("vae", *given), parts)
 
 
-def test_a_refusal_is_the_same_in_a_process_of_its_own(refusals, tmp_path):
-    done = launch(*BAD["latent"][0], f"--workdir={tmp_path / 'run'}", "--compile_cache=off")
-    assert (done.returncode, done.stderr.strip()) == refusals["latent"][:2]
+def test_a_refusal_is_the_same_in_a_process_of_its_own(end, tmp_path):
+    """Of data that do not fit, which are read first."""
+    given, parts = BAD["batch"]
+    code, said, place = end("vae", *given)
+    done = launch(*given, f"--workdir={place}", "--compile_cache=off")
+    assert done.stdout == "" and done.returncode == code
+    assert done.stderr.strip() == said.replace("genjax vae", "vae.py")
 
 
 def test_another_configuration_is_refused(compared, cache):
