@@ -12,12 +12,13 @@ from pathlib import Path
 from genjax.core import config as configs
 from genjax.core import extras, files
 from genjax.core.errors import UsageError, one_line
+from genjax.core.files import RECORD
 from genjax.report import page
 from genjax.report.tables import figure
 from genjax.run import Run, experiment_of
 
 VERSION = 1
-RECORD, PARAMS, CARD = "model.json", "model.safetensors", "README.md"
+PARAMS, CARD = "model.safetensors", "README.md"
 LICENCE = "apache-2.0"
 
 

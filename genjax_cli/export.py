@@ -5,6 +5,7 @@ from pathlib import Path
 
 from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
+from genjax.core.files import RECORD
 from genjax_cli import runs
 from genjax_cli.ending import ending, put, read
 
@@ -43,7 +44,7 @@ def main(arguments: list[str], command: str) -> None:
         from genjax import export
         from genjax.run import Run
 
-        if (target / export.RECORD).exists() and not config.force:
+        if (target / RECORD).exists() and not config.force:
             raise UsageError(f"{target}: holds a model already; --force replaces it")
         if config.push:
             export.hub(config.push)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +44,15 @@ def main(arguments: list[str], command: str, called: str = "") -> None:
 
             publish(asked.config.publish, asked.words)
             return
+        # What is no folder is refused before the imports, which take most of a second.
+        places = [Path(w) if os.path.isdir(w) else runs.folder(w) for w in asked.words]
         from genjax.report import index, page
 
-        if len(asked.words) == 1 and index.holds_runs(Path(asked.words[0])):
-            put(str(index.write(Path(asked.words[0]))))
+        if len(places) == 1 and index.holds_runs(places[0]):
+            put(str(index.write(places[0])))
             return
         # All are looked at before a page is written.
-        rooms = {folder: room_of(folder) for folder in map(runs.folder, asked.words)}
+        rooms = {folder: room_of(folder) for folder in map(runs.folder, map(str, places))}
         for folder, room in rooms.items():
             if asked.config.table:
                 put(page.markdown_table(page.read(folder)["summary"]))

@@ -6,6 +6,7 @@ from pathlib import Path
 from genjax.core import shipped
 from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
+from genjax.core.files import RECORD
 
 
 def folder(asked: str, *, exported: bool = False) -> Path:
@@ -14,11 +15,7 @@ def folder(asked: str, *, exported: bool = False) -> Path:
     exported: whether it may be one that `genjax export` wrote. Raises UsageError with the line to
     type where there is none.
     """
-    names = ["config.json"]
-    if exported:
-        from genjax.export import RECORD
-
-        names.append(RECORD)
+    names = ["config.json", *([RECORD] if exported else [])]
     # Not Path.exists: a name that no system takes is no run either.
     if any(os.path.exists(Path(asked) / name) for name in names):
         return Path(asked)

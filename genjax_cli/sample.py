@@ -6,6 +6,7 @@ from pathlib import Path
 
 from genjax.core.config import Options, option
 from genjax.core.errors import UsageError, one_line
+from genjax.core.files import RECORD
 from genjax.core.progress import say
 from genjax_cli import runs
 from genjax_cli.ending import ending, put, read
@@ -59,7 +60,7 @@ def sample(folder: Path, config: Config) -> str:
     """Draws from the model of a run's folder, or of an exported one's; returns what to say."""
     import jax
 
-    from genjax.export import RECORD, Exported
+    from genjax.export import Exported
     from genjax.run import Run
 
     opened = Exported(folder) if (folder / RECORD).exists() else Run(folder)

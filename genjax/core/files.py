@@ -17,6 +17,9 @@ import numpy as np
 
 from genjax.core.errors import UsageError, one_line
 
+# By which the folder of an exported model is known.
+RECORD = "model.json"
+
 MANIFEST = "manifest.json"
 
 

@@ -5,8 +5,8 @@ import re
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float32, Int
-from scipy.spatial import KDTree
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
@@ -91,7 +91,8 @@ def of_points(
         )
     if labels is None:
         means = _parse(modes)
-        share = np.bincount(KDTree(means).query(points)[1], minlength=len(means)) / len(points)
+        _, nearest = _nearest(means, points)
+        share = np.bincount(nearest, minlength=len(means)) / len(points)
         if not share.all():
             raise UsageError(f"--modes={shown(modes)}: a mode has none of the points of {flag}")
         return Mixture(means, float(sigma or 0), share)
@@ -114,7 +115,13 @@ def of_points(
 
 def within(points: Float[np.ndarray, "n 2"], mixture: Mixture, radius: float) -> float:
     """The share of points within so many sigma of a mean."""
-    return float((KDTree(mixture.means).query(points)[0] < radius * mixture.sigma).mean())
+    distance, _ = _nearest(mixture.means, points)
+    return float((distance < radius * mixture.sigma).mean())
+
+
+def _nearest(means, points):
+    """How far each point is from the nearest mean, and which that is."""
+    return scipy.spatial.KDTree(means).query(points)
 
 
 def _ring(count):
