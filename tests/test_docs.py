@@ -27,7 +27,7 @@ def site(tmp_path_factory):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
     return {path: path.read_text() for path in folder.rglob("*.html") if path.name != "404.html"}
 
 
