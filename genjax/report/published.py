@@ -90,25 +90,31 @@ def _rows(rows: Sequence[Sequence[str]]) -> str:
 def _claims(result: dict, rest: list[str], tries: list[dict]) -> str:
     rows = [["claim", "verdict", "median (95% interval)", "threshold", "agree", "repeats"]]
     for claim in result["claims"]:
-        low, high = (
-            "beyond all" if end is None else f"{end:.3g}" for end in (claim["low"], claim["high"])
-        )
-        estimate = "not finite" if claim["estimate"] is None else f"{claim['estimate']:.3g}"
         sign = "<" if claim["direction"] == "less" else ">"
-        verdict = f"**{claim['verdict']}**"
-        if "because" in claim:
-            verdict += f": {claim['because']}"
-        elif claim.get("would_settle"):
-            verdict += f": {claim['would_settle']} {plural(claim['replicate'])} would settle it"
-        rows.append([
-            f"{claim['id']}. {claim['statement']}",
-            verdict,
-            f"{estimate} ({low} to {high}) {claim['unit']}",
-            f"{sign} {claim['threshold']:.3g} ± {claim['margin']:.3g}",
-            f"{claim['on_side']} of {claim['replicates']}",
-            rate(tries, result["flagfile"], claim),
-        ])  # fmt: skip
+        verdict, estimate, agree, repeats = verdict_cells(result, claim, tries)
+        threshold = f"{sign} {claim['threshold']:.3g} ± {claim['margin']:.3g}"
+        sentence = f"{claim['id']}. {claim['statement']}"
+        rows.append([sentence, verdict, estimate, threshold, agree, repeats])
     return _rows(rows)
+
+
+def verdict_cells(result: dict, claim: dict, tries: list[dict]) -> tuple[str, str, str, str]:
+    """What a published run says of a claim: verdict, median with interval, agreement, repeats."""
+    low, high = (
+        "beyond all" if end is None else f"{end:.3g}" for end in (claim["low"], claim["high"])
+    )
+    estimate = "not finite" if claim["estimate"] is None else f"{claim['estimate']:.3g}"
+    verdict = f"**{claim['verdict']}**"
+    if "because" in claim:
+        verdict += f": {claim['because']}"
+    elif claim.get("would_settle"):
+        verdict += f": {claim['would_settle']} {plural(claim['replicate'])} would settle it"
+    return (
+        verdict,
+        f"{estimate} ({low} to {high}) {claim['unit']}",
+        f"{claim['on_side']} of {claim['replicates']}",
+        rate(tries, result["flagfile"], claim),
+    )
 
 
 def _table(result: dict, rest: list[str], tries: list[dict]) -> str:
