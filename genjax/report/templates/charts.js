@@ -97,7 +97,7 @@ function layout(chart, panel, width) {
   const height = chart.panels.length > 2 ? 310 : 390
   const axis = (name, room) => {
     const one = panel[name]
-    return { title: { text: wrapped(one.label, room / 6.8), font: { size: 12 } }, automargin: true,
+    return { title: { text: wrapped(one.label, room / 6.8), font: { size: 12 }, standoff: 8 }, automargin: true,
       type: one.log ? "log" : "linear", gridcolor: css("--line"), linecolor: css("--soft"),
       zeroline: false, exponentformat: "none", separatethousands: true,
       ...(one.ticks[0].length ? { tickvals: one.ticks[0], ticktext: one.ticks[1] } : one.log && powers(panel, name)),
