@@ -1,8 +1,10 @@
-"""What pyproject.toml has no word for: flagfiles and results lie beside genjax/ in a checkout, and
-inside it where it is installed (genjax/core/shipped.py finds them)."""
+"""What pyproject.toml has no word for: folders without code that are packages where genjax is
+installed. Flagfiles and results lie beside genjax/ in a checkout (genjax/core/shipped.py)."""
 
 from setuptools import find_packages, setup
 
 SHIPPED = {"genjax.flagfiles": "experiments/flags", "genjax.results": "results"}
 
-setup(packages=[*find_packages(include=["genjax*"]), *SHIPPED], package_dir=SHIPPED)
+PACKAGES = [*find_packages(include=["genjax*"]), "genjax.report.templates", *SHIPPED]
+
+setup(packages=PACKAGES, package_dir=SHIPPED)

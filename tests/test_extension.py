@@ -45,6 +45,8 @@ def test_a_fifth_experiment(line, tmp_path):
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Does descent find a slope?" in page and '<span class="unit">m/s</span>' in page
     assert "Fitted slopes, one a seed." in page and "slow finds the slope" in page
+    # There is no command of that name.
+    assert "genjax line" not in page and "execute(run.experiment, run.config" in page
     # Read again, judged again, used.
     found = genjax.open(tmp_path / "run")
     assert found.judge() == found.claims and list(found.figures()) == ["slopes"]

@@ -3,15 +3,17 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from genjax import claims
 from genjax.domains.arms import alike, preferred
-from genjax.domains.figures_more import arms_of, band, ladder, samples
-from genjax.report.charts import Chart, Panel, Series, over_seeds
-from genjax.report.plots import COLOURS, colours, legend, seeds
+from genjax.domains.figures_more import arms_of, averaged, ladder, samples
+from genjax.report.charts import Axis, Chart, Panel, Series, by_seed, cloud, over_seeds, ranged
+from genjax.report.plots import seeds
 
 # Counts that do not compose.
-FLOORS = {"unigram": (0, (1, 3)), "cache": (0, (1, 1)), "cache_bigram": (0, (4, 2))}
-LINES = {"known": ("#444444", ":"), "family": ("#009E73", "--"), "seen": ("#D55E00", "-.")}
+FLOORS = ("unigram", "cache", "cache_bigram")
+# What is computed of the data, as the table calls it; in the order of the arrays.
+LINES = ("known", "family", "memory")
+# Places that a curve by position is drawn at.
+PLACES = 32
 
 
 def _bases(run):
@@ -63,36 +65,45 @@ def _diversity(run):
     groups = [group for group in alike(arms, "domains") if len(group) > 1]
     if not groups:
         return None
-    figure = Figure(figsize=(8.4, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for number, (group, colour) in enumerate(zip(groups, COLOURS, strict=False)):
+    series = []
+    for number, group in enumerate(groups):
         group = sorted(group, key=lambda arm: len(summary["trained_on"][arm]))
         x = [len(summary["trained_on"][arm]) for arm in group]
-        for name, style in (("unseen", "o-"), ("seen", "s:")):
+        for name in ("unseen", "seen"):
             values = np.stack([seeds(summary, f"{arm}/{name}") for arm in group], 1)
-            model = arms[group[0]].model
-            band(axes, x, values, color=colour, ls=style[1:], marker=style[0],
-                  label=f"{model}, {name} domains")  # fmt: skip
-        lines = [run["arrays"][arm].get("position_unseen_lines") for arm in group]
-        for row, dash in FLOORS.items() if number == 0 else ():
-            loss = summary["metrics"][f"{row}/unseen"]["mean"]
-            axes.axhline(loss, color="#888888", lw=1, ls=dash, label=f"floor on unseen: {row}")
-        if lines[0] is not None and number == 0:
-            for i, (line, (grey, dash)) in enumerate(LINES.items()):
-                row = "memory" if line == "seen" else line  # As the table calls it.
-                axes.plot(x, [found[i].mean() for found in lines], color=grey, ls=dash, lw=1.2,
-                          label=f"exact on unseen: {row}")  # fmt: skip
-        axes.set_xticks(x)
-    axes.set_xlabel("training domains, at one token budget")
-    axes.set_ylabel(summary["unit"])
-    axes.grid(alpha=0.25, lw=0.6)
-    legend(figure, "right center")
+            label = f"{arms[group[0]].model}, {name} domains"
+            series.append(averaged(label, x, values, summary["seeds"]))
+        if number == 0:
+            series += _below(run, group, x)
+    places = sorted({int(place) for one in series for place in one.x})
+    panel = Panel(
+        Axis("training domains, at one token budget", "count", ticks={n: f"{n}" for n in places}),
+        Axis("loss", summary["unit"]),
+        series,
+    )
     return (
         "Loss on domains that were never seen, against the number that were. Floors count tokens "
         "and do not compose. `memory`: the best that perfect memory of the seen could do there, "
         "`family`: perfect composition, `known`: the domain given. Bands: 95% intervals.",
-        figure,
+        Chart([panel], size=(7.5, 4.4)),
     )
+
+
+def _below(run, group, x) -> list[Series]:
+    """Guides of the figure of diversity: floors, and what is exact, on the unseen domains."""
+    metrics = run["summary"]["metrics"]
+    found = [
+        Series(
+            f"floor on unseen: {row}", x, [metrics[f"{row}/unseen"]["mean"]] * len(x), guide=True
+        )
+        for row in FLOORS
+    ]
+    lines = [run["arrays"][arm].get("position_unseen_lines") for arm in group]
+    if lines[0] is not None:
+        for i, row in enumerate(LINES):
+            y = [made[i].mean() for made in lines]
+            found.append(Series(f"exact on unseen: {row}", x, y, guide=True))
+    return found
 
 
 def _tuned(run):
@@ -118,28 +129,11 @@ def _front(run):
     panels = []
     for title, arms in groups.items():
         found = {arm: [seeds(summary, f"{arm}/{n}") for n in ("new", "forgetting")] for arm in arms}
-        series = [
-            Series(
-                arm,
-                [x.mean()],
-                [y.mean()],
-                seeds={
-                    str(seed): ([a], [b]) for seed, a, b in zip(summary["seeds"], x, y, strict=True)
-                },
-                points=True,
-            )
-            for arm, (x, y) in found.items()
-        ]
+        series = [cloud(arm, x, y, summary["seeds"]) for arm, (x, y) in found.items()]
         ends = [min(x.min() for x, _ in found.values()), max(x.max() for x, _ in found.values())]
         series.append(Series("no forgetting", ends, [0.0, 0.0], guide=True))
-        panels.append(
-            Panel(
-                f"loss on the new domains ({unit})",
-                f"forgetting ({unit})",
-                series,
-                title,
-            )
-        )
+        new, lost = Axis("loss on the new domains", unit), Axis("forgetting", unit)
+        panels.append(Panel(new, lost, series, title))
     text = (
         "Learning and forgetting (old domains' loss, after - before): down and to the left is "
         "better. Large marks: means over seeds, small ones the seeds."
@@ -163,34 +157,38 @@ def _overlap(run):
             found[kind] = sum(groups, [])
     if not found:
         return None
-    figure = Figure(figsize=(6.4 * len(found), 4.4), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(found)))
-    for axes, (kind, arms) in zip(panels, found.items(), strict=True):
+    panels = []
+    for kind, arms in found.items():
         models = {name: arms_of(run)[name].model for name in arms}
-        shade, places = colours(dict.fromkeys(models.values())), {}
-        for arm in arms:
-            x, y = metrics[f"{arm}/overlap"]["mean"], seeds(summary, f"{arm}/{kind}")
-            colour = shade[models[arm]]
-            axes.plot([x] * len(y), y, "o", color=colour, ms=4, alpha=0.5, mew=0)
-            axes.plot(x, y.mean(), "o", color=colour, ms=8, mec="black", mew=0.6, label=models[arm])
-            own = summary["trained_on"][arm]
-            if kind == "gap":
-                own = [name for name in summary["domains"] if name not in own]
-            places.setdefault((x, "+".join(own)), []).append(y.mean())
-        for place, y in places.items():
-            # The higher of two neighbours is named above its marks, the other below.
-            near = min((p for p in places if p != place), key=lambda p: abs(p[0] - place[0]),
-                       default=place)  # fmt: skip
-            high = max(y) >= max(places[near])
-            axes.annotate(place[1], (place[0], max(y) if high else min(y)), fontsize=8, ha="center",
-                          va="bottom" if high else "top", xytext=(0, 7 if high else -7),
-                          textcoords="offset points")  # fmt: skip
-        axes.margins(0.12)
-        axes.set_xlabel("share of its test text's 5-grams that the training texts hold")
-        axes.set_ylabel(f"{kinds[kind]} ({summary['unit']})")
-        axes.grid(alpha=0.25, lw=0.6)
-    legend(figure, "upper right", ncols=3)
-    return "Does distance matter? Left is far. Large marks: means over seeds.", figure
+        series = []
+        for model in dict.fromkeys(models.values()):
+            own = [arm for arm in arms if models[arm] == model]
+            x = [metrics[f"{arm}/overlap"]["mean"] for arm in own]
+            values = np.stack([seeds(summary, f"{arm}/{kind}") for arm in own], 1)
+            series.append(
+                Series(
+                    model,
+                    x,
+                    values.mean(0),
+                    seeds=by_seed(x, values, summary["seeds"], points=True),
+                    points=True,
+                    labels=["+".join(_judged_on(run, arm, kind)) for arm in own],
+                )
+            )
+        share = Axis("5-grams of its test text that the training texts hold", "share")
+        panels.append(Panel(share, Axis(kinds[kind], summary["unit"]), series))
+    return (
+        "Does distance matter? Left is far. Large marks: means over seeds, small ones the seeds.",
+        Chart(panels, columns=2, size=(6.4, 4.4)),
+    )
+
+
+def _judged_on(run, arm: str, kind: str) -> list[str]:
+    """The domains that an arm's gain or gap is of."""
+    trained_on = run["summary"]["trained_on"][arm]
+    if kind == "gap":
+        return [name for name in run["summary"]["domains"] if name not in trained_on]
+    return trained_on
 
 
 def _few_shot(run):
@@ -200,18 +198,14 @@ def _few_shot(run):
         return None
     shots = summary["flags"]["shots"]
     places = np.log2(1 + np.array(shots))
-    series = []
-    for arm in arms:
-        values = run["arrays"][arm]["few_shot"]
-        fits = np.array([claims.interval(column) for column in values.T])
-        ends = fits[:, 1:].T if np.isfinite(fits).all() else ((), ())
-        by_seed = dict(zip(map(str, summary["seeds"]), values, strict=False))
-        series.append(Series(arm, places, fits[:, 0], *ends, seeds=by_seed))
+    series = [
+        averaged(arm, places, run["arrays"][arm]["few_shot"], summary["seeds"]) for arm in arms
+    ]
+    ticks = dict(zip(places.tolist(), map(str, shots), strict=True))
     panel = Panel(
-        "examples in context (on the scale of log2(1 + k))",
-        f"loss on the next example ({summary['unit']})",
+        Axis("examples in context, k", "count, as log2(1 + k)", ticks=ticks),
+        Axis("loss on the next example", summary["unit"]),
         series,
-        ticks=dict(zip(places.tolist(), map(str, shots), strict=True)),
     )
     text = (
         "Loss on an example of an unseen domain behind k others of the same domain: mean over "
@@ -232,69 +226,65 @@ def _adaptation(run):
     groups = [group for group in groups if len(group) > 2]
     if not groups:
         return None
-    figure, drawn, sizes = Figure(figsize=(7.2, 4.4), layout="constrained"), None, set()
-    axes = figure.subplots()
-    for group, colour in zip(groups, COLOURS, strict=False):
+    series, sizes = [], sorted({arms[arm].limit for group in groups for arm in group})
+    ends = [sizes[0], sizes[-1]]
+    for group in groups:
         x = [arms[arm].limit for arm in group]
-        sizes |= set(x)
         names = summary["trained_on"][group[0]]
         where = [summary["domains"].index(name) for name in names]
         values = [run["arrays"][arm]["losses"][:, where].mean(1) for arm in group]
-        parent = arms[group[0]].from_
-        label = f"{'+'.join(names)}, from {parent or 'scratch'}"
-        band(axes, x, np.stack(values, 1), color=colour, marker="o", ms=4, label=label)
+        parent, domain = arms[group[0]].from_, "+".join(names)
+        label = f"{domain}, from {parent or 'scratch'}"
+        series.append(averaged(label, x, np.stack(values, 1), summary["seeds"]))
+        guides = {}
         if parent in summary["arms"]:
-            before = run["arrays"][parent]["losses"][:, where].mean()
-            axes.axhline(before, color=colour, lw=1, ls=(0, (1, 3)))
-            axes.annotate(f"{parent}, before", (x[0], before), fontsize=7, color=colour,
-                          va="bottom")  # fmt: skip
-        for line, (grey, dash) in LINES.items():
-            if line in run["arrays"][group[0]] and names != drawn:
-                bits = run["arrays"][group[0]][line][where].mean()
-                label = f"exact: {line}, {'+'.join(names)}"
-                axes.axhline(bits, color=grey, lw=1.2, ls=dash, label=label)
-        drawn = names
-    axes.set_xscale("log", base=4)
-    axes.set_xticks(sorted(sizes), [f"{size:,}" for size in sorted(sizes)])
-    axes.minorticks_off()
-    axes.set_xlabel("tokens of the new domain that training saw")
-    axes.set_ylabel(f"loss on it ({summary['unit']})")
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.grid(alpha=0.25, lw=0.6)
+            guides[f"{domain}: {parent}, before"] = run["arrays"][parent]["losses"]
+        for line in LINES:
+            if line in run["arrays"][group[0]]:
+                guides[f"{domain}: exact, {line}"] = run["arrays"][group[0]][line][None]
+        drawn = {one.name for one in series}
+        for name, losses in guides.items():
+            if name not in drawn:
+                series.append(Series(name, ends, [losses[:, where].mean()] * 2, guide=True))
+    ticks = {size: f"{size:,}" for size in sizes}
+    panel = Panel(
+        Axis("text of the new domain that training saw", "tokens", log=True, ticks=ticks),
+        Axis("loss on it", summary["unit"]),
+        series,
+    )
     text = (
         "Adaptation to a new domain, against how much of it was seen; of arms that differ in steps "
         "or rate alone, the one that the domain's valid text prefers. `known`: the domain is "
-        "given, `family`: only its kind is, and the context tells the rest."
+        "given, `family`: only its kind is, and the context tells the rest. "
+        "Bands: 95% intervals."
     )
-    return text, figure
+    return text, Chart([panel], size=(7.2, 4.4))
 
 
 def _position(run):
-    arms = _bases(run)
-    groups = [
-        (group, found)
-        for group in ("seen", "unseen")
-        if (found := [arm for arm in arms if f"position_{group}" in run["arrays"][arm]])
-    ]
-    figure = Figure(figsize=(5.4 * len(groups), 4.2), layout="constrained")
-    shade = colours(arms)
-    for axes, (group, found) in zip(
-        np.atleast_1d(figure.subplots(1, len(groups))), groups, strict=True
-    ):
-        lines = None
-        for arm in found:
+    arms, unit = _bases(run), run["summary"]["unit"]
+    panels = []
+    for group in ("seen", "unseen"):
+        series, name = [], "loss"
+        for arm in arms:
             values, lines = (run["arrays"][arm].get(f"position_{group}{s}") for s in ("", "_lines"))
-            shown = values.mean(0) - (0 if lines is None else lines[0])
-            width = max(1, len(shown) // 32)
-            shown = shown[: len(shown) // width * width].reshape(-1, width).mean(1)
-            axes.plot((np.arange(len(shown)) + 0.5) * width, shown, color=shade[arm], label=arm)
-        axes.set_title(f"{group} domains")
-        axes.set_xlabel("position in the window")
-        unit = run["summary"]["unit"]
-        axes.set_ylabel(unit if lines is None else f"{unit} above `known`")
-        axes.grid(alpha=0.25, lw=0.6)
-    legend(figure, "right center")
-    return "Loss by position: what a model infers about its domain from the context.", figure
+            if values is None:
+                continue
+            if lines is not None:
+                values, name = values - lines[0], "loss above `known`"
+            width = max(1, values.shape[1] // PLACES)
+            whole = values[:, : values.shape[1] // width * width]
+            means = whole.reshape(len(whole), -1, width).mean(2)
+            places = (np.arange(means.shape[1]) + 0.5) * width
+            series.append(ranged(arm, places, means, run["summary"]["seeds"]))
+        if series:
+            x, y = Axis("place in the window", "tokens"), Axis(name, unit)
+            panels.append(Panel(x, y, series, f"{group} domains"))
+    text = (
+        "Loss by position: what a model infers about its domain from the context. Mean over seeds, "
+        "with the range of all."
+    )
+    return text, Chart(panels, among=arms, columns=2, size=(5.4, 4.2))
 
 
 def _curves(run):
@@ -312,7 +302,7 @@ def _curves(run):
     every = [v for series in found.values() for one in series for v in (*one.low, *one.high)]
     limits = (min(every) - 0.1, max(every) + 0.1)
     panels = [
-        Panel("step", f"loss ({summary['unit']})", series, arm, y_range=limits)
+        Panel(Axis("training", "steps"), Axis("loss", summary["unit"], range=limits), series, arm)
         for arm, series in found.items()
     ]
     return (

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 
-from genjax.report.charts import Chart, Panel, Series, over_seeds
-from genjax.report.plots import label, legend, mosaic, show, small_multiples, styles
+from genjax.report.charts import Axis, Chart, Panel, Series, over_seeds, ranged
+from genjax.report.plots import label, mosaic, show, small_multiples
 
 COLUMNS, MOST_SEEDS, MOST_ROWS = 6, 5, 12
 
@@ -118,17 +118,17 @@ def _film(run):
     return "The training of the first seed, from the first snapshot to the last.", buffer.getvalue()
 
 
-CURVES = (
-    ("modes", "modes reached"),
-    ("mode_tv", "mode TV (share of samples)"),
-    ("high_quality", "high quality (share of samples)"),
-    ("spread", "spread (of a perfect mode's width)"),
-    ("kl", "KL to uniform (nats)"),
-    ("precision", "precision (share of samples)"),
-    ("recall", "recall (share of perfect samples)"),
-    ("recall_thinned", "recall of thinned truth (share)"),
-    ("log_jacobian", "mean log slope of G (log)"),
-)
+CURVES = {
+    "modes": Axis("modes reached", "count"),
+    "mode_tv": Axis("mode TV", "share of samples"),
+    "high_quality": Axis("high quality", "share of samples"),
+    "spread": Axis("spread", "of a perfect mode's width", range=(0.0, 2.0)),
+    "kl": Axis("KL to uniform", "nats"),
+    "precision": Axis("precision", "share of samples"),
+    "recall": Axis("recall", "share of perfect samples"),
+    "recall_thinned": Axis("recall of thinned truth", "share"),
+    "log_jacobian": Axis("mean slope of G", "natural log"),
+}
 
 
 def _along(run):
@@ -138,7 +138,7 @@ def _along(run):
     by_arm = {arm: [row for row in rows if row["arm"] == arm] for arm in summary["arms"]}
     last = max(row["step"] for row in rows)
     panels = []
-    for name, text in CURVES:
+    for name, axis in CURVES.items():
         if name not in logged:
             continue
         series = [over_seeds(arm, own, "step", name) for arm, own in by_arm.items()]
@@ -146,9 +146,8 @@ def _along(run):
         if truth:
             low, mean, high = ([truth[end]] * 2 for end in ("low", "mean", "high"))
             series.append(Series("perfect samples", [0, last], mean, low, high, guide=True))
-        limits = (0.0, 2.0) if name == "spread" else None
         span = tuple(summary["window"])
-        panels.append(Panel("step", text, series, y_range=limits, span=span))
+        panels.append(Panel(Axis("training", "steps"), axis, series, span=span))
     caption = (
         "Along training: mean over seeds, with the range of all seeds; dashed: perfect samples; "
         "shaded to the right: the final window, over whose evaluations an arm's figures are means."
@@ -172,7 +171,7 @@ def _landscape(run):
         means = np.asarray(run["summary"]["mixture"]["means"])
         axes.scatter(*means.T, s=14, fc="none", ec="black", lw=0.8)
         axes.set(title=arm, xticks=[], yticks=[], aspect="equal")
-        figure.colorbar(mesh, ax=axes, shrink=0.8)
+        figure.colorbar(mesh, ax=axes, shrink=0.8, label="discriminator's output (logit)")
     caption = (
         "The discriminator's logit at the last step, first seed: the redder, the more real (losses "
         "of differences alone, such as rpgan: against the median point; packs: mean over 16, the "
@@ -187,49 +186,54 @@ def _histogram(run):
     if not arms:
         return None
     summary = run["summary"]
-    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
-    axes = figure.subplots()
     count = next(iter(arms.values()))["mode"].shape[1]
-    for arm, style in styles(summary["arms"]).items():
-        shares = [
-            np.sort(np.bincount(seed, minlength=summary["modes"]))[::-1]
-            for seed in arms[arm]["mode"]
-        ]
-        mean = np.mean(shares, 0)
-        axes.plot(np.arange(1, len(mean) + 1), mean, label=arm, **style)
+    rank = np.arange(1, summary["modes"] + 1)
+    series = []
+    for arm, arrays in arms.items():
+        counts = [np.bincount(seed, minlength=len(rank)) for seed in arrays["mode"]]
+        series.append(ranged(arm, rank, np.sort(counts)[:, ::-1], summary["seeds"]))
     draws = np.random.default_rng(0).multinomial(count, summary["weights"], 20)
-    perfect = np.sort(draws, 1)[:, ::-1].mean(0)
-    axes.plot(np.arange(1, len(perfect) + 1), perfect, "k--", lw=1, label="draws of the data")
-    axes.set(xlabel="mode, sorted by count", ylabel="samples", yscale="symlog")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    caption = (
-        f"Samples a mode out of {count:,} at the last step, sorted by each seed, mean over seeds."
+    perfect = np.sort(draws, 1)[:, ::-1]
+    ends = perfect.min(0), perfect.max(0)
+    series.append(Series("draws of the data", rank, perfect.mean(0), *ends, guide=True))
+    panel = Panel(
+        Axis("mode, sorted by count", "rank"),
+        Axis("samples at it", f"count, of {count:,}", range=(0, _most(series))),
+        series,
     )
-    return caption, figure
+    caption = (
+        f"Samples at each mode out of {count:,} at the last step, sorted by each seed: mean over "
+        "seeds, with the range of all seeds."
+    )
+    return caption, Chart([panel], among=summary["arms"], size=(7.5, 3.8))
+
+
+def _most(series: list[Series]) -> float:
+    """A little above the highest of all bands."""
+    return 1.05 * max(np.max(one.high) for one in series)
 
 
 def _slopes(run):
-    """Singular values of the generator's Jacobian, all latents of all seeds."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    axes = figure.subplots()
-    arms = run["arrays"]
+    """Singular values of the generator's Jacobian over all latents."""
+    arms, summary = run["arrays"], run["summary"]
     most = max(arrays["singular_values"].max() for arrays in arms.values())
     bins = np.geomspace(1e-4, 1.1 * max(most, 1e-3), 61)
-    for (arm, arrays), style in zip(arms.items(), styles(arms).values(), strict=True):
-        values = np.maximum(arrays["singular_values"].ravel().astype(float), 1e-4)
-        shares = np.histogram(values, bins)[0] / len(values)
-        axes.stairs(shares, bins, label=arm, lw=1.5, **style)
-    axes.set(
-        xscale="log",
-        xlabel="singular values of dG/dz (data's spread a unit of z; least 0.0001)",
-        ylabel="share",
+    middle = np.sqrt(bins[1:] * bins[:-1])
+    series = []
+    for arm, arrays in arms.items():
+        values = np.maximum(arrays["singular_values"].astype(float), 1e-4)
+        found = [np.histogram(seed, bins)[0] / seed.size for seed in values]
+        series.append(ranged(arm, middle, np.array(found), summary["seeds"]))
+    panel = Panel(
+        Axis("singular value of dG/dz, at least 0.0001", "data's spread a unit of z", log=True),
+        Axis("of all values", "share"),
+        series,
     )
-    legend(figure, "right center")
     caption = (
-        "How strongly the output moves with the latent in each direction, last step, all seeds."
+        "How strongly the output moves with the latent in each direction, at the last step: mean "
+        "over seeds, with the range of all seeds."
     )
-    return caption, figure
+    return caption, Chart([panel], among=summary["arms"], size=(7.0, 3.8))
 
 
 FIGURES = {

@@ -3,6 +3,7 @@
 A room hands over a `Chart`; neither drawing knows which room it is of.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,23 +11,53 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from genjax.report.plots import legend, small_multiples, styles
+from genjax.report.plots import legend, name_points, small_multiples, styles
 
 # More series than this have no bands: nothing else would be seen.
 MOST_BANDS = 6
 GREY = "#888888"
 Values = Sequence[float] | np.ndarray
-DASHES = {"-": "solid", "--": "dash", ":": "dot"}
+# {a line, as matplotlib calls it: (as plotly does, its points in both)}.
+STYLES = {
+    "-": ("solid", "o", "circle"),
+    "--": ("dash", "s", "square"),
+    ":": ("dot", "^", "triangle-up"),
+}
+# {as plotly calls a line: as matplotlib does}; what is no measurement is told apart by these.
+GUIDES = {
+    "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (9, 3)),
+    "longdashdot": (0, (9, 3, 1, 3)), "solid": "-",
+}  # fmt: skip
+# Diameter in points of a mark of area 1.
+MARK = 8.0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale. unit: "nats", "count", "share". ticks: places that have names, {number: text}."""
+
+    name: str
+    unit: str
+    log: bool = False
+    range: tuple[float, float] | None = None
+    ticks: Mapping[Any, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """With the unit."""
+        return f"{self.name} ({self.unit})"
 
 
 @dataclass(frozen=True)
 class Series:
     """A curve, or points, of one name in a panel.
 
-    y: its mean or median at each x. low, high: a band around it. seeds: {seed: y at each x}, or of
-    points {seed: (x, y)}. points: marks, no line. guide: no measurement, drawn thin and grey.
+    y: its mean or median at each x. low, high: a band around it, of points an interval each. seeds:
+    {seed: y at each x}, or of points {seed: (x, y)}. points: marks, no line. guide: no measurement,
+    drawn thin and grey. labels: a text beside each x, or none. note: what the pointer is told
+    behind the name. open: marks that are not filled: no measurement of this run. area: of a mark.
     """
 
     name: str
@@ -37,25 +68,21 @@ class Series:
     seeds: Mapping[str, Any] = field(default_factory=dict)
     points: bool = False
     guide: bool = False
+    labels: Sequence[str] = ()
+    note: str = ""
+    open: bool = False
+    area: float = 1.0
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes.
+    """One pair of axes. span: a stretch of x that is shaded."""
 
-    x, y: labels, with units. span: a stretch of x that is shaded. ticks: places of x that have
-    names, {number: text}.
-    """
-
-    x: str
-    y: str
+    x: Axis
+    y: Axis
     series: Sequence[Series]
     title: str = ""
-    log_x: bool = False
-    log_y: bool = False
-    y_range: tuple[float, float] | None = None
     span: tuple[float, float] | None = None
-    ticks: Mapping[float, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,17 +98,25 @@ class Chart:
     columns: int = 4
     size: tuple[float, float] = (4.2, 3.3)
 
+    def _named(self, guide: bool) -> list[str]:
+        found = (one.name for panel in self.panels for one in panel.series if one.guide == guide)
+        return list(dict.fromkeys(found))
+
     @property
     def names(self) -> list[str]:
         """The names of all series that measure something, each once."""
-        found = [one.name for panel in self.panels for one in panel.series if not one.guide]
-        return list(dict.fromkeys(found))
+        return self._named(guide=False)
 
     @property
     def styles(self) -> dict[str, dict]:
         """How each name is drawn: colour and dash."""
         every = styles(dict.fromkeys([*self.among, *self.names]))
         return {name: every[name] for name in self.names}
+
+    @property
+    def guides(self) -> dict[str, str]:
+        """The dash of each guide, as plotly calls it."""
+        return dict(zip(self._named(guide=True), itertools.cycle(GUIDES)))
 
 
 def over_seeds(name: str, rows: Sequence[dict], x: str, y: str) -> Series:
@@ -103,6 +138,24 @@ def over_seeds(name: str, rows: Sequence[dict], x: str, y: str) -> Series:
     )
 
 
+def ranged(name: str, x: Values, values: np.ndarray, seeds: Sequence, **how) -> Series:
+    """Mean over seeds of values [seeds, x], with the range of all seeds."""
+    ends = values.min(0), values.max(0)
+    return Series(name, x, values.mean(0), *ends, by_seed(x, values, seeds, **how), **how)
+
+
+def by_seed(x: Values, values: np.ndarray, seeds: Sequence, *, points: bool = False, **_) -> dict:
+    """A series' seeds, of values [seeds, x]."""
+    found = zip(map(str, seeds), values, strict=False)
+    return {seed: (x, own) if points else own for seed, own in found}
+
+
+def cloud(name: str, x: np.ndarray, y: np.ndarray, seeds: Sequence, **how) -> Series:
+    """A point at the means over seeds of x and y [seeds], and a small one a seed."""
+    by_seed = {str(seed): ([a], [b]) for seed, a, b in zip(seeds, x, y, strict=False)}
+    return Series(name, [x.mean()], [y.mean()], seeds=by_seed, points=True, **how)
+
+
 # --- Drawn once ----------------------------------------------------------------------------------
 
 
@@ -112,38 +165,72 @@ def draw(chart: Chart) -> Figure:
     bands = len(chart.names) <= MOST_BANDS
     for axes, panel in zip(panels, chart.panels, strict=True):
         for one in panel.series:
-            style = {"color": GREY, "ls": "--"} if one.guide else chart.styles[one.name]
-            _draw_series(axes, one, style, bands)
+            if one.guide:
+                style = {"color": GREY, "ls": GUIDES[chart.guides[one.name]], "lw": 1.0}
+                axes.plot(one.x, one.y, label=one.name, **style)
+                _band(axes, one, style)
+            elif one.points:
+                _draw_points(axes, one, chart.styles[one.name])
+            else:
+                style = chart.styles[one.name]
+                mark = "o" if len(one.x) < 12 else ""
+                axes.plot(one.x, one.y, label=one.name, lw=1.5, marker=mark, ms=3, **style)
+                if bands:
+                    _band(axes, one, style)
         if panel.span:
             axes.axvspan(*panel.span, color="#CC79A7", alpha=0.12, lw=0)
-        axes.set(xlabel=panel.x, ylabel=panel.y, title=panel.title)
-        if panel.log_x:
-            axes.set_xscale("log")
-        if panel.log_y:
-            axes.set_yscale("log")
-        if panel.y_range:
-            axes.set_ylim(*panel.y_range)
-        if panel.ticks:
-            axes.xaxis.set_major_locator(FixedLocator([*panel.ticks]))
-            axes.xaxis.set_major_formatter(FixedFormatter([*panel.ticks.values()]))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set(xlabel=panel.x.label, ylabel=panel.y.label, title=panel.title)
         axes.grid(alpha=0.25, lw=0.6)
+        for scale, axis in ((panel.x, axes.xaxis), (panel.y, axes.yaxis)):
+            _scale(axes, scale, axis)
     legend(figure, "right center")
+    for axes, panel in zip(panels, chart.panels, strict=True):
+        places = [
+            (text, place)
+            for one in panel.series
+            for text, *place in zip(one.labels, one.x, one.y, strict=False)
+            if text
+        ]
+        if places:
+            name_points(axes, places)
     return figure
 
 
-def _draw_series(axes, one: Series, style: dict, bands: bool):
-    if one.points:
-        for x, y in one.seeds.values():
-            axes.plot(x, y, "o", color=style["color"], alpha=0.35, ms=4, mew=0)
-        style = {"ms": 8, "mec": "black", "mew": 0.6, "color": style["color"]}
-        axes.plot(one.x, one.y, "o", label=one.name, **style)
-        return
-    width = 1.0 if one.guide else 1.5
-    mark = "o" if len(one.x) < 12 and not one.guide else ""
-    axes.plot(one.x, one.y, label=one.name, lw=width, marker=mark, ms=3, **style)
-    if len(one.low) and (bands or one.guide):
+def _band(axes, one: Series, style: dict):
+    if len(one.low):
         axes.fill_between(one.x, one.low, one.high, color=style["color"], alpha=0.18, lw=0)
+
+
+def _draw_points(axes, one: Series, style: dict):
+    mark, colour = STYLES[style["ls"]][1], style["color"]
+    for x, y in one.seeds.values():
+        axes.plot(x, y, mark, color=colour, alpha=0.35, ms=4, mew=0)
+    if len(one.low):
+        ends = [np.subtract(one.y, one.low), np.subtract(one.high, one.y)]
+        axes.errorbar(one.x, one.y, ends, fmt="none", ecolor=colour, capsize=2, lw=1)
+    look = {"mec": "black", "mew": 0.6 if one.area >= 0.5 else 0}
+    if one.open:
+        look = {"mec": colour, "mew": 1.2, "mfc": "white"}
+    size = MARK * math.sqrt(one.area)
+    axes.plot(one.x, one.y, mark, label=one.name, ms=size, **{"color": colour, **look})
+
+
+def _scale(axes, scale: Axis, axis):
+    set_ = axes.set_xscale if axis is axes.xaxis else axes.set_yscale
+    if scale.log:
+        set_("log")
+    if scale.range:
+        (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(*scale.range)
+    low, high = axis.get_view_interval()
+    if scale.ticks:
+        axis.set_major_locator(FixedLocator([*scale.ticks]))
+        axis.set_major_formatter(FixedFormatter([*scale.ticks.values()]))
+        axis.set_minor_formatter(NullFormatter())
+    elif scale.log and high < 30 * low:
+        # Powers of ten alone would leave such a scale without a number.
+        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
 
 
 # --- As the page takes it ------------------------------------------------------------------------
@@ -151,40 +238,54 @@ def _draw_series(axes, one: Series, style: dict, bands: bool):
 
 def as_data(chart: Chart) -> dict:
     """What charts.js draws, as JSON can hold it."""
-    drawn = {
-        name: {"colour": style["color"], "dash": DASHES[style["ls"]]}
-        for name, style in chart.styles.items()
+    drawn = {}
+    for name, style in chart.styles.items():
+        dash, _, symbol = STYLES[style["ls"]]
+        drawn[name] = {"colour": style["color"], "dash": dash, "symbol": symbol}
+    return {
+        "names": drawn,
+        "guides": {name: {"colour": GREY, "dash": dash} for name, dash in chart.guides.items()},
+        "bands": len(drawn) <= MOST_BANDS,
+        "panels": [_panel_data(panel) for panel in chart.panels],
     }
-    panels = [_panel_data(panel) for panel in chart.panels]
-    return {"names": drawn, "bands": len(drawn) <= MOST_BANDS, "panels": panels}
 
 
 def _panel_data(panel: Panel) -> dict:
     return {
         "title": panel.title,
-        "x": panel.x,
-        "y": panel.y,
-        "log_x": panel.log_x,
-        "log_y": panel.log_y,
-        "y_range": panel.y_range and _short(panel.y_range),
+        "x": _axis_data(panel.x),
+        "y": _axis_data(panel.y),
         "span": panel.span and _short(panel.span),
-        "ticks": [[*panel.ticks], [*panel.ticks.values()]],
-        "series": [
-            {
-                "name": one.name,
-                "x": _short(one.x),
-                "y": _short(one.y),
-                "low": _short(one.low),
-                "high": _short(one.high),
-                "points": one.points,
-                "guide": one.guide,
-                "seeds": {
-                    seed: [_short(part) for part in found] if one.points else _short(found)
-                    for seed, found in one.seeds.items()
-                },
-            }
-            for one in panel.series
-        ],
+        "series": [_series_data(one) for one in panel.series],
+    }
+
+
+def _axis_data(axis: Axis) -> dict:
+    return {
+        "label": axis.label,
+        "log": axis.log,
+        "range": axis.range and _short(axis.range),
+        "ticks": [[*axis.ticks], [*axis.ticks.values()]],
+    }
+
+
+def _series_data(one: Series) -> dict:
+    return {
+        "name": one.name,
+        "x": _short(one.x),
+        "y": _short(one.y),
+        "low": _short(one.low),
+        "high": _short(one.high),
+        "points": one.points,
+        "guide": one.guide,
+        "labels": [*one.labels],
+        "note": one.note,
+        "open": one.open,
+        "area": one.area,
+        "seeds": {
+            seed: [_short(part) for part in found] if one.points else _short(found)
+            for seed, found in one.seeds.items()
+        },
     }
 
 

@@ -101,10 +101,16 @@ def render(
         term_of=lambda name: words.found(about.terms, name),
         unit_of=lambda measure: unit_of(measure, about),
         flags=flags,
-        command=f"genjax {summary['experiment']} "
-        "--flagfile=<this folder>/flags.txt --workdir=<new folder>",
+        command=command(summary["experiment"]),
         facts=facts(summary),
     )  # fmt: skip
+
+
+def command(experiment: str) -> str:
+    """What repeats a run; '' of an experiment that has no command, as it has no flagfile here."""
+    if experiment not in {file.experiment for file in shipped.flagfiles().values()}:
+        return ""
+    return f"genjax {experiment} --flagfile=<this folder>/flags.txt --workdir=<new folder>"
 
 
 def is_same(published: dict, asked: dict) -> bool:

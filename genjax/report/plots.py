@@ -33,15 +33,11 @@ def label(axes, text):
     axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=11, labelpad=12)
 
 
-def colours(names) -> dict:
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-
-
 def styles(names) -> dict:
     """How each name's line is drawn: in a colour, and from the ninth on dashed, then dotted."""
     return {
-        name: {"color": colour, "ls": DASHES[i // len(COLOURS) % len(DASHES)]}
-        for i, (name, colour) in enumerate(colours(names).items())
+        name: {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i // len(COLOURS) % len(DASHES)]}
+        for i, name in enumerate(names)
     }
 
 

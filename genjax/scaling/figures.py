@@ -1,19 +1,15 @@
 """Figures of the attention sweep: functions of a run that return (caption, figure), or None."""
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from genjax.attention.catalogue import OTHER_MODELS
-from genjax.report.charts import Chart, Panel, Series
-from genjax.report.plots import legend, name_points, styles
+from genjax.report.charts import Axis, Chart, Panel, Series, cloud, ranged
 from genjax.scaling.timings import PARTS
 
 MODES = {"forward": "forward", "both": "forward + backward"}
-
-
-def _style(run, arm):
-    return styles(run["summary"]["arms"])[arm] | {"lw": 1.6}
+RIGHT = Axis("right answers", "share", range=(-0.05, 1.1))
+# Of two panels in a row.
+WIDE = (5.8, 4.8)
 
 
 def _lines(run, mode):
@@ -25,13 +21,8 @@ def _lines(run, mode):
     ]
 
 
-def _lengths(axes, lengths):
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(lengths)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: _length(n)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("length n (positions)")
-    axes.grid(alpha=0.25, lw=0.6)
+def _lengths(lengths) -> Axis:
+    return Axis("length n", "positions", log=True, ticks={n: _length(n) for n in lengths})
 
 
 def _all_lengths(run):
@@ -48,26 +39,14 @@ def _guides(lengths, anchor):
     ]
 
 
-def _panels(run, series, ylabel, *, log_y=True, limits=None):
+def _panels(run, series, axis):
     """A chart with a panel a mode. series: mode -> the panel's."""
     modes = [mode for mode in MODES if _lines(run, mode)]
     if not modes:
         return None
-    ticks = {n: _length(n) for n in _all_lengths(run)}
-    panels = [
-        Panel(
-            "length n (positions)",
-            ylabel,
-            series(mode),
-            MODES[mode],
-            log_x=True,
-            log_y=log_y,
-            y_range=limits,
-            ticks=ticks,
-        )
-        for mode in modes
-    ]
-    return Chart(panels, among=run["summary"]["arms"], columns=2, size=(5.8, 4.8))
+    x = _lengths(_all_lengths(run))
+    panels = [Panel(x, axis, series(mode), MODES[mode]) for mode in modes]
+    return Chart(panels, among=run["summary"]["arms"], columns=2, size=WIDE)
 
 
 def _length(n: float) -> str:
@@ -87,7 +66,7 @@ def _time(run):
         "Time by length: the fastest call of a process, median over fresh processes with the range "
         "of all. Grey: slopes of n and n²."
     )
-    made = _panels(run, series, "time (ms a call)")
+    made = _panels(run, series, Axis("time", "ms a call", log=True))
     return made and (text, made)
 
 
@@ -112,7 +91,7 @@ def _memory(run):
         "how much the first call of a fresh process raised its peak (median). Grey: slopes of n "
         "and n²."
     )
-    made = _panels(run, series, "temporary memory and result (MB)")
+    made = _panels(run, series, Axis("temporary memory and result", "MB", log=True))
     return made and (text, made)
 
 
@@ -126,7 +105,7 @@ def _exponents(run):
         return found + [Series(f"n^{power}", ends, [power] * 2, guide=True) for power in (1, 2)]
 
     text = "The local exponent of time, median over processes: where O(n²) becomes visible."
-    made = _panels(run, series, "slope (power of n)", log_y=False, limits=(-0.2, 3.2))
+    made = _panels(run, series, Axis("slope", "power of n", range=(-0.2, 3.2)))
     return made and (text, made)
 
 
@@ -135,26 +114,19 @@ def _parts(run):
     found = run["summary"]["points"]
     if not all(f"{name}/forward" in found for name in ("full", *PARTS)):
         return None
-    whole = found["full/forward"]
-    figure = Figure(figsize=(6.6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    hues = ("#0072B2", "#D55E00", "#009E73")
-    for name, colour in zip(PARTS, hues, strict=True):
+    series = []
+    for name in ("full", *PARTS):
         points = found[f"{name}/forward"]
-        label = name.removeprefix("full.")
-        y = np.array(points["seconds"]) * 1e3
-        axes.plot(points["lengths"], y, marker="o", ms=4, color=colour, label=label)
-    y = np.array(whole["seconds"]) * 1e3
-    axes.plot(whole["lengths"], y, color="#333", lw=2, label="full attention")
-    axes.set_yscale("log")
-    axes.set_ylabel("ms a call, forward")
-    _lengths(axes, whole["lengths"])
-    axes.legend(fontsize=9, frameon=False)
+        y, low, high = (1e3 * np.array(points[key]) for key in ("seconds", "low", "high"))
+        label = "all of it" if name == "full" else name.removeprefix("full.")
+        series.append(Series(label, points["lengths"], y, low, high))
+    panel = Panel(_lengths(series[0].x), Axis("time, forward", "ms a call", log=True), series)
     text = (
         "Textbook attention and its three parts, each a program of its own: the scores k q^T, "
-        "their softmax, and the sum of the values. Median over processes of the fastest call."
+        "their softmax, and the sum of the values. The fastest call of a process, median over "
+        "processes with the range of all."
     )
-    return text, figure
+    return text, Chart([panel], size=(6.6, 4.2))
 
 
 def _tradeoff(run):
@@ -165,139 +137,122 @@ def _tradeoff(run):
     alike = [arm for arm in timed if arm not in OTHER_MODELS]
     if not timed:
         return None
-    figure = Figure(figsize=(11.2, 4.8), layout="constrained")
-    panels = (
-        ("needles", "share of needles found", timed),
-        ("error", "relative error, standard normal q, k, v", alike),
-    )
-    for axes, (measure, name, shown) in zip(figure.subplots(1, 2), panels, strict=True):
-        places = []
-        for arm in shown:
-            x, y, memory = (
-                metrics[f"{arm}/{path}"]["mean"]
-                for path in ("milliseconds/forward", measure, "predicted/forward")
-            )
-            size = 20 + 40 * np.log2(1 + memory)
-            axes.scatter(x, y, s=size, color=_style(run, arm)["color"], alpha=0.75, lw=0)
-            places.append((arm, (x, y)))
-        axes.set_xscale("log")
-        axes.set_xlabel(f"ms a forward call at n = {length}")
-        axes.set_ylabel(name)
-        axes.grid(alpha=0.25, lw=0.6)
-        name_points(axes, places)
+
+    def point(arm, measure):
+        x, y, memory = (
+            metrics[f"{arm}/{path}"]
+            for path in ("milliseconds/forward", measure, "predicted/forward")
+        )
+        ends = ((), ()) if y["low"] is None or y["high"] is None else ([y["low"]], [y["high"]])
+        return Series(
+            arm,
+            [x["mean"]],
+            [y["mean"]],
+            *ends,
+            points=True,
+            labels=[arm],
+            note=f"memory {memory['mean']:.3g} MB",
+            area=0.3 + 0.6 * np.log2(1 + memory["mean"]),
+        )
+
+    time = Axis(f"a forward call at n = {length}", "ms", log=True)
+    panels = [
+        Panel(time, axis, [point(arm, measure) for arm in shown])
+        for measure, axis, shown in (
+            ("needles", Axis("needles found", "share"), timed),
+            ("error", Axis("error, standard normal q, k, v", "relative"), alike),
+        )
+        if shown
+    ]
     text = (
         f"Quality against time, both at n = {length} and of the same compiled programs, untrained; "
         "area: memory, on a log scale. Left all variants; right those that stand in for softmax "
-        "attention."
+        "attention. Bars: 95% intervals."
     )
-    return text, figure
+    return text, Chart(panels, among=arms, columns=2, size=WIDE)
 
 
-def _tasks(run, draw):
-    """A panel a task: draw(axes, {length: {arm: what the trained transformers reached}})."""
+def _tasks(run, panel):
+    """A chart with a panel a task: panel(task, {length: {arm: what its transformers reached}})."""
     learnt = run["summary"].get("learnt")
     if not learnt:
         return None
-    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(learnt)))
-    for axes, (task, lengths) in zip(panels, learnt.items(), strict=True):
-        axes.set_ylim(-0.05, 1.1)
-        draw(axes, lengths)
-        axes.set_title(task)
-        axes.set_ylabel("share of right answers")
-        axes.grid(alpha=0.25, lw=0.6)
-    return figure
+    panels = [panel(task, lengths) for task, lengths in learnt.items()]
+    return Chart(panels, among=run["summary"]["arms"], columns=2, size=WIDE)
 
 
 def _lookups(run):
     """Accuracy of the trained transformers by length."""
+    summary = run["summary"]
 
-    def draw(axes, lengths):
+    def panel(task, lengths):
         x = [int(n) for n in lengths]
-        for arm in run["summary"]["arms"]:
+        series = []
+        for arm in summary["arms"]:
             rows = [found[arm]["accuracy"] for found in lengths.values() if arm in found]
-            if len(rows) < len(x):
-                continue
-            values = np.array(rows)
-            style = _style(run, arm)
-            axes.plot(x, values.mean(1), marker="o", ms=4, label=arm, **style)
-            for i in range(values.shape[1]):
-                axes.scatter(x, values[:, i], s=6, color=style["color"], alpha=0.6, lw=0)
+            if len(rows) == len(x):
+                series.append(ranged(arm, x, np.array(rows).T, summary["seeds"]))
         chance = [next(iter(found.values())).get("chance") for found in lengths.values()]
         if all(chance):
             shares = [share[0] for share in chance]
-            axes.plot(x, shares, color="#888", lw=1, ls=":", marker="_", ms=14,
-                      label="the commonest answer")  # fmt: skip
-        _lengths(axes, x)
+            series.append(Series("the commonest answer", x, shares, guide=True))
+        return Panel(_lengths(x), RIGHT, series, task)
 
-    figure = _tasks(run, draw)
-    if figure:
-        legend(figure, "right center")
     text = (
         "Transformers trained to look things up, one for each kind of attention and length: mean "
-        "over seeds (points: the seeds). What a variant sees is scaled down with the length."
+        "over seeds, with the range of all. What a variant sees is scaled down with the length."
     )
-    return figure and (text, figure)
+    made = _tasks(run, panel)
+    return made and (text, made)
 
 
 def _pareto(run):
     """Accuracy of the trained transformers against the time that they take, a line a variant."""
+    summary = run["summary"]
 
-    def draw(axes, lengths):
-        names = []
-        for arm in run["summary"]["arms"]:
+    def panel(task, lengths):
+        series = []
+        for arm in summary["arms"]:
             rows = {int(n): found.get(arm, {}) for n, found in lengths.items()}
             rows = {n: row for n, row in sorted(rows.items()) if "seconds" in row}
             if not rows:
                 continue
             x = [1e6 * min(row["seconds"]) / n for n, row in rows.items()]
-            y = [np.mean(row["accuracy"]) for row in rows.values()]
-            axes.plot(x, y, marker="o", ms=4, **_style(run, arm))
-            names += [
-                (f"{arm} {n}" if n == max(rows) else f"{n}", place)
-                for n, *place in zip(rows, x, y, strict=True)
-            ]
-        axes.set_xscale("log")
-        axes.set_xlabel("µs a position, forward (numbers: the length)")
-        name_points(axes, names)
+            y = [row["accuracy"] for row in rows.values()]
+            names = [f"{arm} {n}" if n == max(rows) else f"{n}" for n in rows]
+            series.append(ranged(arm, x, np.array(y).T, summary["seeds"], labels=names))
+        time = Axis("time of a position, forward", "µs", log=True)
+        return Panel(time, RIGHT, series, task)
 
-    figure = _tasks(run, draw)
     text = (
-        "Trained quality against time: up and to the left is better. Whole transformers of one "
-        "variant each, the fastest call of all seeds."
+        "Trained quality against time: up and to the left is better; numbers are lengths. Whole "
+        "transformers of one variant each, the fastest call of all seeds; mean over seeds, with "
+        "the range of all."
     )
-    return figure and (text, figure)
+    made = _tasks(run, panel)
+    return made and (text, made)
 
 
 def _states(run):
     """Accuracy at the longest length of a task against what a layer carries on."""
-    learnt, metrics = run["summary"].get("learnt"), run["summary"]["metrics"]
-    if not learnt:
-        return None
-    figure = Figure(figsize=(6.2 * len(learnt), 4.8), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(learnt)))
-    for axes, (task, lengths) in zip(panels, learnt.items(), strict=True):
+    summary, metrics = run["summary"], run["summary"]["metrics"]
+
+    def panel(task, lengths):
         n = max(lengths, key=int)
-        places = []
+        series = []
         for arm, row in lengths[n].items():
-            x = metrics[f"{arm}/{task}_state/{n}"]["mean"]
             y = np.array(row["accuracy"])
-            style = _style(run, arm)
-            axes.scatter(np.full(len(y), x), y, s=8, color=style["color"], alpha=0.6, lw=0)
-            axes.scatter(x, y.mean(), s=40, color=style["color"])
-            places.append((arm, (x, y.mean())))
-        axes.set_xscale("log")
-        axes.set_xlabel("numbers that a layer carries from position to position")
-        axes.set_ylabel("share of right answers")
-        axes.set_title(f"{task}, n = {n}")
-        axes.set_ylim(-0.05, 1.1)
-        axes.grid(alpha=0.25, lw=0.6)
-        name_points(axes, places)
+            x = np.full(len(y), metrics[f"{arm}/{task}_state/{n}"]["mean"])
+            series.append(cloud(arm, x, y, summary["seeds"], labels=[arm]))
+        state = Axis("carried by a layer from position to position", "numbers", log=True)
+        return Panel(state, RIGHT, series, f"{task}, n = {n}")
+
     text = (
         "Trained quality against the size of the state: keys and values that a later position may "
-        "see, or the sums that stand for them. Points: the seeds, and their mean."
+        "see, or the sums that stand for them. Small marks: the seeds; large ones: their mean."
     )
-    return text, figure
+    made = _tasks(run, panel)
+    return made and (text, made)
 
 
 FIGURES = {

@@ -1,12 +1,17 @@
 """Figures of the autoencoders: functions of a run that return (caption, figure), or None."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from genjax.report.charts import Chart, Panel, Series, over_seeds
-from genjax.report.plots import COLOURS, label, mosaic, seeds, show
+from genjax.report.charts import Axis, Chart, Panel, Series, cloud, over_seeds, ranged
+from genjax.report.plots import label, mosaic, seeds, show
 from genjax.vae.about import SAMPLERS
+
+# Codes that are drawn, of each model.
+CODES = 1000
 
 
 def _reconstructions(run):
@@ -64,32 +69,44 @@ def _interpolations(run):
 
 def _latent_scatter(run):
     arms = run["arrays"]
-    columns = min(4, len(arms))
-    rows = -(-len(arms) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.8, 3.5 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels[len(arms) :]:
-        axes.set_axis_off()
-    drawn = []
-    for axes, (arm, arrays) in zip(panels, arms.items(), strict=False):
-        latent, names = arrays["latent"], ["latent 1", "latent 2"]
-        if latent.shape[1] < 2:
-            latent = np.concatenate([latent, np.zeros_like(latent)], 1)
-            names = ["latent 1", ""]
-        elif latent.shape[1] > 2:
-            from sklearn.decomposition import PCA
+    classes = np.unique(np.concatenate([arrays["label"] for arrays in arms.values()]))
+    panels = []
+    for arm, arrays in arms.items():
+        codes, names = _plane(arrays["latent"][:CODES])
+        labels = arrays["label"][:CODES]
+        series = [
+            Series(
+                f"class {one}",
+                codes[labels == one, 0],
+                codes[labels == one, 1],
+                points=True,
+                area=0.3,
+            )
+            for one in classes
+        ]
+        x, y = (Axis(name, "units of the code") for name in names)
+        panels.append(Panel(x, y, series, arm))
+    text = (
+        "Codes of test images in the colours of their classes, first seed; of more than two "
+        "numbers their first two principal components, with the share of the variance."
+    )
+    return text, Chart(panels, among=[f"class {one}" for one in classes], size=(3.6, 3.5))
 
-            pca = PCA(2)
-            latent = pca.fit_transform(latent)
-            names = [f"PC {i + 1} ({100 * s:.0f}% of variance)" for i, s in enumerate(
-                pca.explained_variance_ratio_)]  # fmt: skip
-        x, y = latent[:, :2].T
-        drawn.append(axes.scatter(x, y, c=arrays["label"], cmap="tab10", s=6, vmin=-0.5, vmax=9.5))
-        axes.set(title=arm, xlabel=names[0], ylabel=names[1])
-    classes = int(max(a["label"].max() for a in arms.values())) + 1
-    bar = figure.colorbar(drawn[-1], ax=panels.tolist(), ticks=range(classes), shrink=0.8)
-    bar.set_label("class")
-    return "Codes of test images in the colours of their classes, first seed.", figure
+
+def _plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes [n, d] in two dimensions [n, 2], and what those are."""
+    if codes.shape[1] > 2:
+        from sklearn.decomposition import PCA
+
+        pca = PCA(2)
+        codes = pca.fit_transform(codes)
+        shares = pca.explained_variance_ratio_
+        return codes, [f"PC {i}, {100 * share:.0f}%" for i, share in enumerate(shares, 1)]
+    missing = 2 - codes.shape[1]
+    return np.pad(codes, ((0, 0), (0, missing))), [
+        "latent 1",
+        "no latent 2" if missing else "latent 2",
+    ]
 
 
 def _rate_distortion(run):
@@ -103,28 +120,15 @@ def _rate_distortion(run):
     (left, right), (low, high) = (
         _around(np.concatenate([pair[i] for pair in found.values()])) for i in (0, 1)
     )
-    series = [
-        Series(
-            arm,
-            [rate.mean()],
-            [distortion.mean()],
-            seeds={
-                str(seed): ([x], [y])
-                for seed, x, y in zip(summary["seeds"], rate, distortion, strict=True)
-            },
-            points=True,
-        )
-        for arm, (rate, distortion) in found.items()
-    ]
+    series = [cloud(arm, x, y, summary["seeds"]) for arm, (x, y) in found.items()]
     for bound in np.linspace(left + low, right + high, 9)[1:-1]:
         series.append(
             Series("equal -ELBO", [left, right], [bound - left, bound - right], guide=True)
         )
     panel = Panel(
-        "rate: KL(q(z|x) || p(z)) (nats)",
-        "distortion: -log p(x|z) (nats)",
+        Axis("rate: KL(q(z|x) || p(z))", "nats an image"),
+        Axis("distortion: -log p(x|z)", "nats an image", range=(low, high)),
         series,
-        y_range=(low, high),
     )
     text = "Rate and distortion on test images: means, and a point a seed; grey lines: equal -ELBO."
     return text, Chart([panel], among=summary["arms"], size=(6.5, 4.5))
@@ -148,8 +152,8 @@ def _training_curves(run):
         ]
         series = [one for one in series if one.x]
         if series:
-            limits = _zoom(series)
-            panels.append(Panel("step", "loss (nats an image)", series, arm, y_range=limits))
+            loss = Axis("loss", "nats an image", range=_zoom(series))
+            panels.append(Panel(Axis("training", "steps"), loss, series, arm))
     if not panels:
         return None
     caption = (
@@ -173,53 +177,44 @@ def _zoom(series) -> tuple[float, float]:
     return min(kept) - pad, max(kept) + pad
 
 
+# Variances below are drawn there.
+FLOOR = 1e-6
+
+
 def _active_units(run):
-    caption = "Active units: variance over test images of each unit's mean; whiskers: seeds."
-    made = _by_unit(run, "variances", "variance of the unit's mean", floor=1e-6)
-    if made is None:
-        return None
-    figure, panels = made
-    for axes in panels:
-        axes.axhline(0.01, color=COLOURS[1], ls="--", label="active above 0.01")
-    panels[0].legend(fontsize=8)
-    return caption, figure
+    text = (
+        "Active units: variance over test images of each unit's mean, sorted; mean over seeds, "
+        f"bars from the least to the greatest. What is below {FLOOR:g} is drawn there."
+    )
+    return _by_unit(run, "variances", text, Axis("variance", "squared units of the code", log=True))
 
 
 def _kl_units(run):
-    caption = "KL by unit, mean over test images, against the unit's own prior; whiskers: seeds."
-    made = _by_unit(run, "kl_units", "KL (nats)")
-    return made and (caption, made[0])
+    text = (
+        "KL by unit, mean over test images, against the unit's own prior, sorted; mean over seeds, "
+        "bars from the least to the greatest."
+    )
+    return _by_unit(run, "kl_units", text, Axis("KL", "nats"))
 
 
-def _by_unit(run, name, label, floor=None):
-    """An array [seeds, units] by arm, sorted: on a log scale from `floor` on, or from 0."""
+def _by_unit(run, name, text, axis):
+    """An array [seeds, units] by arm, all on one scale."""
     arms = {arm: a[name] for arm, a in run["arrays"].items() if name in a}
-    arms = {arm: values for arm, values in arms.items() if values.shape[1]}
+    arms = {arm: np.sort(values)[:, ::-1] for arm, values in arms.items() if values.shape[1]}
     if not arms:
         return None
-    columns = min(4, len(arms))
-    rows = -(-len(arms) // columns)
-    figure = Figure(figsize=(3.6 * columns, 2.8 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    for axes in panels[len(arms) :]:
-        axes.set_axis_off()
-    for axes, (arm, values) in zip(panels, arms.items(), strict=False):
-        values = np.sort(values, 1)[:, ::-1]
-        if floor:
-            values = np.maximum(values, floor)
-        mean = values.mean(0)
-        spread = [mean - values.min(0), values.max(0) - mean]
-        units = np.arange(1, len(mean) + 1)
-        axes.errorbar(units, mean, spread, fmt="o", ms=4, color=COLOURS[0], capsize=2)
-        axes.set(title=arm, xlabel="unit, sorted")
-        axes.grid(axis="y", alpha=0.25, lw=0.6)
-        if floor:
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
-    for row in range(rows):
-        panels[row * columns].set_ylabel(label)
-    return figure, panels[: len(arms)]
+    if axis.log:
+        arms = {arm: np.maximum(values, FLOOR) for arm, values in arms.items()}
+    most = max(values.max() for values in arms.values())
+    axis = replace(axis, range=(0.6 * FLOOR, 2 * most) if axis.log else (0, 1.05 * most or 1.0))
+    panels = []
+    for arm, values in arms.items():
+        units = np.arange(1, values.shape[1] + 1)
+        series = [ranged(arm, units, values, run["summary"]["seeds"], points=True, area=0.4)]
+        if axis.log:
+            series.append(Series("active above 0.01", [1, units[-1]], [0.01] * 2, guide=True))
+        panels.append(Panel(Axis("unit, sorted", "rank"), axis, series, arm))
+    return text, Chart(panels, among=run["summary"]["arms"], size=(3.6, 2.8))
 
 
 def _nll_curve(run):
@@ -230,14 +225,14 @@ def _nll_curve(run):
         ks = sorted(int(p.removeprefix(prefix)) for p in summary["metrics"] if p.startswith(prefix))
         if ks:
             values = np.array([seeds(summary, f"{prefix}{k}") for k in ks])
-            by_seed = dict(zip(map(str, summary["seeds"]), values.T, strict=True))
-            ends = {"low": values.min(1), "high": values.max(1)}
-            series.append(Series(arm, ks, values.mean(1), **ends, seeds=by_seed))
+            series.append(ranged(arm, ks, values.T, summary["seeds"]))
     if not series:
         return None
     ticks = {k: f"{k:,}" for one in series for k in one.x}
     panel = Panel(
-        "importance samples k", "-log p(x) bound (nats an image)", series, log_x=True, ticks=ticks
+        Axis("importance samples k", "count", log=True, ticks=ticks),
+        Axis("bound on -log p(x)", "nats an image"),
+        series,
     )
     text = "The bound tightens with k: mean over seeds, band from least to greatest."
     return text, Chart([panel], among=summary["arms"], size=(6.5, 4.2))

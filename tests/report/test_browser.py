@@ -3,13 +3,15 @@
 apt-get install chromium && pip install playwright
 """
 
+import itertools
 import shutil
 
 import pytest
 
 from genjax.report import page as report
+from genjax.report.charts import Axis, Chart, Panel, Series
+from genjax.vae import figures
 from genjax.vae.about import ABOUT
-from genjax.vae.figures import FIGURES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright is installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -22,6 +24,19 @@ SPILT = """() => [...document.body.querySelectorAll("*")].filter(e => {
   const boxed = e.closest(".scroll, pre, svg, .skip, .panels > div")
   return box.width && box.right > innerWidth + 1 && !boxed
 }).map(e => e.outerHTML.slice(0, 200))"""
+# Points of one place or near it, and of a corner, each with its name.
+PLACES = [(1, 0.5), (1, 0.5), (1.5, 0.52), (2, 0.5), (900, 1)]
+NAMED = Chart([
+    Panel(
+        Axis("time", "ms", log=True),
+        Axis("found", "share"),
+        [
+            Series(f"variant {i}", [x], [y], [y - 0.1], [y], points=True, labels=[f"variant {i}"])
+            for i, (x, y) in enumerate(PLACES)
+        ],
+    )
+])  # fmt: skip
+FIGURES = figures.FIGURES | {"named": lambda run: ("Points with names.", NAMED)}
 BLANK = "[...document.images].filter(i => !(i.complete && i.naturalWidth && i.alt)).length"
 
 
@@ -87,7 +102,29 @@ def test_curves_are_drawn_and_answer_the_mouse(opened):
     place.hover(force=True)
     label = panels.first.locator(".hovertext")
     label.wait_for()
-    assert "train" in label.text_content() and "step: " in label.text_content()
+    assert "train" in label.text_content() and "training (steps): 100" in label.text_content()
+    assert said == []
+
+
+def test_names_beside_points_cover_no_other_and_stay_inside(opened):
+    page, said = opened(390)
+    panel = page.locator("#figure-named .panels > div")
+    # The pointer names those for which there is no room.
+    texts = [text for text in panel.locator(".textpoint text").all() if text.text_content()]
+    assert len(texts) >= 3 and "variant 4" in {text.text_content() for text in texts}
+    inside = panel.locator(".nsewdrag").bounding_box()
+    boxes = [text.bounding_box() for text in texts]
+    for box in boxes:
+        assert inside["x"] <= box["x"] + 1
+        assert box["x"] + box["width"] <= inside["x"] + inside["width"] + 1
+        assert inside["y"] <= box["y"] + 1
+    for a, b in itertools.combinations(boxes, 2):
+        beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
+        above = a["y"] + a["height"] <= b["y"] + 2 or b["y"] + b["height"] <= a["y"] + 2
+        assert beside or above
+    # A scale of powers says numbers, not digits.
+    ticks = [text.text_content() for text in panel.locator(".xtick text").all()]
+    assert {"1", "10", "100"} <= {*ticks}
     assert said == []
 
 

@@ -48,6 +48,7 @@ def test_page_is_whole_and_stands_alone(folder):
     assert page.count("data:image/webp;base64,") == len(FIGURES)
     marked = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
     assert not re.search(r'(src|href)="(?!data:|#)', marked)
+    assert "<code>genjax vae --flagfile=&lt;this folder&gt;/flags.txt" in page
     assert "(no interval)" in page and "kFID is not FID" in page
     anchors = re.findall(r'href="#([^"]+)"', page)
     assert anchors and {*anchors} <= {*re.findall(r'id="([^"]+)"', page)}
