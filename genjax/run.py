@@ -152,24 +152,28 @@ def execute(
     resume: bool = True,
     tensorboard: bool = False,
     compile_cache: str = "",
+    platform: str = "auto",
+    profile: int = 0,
 ) -> Run:
     """Trains and measures what a configuration asks for, or continues; writes the page.
 
     resume: whether a folder that holds this very run is continued, or refused. compile_cache: a
-    folder of compiled programs; '': genjax's in the user's cache directory; 'off': none. Raises
-    UsageError for what cannot be done, before anything is written, and RunError where a run fails.
+    folder of compiled programs; '': genjax's in the user's cache directory; 'off': none. platform:
+    auto, cpu, gpu or tpu. profile: training steps of each arm that are traced. Raises UsageError
+    for what cannot be done, before anything is written, and RunError where a run fails.
     """
-    from genjax.core import environment, machine
+    from genjax.core import environment, machine, platforms
 
     if tensorboard:
         extras.require("tensorboard", "--tensorboard")
     machine.tune_cpu()
     with (
+        platforms.chosen(platform),
         environment.compile_cache(compile_cache),
         environment.blas_on_one_thread(),
         contextlib.closing(environment.Clock()) as clock,
     ):
-        way = _Way(experiment, clock, resume, tensorboard)
+        way = _Way(experiment, clock, resume, tensorboard, profile)
         path = (_until_decided if in_blocks(config) else _train)(way, config, Path(folder))
         page_path = page.write(path, experiment.figures, experiment.about)
     run = Run(path)
@@ -196,6 +200,7 @@ class _Way(NamedTuple):
     clock: Any
     resume: bool
     tensorboard: bool
+    profile: int
 
     def open(self, config, folder: Path, needed_bytes: float = 0) -> Folder:
         room = type(config).__module__.split(".")[1]
@@ -214,6 +219,8 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
 
     parent: the run that the folder is a block of, whose timing.json counts the time.
     """
+    from genjax.core import platforms
+
     experiment, clock = way.experiment, way.clock
     job = experiment.prepare(config)
     kept = way.open(config, folder, experiment.disk_needed(job))
@@ -227,8 +234,11 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
             else:
                 clock.keep(kept)
             kept.job = Job({name: steps_of(config, arm) for name, arm in config.arms().items()})
+            kept.products = getattr(config, "matmul_precision", "highest")
+            kept.profile = way.profile
             say(plan(experiment, config, kept.path))
-            experiment.work(job, kept, clock)
+            with platforms.products("highest"):
+                experiment.work(job, kept, clock)
             kept.seal()
             kept.write_json("summary.json", _summary(experiment, config, kept.path, clock))
         elif not parent:
@@ -253,7 +263,9 @@ def plan(experiment: Experiment, config, folder: Path) -> str:
         said.append(" to ".join(f"{n:,}" for n in dict.fromkeys((steps[0], steps[-1]))) + " steps")
         said.append(f"{_count(config.seeds, 'seed')} from {config.seed}")
     devices = _count(int(device["count"]), "device")
-    said.append(f"{devices} ({device['kind']}, {device['cores']} cores)")
+    said.append(f"{device['backend']}: {devices} ({device['kind']}, {device['cores']} cores)")
+    if device["backend"] != "cpu":
+        said.append(f"float32 products: {getattr(config, 'matmul_precision', 'highest')}")
     return f"{experiment.name}: {'; '.join(said)}; into {folder}"
 
 

@@ -113,6 +113,8 @@ def _run(room, asked):
         resume=place.resume,
         tensorboard=place.tensorboard,
         compile_cache=place.compile_cache,
+        platform=place.platform,
+        profile=place.profile,
     )
 
 

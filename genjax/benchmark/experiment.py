@@ -9,7 +9,7 @@ import numpy as np
 from genjax.benchmark import attention, gan, harness, lm, sizes, vae
 from genjax.benchmark.config import Config
 from genjax.core import config as configs
-from genjax.core import environment, files
+from genjax.core import environment, files, platforms
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.scaling import microbenchmark
@@ -31,23 +31,32 @@ def run(
     resume: bool = True,
     tensorboard: bool = False,
     compile_cache: str = "",
+    platform: str = "auto",
+    profile: int = 0,
 ) -> dict:
     """Measures what `config` asks for, says it, and writes it to <folder>/results.json.
 
     {"rates": {row: [rounds]}, "ratios": {title: [rounds]}, "flags", "device", ...}, which is
     returned too. resume: whether results that the folder holds are replaced, or refused.
-    tensorboard: refused, there are no curves. compile_cache: as in `genjax.run.execute`. Raises
-    UsageError for what cannot be done, before anything is measured or written.
+    tensorboard, profile: refused, nothing is trained. compile_cache, platform: as in
+    `genjax.run.execute`. Raises UsageError for what cannot be done, before anything is measured or
+    written.
     """
     if tensorboard:
         raise UsageError("--tensorboard: the benchmark has no curves; leave the flag out")
+    if profile:
+        raise UsageError(f"--profile={profile}: the benchmark trains nothing; leave the flag out")
     make, size = PARTS[config.only]
     part = make(config, size)
     part.settle()
     places = [_place(Path(folder), resume)]
     if config.json is not None:
         places.append(_file(config.json))
-    with environment.compile_cache(compile_cache), microbenchmark.bound(part.cores):
+    with (
+        platforms.chosen(platform),
+        environment.compile_cache(compile_cache),
+        microbenchmark.bound(part.cores),
+    ):
         rates, units = harness.measure(part, config.rounds, config.seconds)
     ratios = {title: list(map(float, v)) for title, v in part.ratios(rates).items()}
     found = {"rates": rates, "ratios": ratios, "flags": configs.to_json(config)}

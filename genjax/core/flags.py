@@ -54,6 +54,23 @@ class Place(Options):
     tensorboard: bool = option(
         False, "Write TensorBoard files too (extra: tensorboard).", group=GROUP, place=True
     )
+    platform: str = option(
+        "auto",
+        "Computes there, or ends; auto: on the best that JAX finds.",
+        group=GROUP,
+        choices=("auto", "cpu", "gpu", "tpu"),
+        place=True,
+    )
+    profile: int = option(
+        0,
+        "Writes a trace of so many training steps of each arm into profile/, for xprof or "
+        "TensorBoard. 0: none.",
+        group=GROUP,
+        low=0,
+        high=10**6,
+        place=True,
+        rare=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,6 +45,8 @@ class Folder:
         self.path = Path(path)
         self.at_checkpoint: Callable = lambda: None
         self.job = Job({})
+        # How training goes about it: the precision of its products, steps that are traced.
+        self.products, self.profile = "highest", 0
         self._flag, self._tensorboard, self._training = f"--workdir={path}", None, None
         self._metrics = self.path / "metrics.jsonl"
         self._digest = configs.digest(config)

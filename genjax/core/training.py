@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from genjax.core import interrupt, loop, parallel
+from genjax.core import interrupt, loop, parallel, platforms
 from genjax.core.arrangement import Needs
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.folder import Folder
@@ -36,6 +36,17 @@ def schedule(config: Training, *, steps: int = 0, evaluations: int = 0) -> Sched
 def needs(config: Training, when: Schedule, *, convolutions: bool = False, rows: int = 1) -> Needs:
     """What a configuration and a schedule ask of the devices; the rest as in `Needs`."""
     return Needs(convolutions, rows, when.log_every, config.steps_per_call)
+
+
+def exactly(validate: Callable | None) -> Callable | None:
+    """What is measured along training, with float32 products whatever training has."""
+
+    def measure(state):
+        assert validate is not None
+        with platforms.products("highest"):
+            return validate(state)
+
+    return measure if validate else None
 
 
 def initial(init: Callable, seeds: list[int]):
@@ -74,10 +85,15 @@ def train(
         checkpoints.save(step, state, folder.notes() | {"window": window and window.to_json()})
         folder.at_checkpoint()
 
-    hooks = Hooks(lambda rows: folder.write(name, rows), progress, save, validate)
+    hooks = Hooks(lambda rows: folder.write(name, rows), progress, save, exactly(validate))
+    traced = folder.path / "profile" / name
     done = []
     try:
-        with interrupt.after_saving():
+        with (
+            interrupt.after_saving(),
+            platforms.products(folder.products),
+            platforms.profiled(compiled, folder.profile, when.steps - start, traced) as compiled,
+        ):
             state = compiled.place(found if start else state)
             state = loop.fit(compiled, state, when, batches, hooks, start=start, window=window)
         done = [f"checkpoints/{name}/{when.steps}"]

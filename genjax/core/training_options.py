@@ -55,6 +55,14 @@ class Training(Options):
         group="Training",
         choices=("float32", "bfloat16"),
     )
+    matmul_precision: str = option(
+        "highest",
+        "Float32 products in training. highest: float32, as on a CPU; on a TPU (GPU) high is three "
+        "passes of bfloat16 (TF32), default one. Measures are always highest.",
+        group="Training",
+        choices=("default", "high", "highest"),
+        rare=True,
+    )
     log_every: int = option(
         0,
         "Steps a line of metrics.jsonl. 0: a fiftieth of --steps, or each evaluation.",

@@ -1,6 +1,7 @@
 """The tasks: data whose modes are known, perfect samples of them, and the measures they bear."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from genjax.core import parallel
 from genjax.gan import mixtures, modes, stacked
 from genjax.gan.modes import RADIUS
+from genjax.images.stored import store
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
@@ -127,7 +129,8 @@ def stacked_task(
     triples = stacked.triples(
         len(train["label"]), points, members, np.random.default_rng([seed, 0])
     )
-    stack = jax.jit(stacked.stack)
+    stack = jax.jit(lambda images, chosen: stacked.stack(images[chosen]))
+    kept = store(train["image"])
 
     def perfect(count, rng):
         chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
@@ -175,8 +178,8 @@ def stacked_task(
         }
 
     return Task(
-        arrays={"triple": triples, "image": train["image"]},
-        take=stacked.take,
+        arrays={"triple": triples, "image": kept.rows},
+        take=partial(stacked.take, kept.read),
         size=points,
         shape=shape,
         spread=float(np.sqrt((2 * train["image"]).var(0).mean())),

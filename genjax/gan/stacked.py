@@ -5,6 +5,8 @@ on the device lie the single images and the triples' indices, and a batch is put
 read.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -28,14 +30,16 @@ def mode_weights(labels: Int[np.ndarray, " n"], classes: int) -> np.ndarray:
     return np.einsum("i,j,k->ijk", share, share, share).ravel()
 
 
-def stack(images: Array, triple: Array) -> Array:
-    """Images [n, h, w, 1] in [0, 1] and triples [..., 3] -> [..., h, w, 3] in [-1, 1]."""
-    chosen = jnp.moveaxis(images[triple][..., 0], -3, -1)
-    return 2 * chosen - 1
+def stack(images: Array) -> Array:
+    """Triples of images [..., 3, h, w, 1] in [0, 1] -> [..., h, w, 3] in [-1, 1]."""
+    return 2 * jnp.moveaxis(images[..., 0], -3, -1) - 1
 
 
-def take(arrays: dict, index: Array) -> dict:
-    """The batch of an index [b] of {"triple", "image"}: `real`, `index`, `weight`."""
+def take(read: Callable, arrays: dict, index: Array) -> dict:
+    """The batch of an index [b] of {"triple", "image"}: `real`, `index`, `weight`.
+
+    read: `Stored.read` of the images' rows.
+    """
     rows = jnp.maximum(index, 0)
-    real = stack(arrays["image"], arrays["triple"][rows])
+    real = stack(read(arrays["image"][arrays["triple"][rows]]))
     return {"real": real, "index": rows, "weight": (index >= 0).astype(jnp.float32)}

@@ -14,6 +14,7 @@ from genjax.core import arrangement, order, parallel, steps, training
 from genjax.core.folder import Folder
 from genjax.core.loop import Schedule
 from genjax.images.layers import PixelEncoder, dense
+from genjax.images.stored import store
 
 SEED, BATCH = 0, 128
 FEATURES = 64
@@ -53,12 +54,14 @@ def trained(folder: Folder, splits: dict, count: int) -> tuple[Callable, dict]:
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, count))
     every = max(1, count // 10)
     labels, batch = train["label"], min(BATCH, len(train["label"]))
+    kept = store(train["image"])
     compiled = parallel.compile_step(
         steps.training_step(classification_loss(apply), optimizer),
-        train,
+        train | {"image": kept.rows},
         [SEED],
         batch,
         needs=arrangement.Needs(convolutions=True, log_every=every),
+        take=kept.take,
     )
     state = training.initial(
         lambda key: steps.init_state(init(key, train["image"][:2]), optimizer), [SEED]

@@ -16,7 +16,7 @@ from pathlib import Path
 from jax.experimental import serialize_executable
 
 from genjax.core import config as configs
-from genjax.core import environment
+from genjax.core import environment, platforms
 from genjax.scaling import children, sweep
 from genjax.scaling.config import Config
 from genjax.scaling.microbenchmark import Inputs, facts_of, lower
@@ -72,7 +72,9 @@ def rows(asked: dict) -> dict:
     for point in (Point(*point) for point in asked["points"]):
         program = sweep.program(config, point)
         tell = functools.partial(facts_of, program)
-        file, facts = store.keep(lower(program), tell, program.devices)
+        with platforms.products(config.matmul_precision):
+            lowered = lower(program)
+        file, facts = store.keep(lowered, tell, program.devices)
         inputs = [store.keep_inputs(part) for part in program.inputs]
         made.append({"point": point, "file": file, "inputs": inputs, "facts": facts})
     return {"points": made}

@@ -19,6 +19,7 @@ from genjax.core import machine, order, parallel, steps, training
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.images import classifier, distances
+from genjax.images.stored import store
 from genjax.run import Experiment, Run, execute
 from genjax.vae import evaluate, load, networks, objectives
 from genjax.vae.about import ABOUT
@@ -44,8 +45,8 @@ class Job(NamedTuple):
 def run(config: Config, folder: str | Path, **how) -> Run:
     """Trains and measures what `config` asks for in a folder, or continues there.
 
-    how: `resume`, `tensorboard` and `compile_cache` of `genjax.run.execute`, which says what is
-    raised.
+    how: `resume`, `tensorboard`, `compile_cache`, `platform` and `profile` of `genjax.run.execute`,
+    which says what is raised.
     """
     return execute(EXPERIMENT, config, folder, **how)
 
@@ -171,6 +172,7 @@ def train(job: Job, folder, name: str):
     optimizer, loss = optimizer_of(config, arm), MODELS[arm.model].loss(arm, model)
     dynamic = config.binarize == "dynamic"
     images, when = job.splits["train"]["image"], training.schedule(config)
+    kept = store(images)
     compiled = parallel.compile_step(
         steps.training_step(
             loss,
@@ -178,11 +180,12 @@ def train(job: Job, folder, name: str):
             reduction=arm.reduction,
             prepare=objectives.binarize if dynamic else None,
         ),
-        {"image": images},
+        {"image": kept.rows},
         config.all_seeds,
         config.batch_size,
         mode=config.parallel,
         needs=training.needs(config, when, convolutions=arm.arch == "conv"),
+        take=kept.take,
     )
     state = training.initial(
         lambda key: steps.init_state(model.init(key, images[:FIRST]), optimizer), config.all_seeds

@@ -1,6 +1,7 @@
 import gzip
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from genjax import data
 from genjax.core.order import batch_index
 from genjax.data import idx
 from genjax.gan import stacked
+from genjax.images.stored import store
 
 # Splits and binarizations
 
@@ -259,8 +261,9 @@ def test_importing_is_light():
 
 def test_stacks_are_the_images_of_their_triple():
     images = np.random.default_rng(0).random((10, 4, 4, 1)).astype(np.float32)
-    arrays = {"triple": stacked.triples(10, 7, 2, np.random.default_rng(0)), "image": images}
-    batch = jax.jit(stacked.take)(arrays, np.array([3, -1], np.int32))
+    kept = store(images)
+    arrays = {"triple": stacked.triples(10, 7, 2, np.random.default_rng(0)), "image": kept.rows}
+    batch = jax.jit(partial(stacked.take, kept.read))(arrays, np.array([3, -1], np.int32))
     assert batch["real"].shape == (2, 2, 4, 4, 3)
     for member in range(2):
         for channel in range(3):

@@ -1,0 +1,116 @@
+"""What is read from a compiled program's text, against programs whose work is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from genjax.benchmark import hlo
+
+
+def program(function, *shapes, dtype=jnp.float32):
+    arguments = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    return hlo.Program(jax.jit(function).lower(*arguments).compile().as_text())
+
+
+def test_a_product_is_two_flops_a_multiply_add():
+    assert program(jnp.matmul, (64, 48), (48, 80)).flops() == 2 * 64 * 48 * 80
+
+
+def test_batches_and_gradients_count():
+    def loss(a, b):
+        return jnp.sin(jnp.einsum("bij,bjk->bik", a, b)).sum()
+
+    found = program(jax.grad(loss, (0, 1)), (3, 64, 48), (3, 48, 80))
+    assert found.flops() == 3 * 2 * 3 * 64 * 48 * 80
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+    def twice(x, w):
+        def inner(x, _):
+            return jnp.tanh(x @ w), None
+
+        def outer(x, _):
+            return jax.lax.scan(inner, x, None, 5)[0], None
+
+        return jax.lax.scan(outer, x, None, 7)[0]
+
+    assert program(twice, (64, 64), (64, 64)).flops() == 35 * 2 * 64**3
+
+
+def test_a_loop_of_unknown_length_counts_once():
+    def many(x, count):
+        return jax.lax.fori_loop(0, count.astype(int).sum(), lambda _, x: jnp.tanh(x @ x), x)
+
+    assert program(many, (64, 64), (1,)).flops() == 2 * 64**3
+
+
+@pytest.mark.parametrize("padding", ("SAME", "VALID"))
+def test_a_convolution_counts_what_falls_on_pixels(padding):
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    ones = jnp.ones((1, 13, 13, 1)), jnp.ones((5, 5, 1, 1))
+    taps = float(convolve(*ones).sum())  # Pixels under the kernel, over all places.
+    found = program(convolve, (4, 13, 13, 64), (5, 5, 64, 32))
+    assert found.flops() == 2 * 4 * 64 * 32 * taps
+
+
+def test_a_product_that_a_tpu_writes_as_a_convolution():
+    text = """HloModule a
+ENTRY %main (a: bf16[8,128,64], b: bf16[8,64,32]) -> bf16[8,128,32] {
+  %a = bf16[8,128,64]{2,1,0:T(8,128)(2,1)} parameter(0)
+  %b = bf16[8,64,32]{2,1,0:T(8,128)(2,1)} parameter(1)
+  ROOT %c = bf16[8,128,32]{2,1,0:T(8,128)(2,1)} convolution(%a, %b), WINDOW, LABELS
+}
+"""
+    text = text.replace("WINDOW", "window={size=8 stride=7 lhs_dilate=8}")
+    text = text.replace("LABELS", "dim_labels=0bf_0io->0bf")
+    assert hlo.Program(text).flops() == 2 * 8 * 128 * 64 * 32
+
+
+def test_collectives_say_their_kind_type_bytes_and_devices():
+    mesh = Mesh(np.array(jax.devices()[:4]).reshape(2, 2), ("a", "b"))
+
+    def inside(x):
+        def step(x, _):
+            return jax.lax.psum(x, "b") / 2, None
+
+        x = jax.lax.scan(step, x, None, 3)[0]
+        return jax.lax.all_gather(x.astype(jnp.bfloat16), ("a", "b"), tiled=True)
+
+    shard = jax.shard_map(inside, mesh=mesh, in_specs=P("a"), out_specs=P(), check_vma=False)
+    sums, gathers = program(shard, (32, 8)).collectives()
+    assert (sums.kind, sums.devices, sums.times) == ("all-reduce", 2, 3)
+    assert sums.arrays == [hlo.Array("f32", (16, 8))]
+    assert (gathers.kind, gathers.devices, gathers.times) == ("all-gather", 4, 1)
+    assert gathers.bytes in (4 * 16 * 8 * 2, 4 * 16 * 8 * 4)  # XLA:CPU may gather in float32.
+
+
+def test_of_an_asynchronous_gather_what_arrives_counts():
+    text = """HloModule a
+ENTRY %main (x: f32[4,8]) -> f32[32,8] {
+  %x = f32[4,8]{1,0} parameter(0)
+  %s = (f32[4,8]{1,0}, f32[32,8]{1,0}) all-gather-start(%x), replica_groups=[1,8]<=[8]
+  ROOT %d = f32[32,8]{1,0} all-gather-done(%s)
+}
+"""
+    (found,) = hlo.Program(text).collectives()
+    assert (found.kind, found.bytes, found.devices) == ("all-gather", 32 * 8 * 4, 8)
+
+
+def test_constants_are_counted():
+    table = np.random.default_rng(0).random((1000, 100), np.float32)
+    assert 400_000 <= program(lambda x: x @ table, (3, 1000)).constants() < 401_000
+
+
+def test_a_callback_is_seen():
+    def asks(x):
+        return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+
+    assert program(asks, (3,)).calls_home()
+    assert not program(jnp.sin, (3,)).calls_home()
