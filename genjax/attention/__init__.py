@@ -7,7 +7,8 @@
 
 `build` makes any of them by name. A new variant is one more file in `variants/`: a function of the
 file's name under `@register(...)`; nothing else needs to know of it. Importing this package imports
-no variant and no jax; the first name that is asked for does.
+no variant and no jax; the first name that is asked for does. `sharded.spread` builds a variant for
+positions that are spread over devices.
 """
 
 import importlib

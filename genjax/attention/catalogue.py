@@ -26,8 +26,8 @@ FIRST = (
 # k and v, exactly or as approximations.
 OTHER_MODELS = ("linformer", "linear")
 
-# What computes flash; auto: cuDNN where it can run.
-IMPLEMENTATIONS = ("auto", "blocks", "cudnn")
+# What computes flash; auto: splash on a TPU and cuDNN on a GPU where they fit, tiles elsewhere.
+IMPLEMENTATIONS = ("auto", "tiles", "splash", "cudnn")
 
 
 def variant_names() -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import jax
 from jax.sharding import Mesh
 
 from genjax.attention import VARIANTS, find
@@ -34,7 +33,7 @@ def variants() -> dict[str, dict]:
 def row(
     name: str,
     mode: str,
-    devices: Sequence[jax.Device],
+    devices: Sequence,
     shape: tuple[int, int, int, int],
     *,
     dtype: str = "bfloat16",
@@ -60,7 +59,7 @@ def row(
         "causal": causal,
         "devices": len(devices),
         **facts_of(program, compiled),
-        "collectives": collectives(compiled.as_text()),
+        "collectives": collectives(compiled.as_text() or ""),
     }
 
 

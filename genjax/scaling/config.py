@@ -63,7 +63,7 @@ class Sweep(Options):
     )
     implementation: str = option(
         "auto",
-        "Of flash; auto: cuDNN where it can run.",
+        "Of flash; auto: splash on a TPU, cudnn on a GPU where they fit, tiles elsewhere.",
         group="Variants",
         choices=catalogue.IMPLEMENTATIONS,
         rare=True,

@@ -60,8 +60,8 @@ class Program(NamedTuple):
     @property
     def platform(self) -> str:
         """Of its devices, which need not be this machine's."""
-        spread = [part.sharding for part in self.inputs if part.sharding]
-        return spread[0].mesh.devices.flat[0].platform if spread else jax.default_backend()
+        spread = [part.sharding.device_set for part in self.inputs if part.sharding]
+        return next(iter(spread[0])).platform if spread else jax.default_backend()
 
     def arguments(self, seed: int = 0) -> tuple:
         """What the function is given."""

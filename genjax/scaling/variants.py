@@ -66,6 +66,7 @@ def build(config: Config, name: str, length: int) -> attention.Variant:
         name,
         implementation=config.implementation,
         dtype=config.dtype,
+        platform=jax.default_backend(),
         window=config.window,
         dilation=config.dilation,
         global_positions=config.global_positions,

@@ -16,8 +16,8 @@ DIM = 16
         ("sparse_strided", {"causal": False}, "is causal by definition"),
         ("bigbird", {"block": 48}, "--block=48: does not divide the length 100"),
         ("longformer", {"global_positions": (100,)}, "--global_positions=100"),
-        ("flash", {"implementation": "cudnn"}, "needs a GPU"),
-        ("flash", {"implementation": "blcks"}, "choose from auto, blocks, cudnn"),
+        ("flash", {"implementation": "cudnn"}, "needs a CUDA GPU; take auto or tiles"),
+        ("flash", {"implementation": "blcks"}, "choose from auto, tiles, splash, cudnn"),
         ("bigbird", {"causal": True}, "is not causal"),
     ),
 )

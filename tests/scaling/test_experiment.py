@@ -140,7 +140,7 @@ BAD = {
         ["--tasks=recall", "--task_lengths=100", "--variants=bigbird"],
         ["--task_lengths=100", "does not divide"],
     ),
-    "cudnn": (["--implementation=cudnn"], ["--implementation=cudnn: needs a GPU"]),
+    "cudnn": (["--implementation=cudnn"], ["--implementation=cudnn: needs a CUDA GPU"]),
     "cudnn of no flash": (
         ["--implementation=cudnn", "--variants=full,truncated,reformer"],
         ["--implementation=cudnn", "--variants=flash"],

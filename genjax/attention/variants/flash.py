@@ -2,8 +2,8 @@
 
 4 n^2 d FLOPs a head (half of them causal, up to the diagonal's tiles), 16 n d bytes.
 
-On a GPU with half-precision inputs `--implementation=cudnn` takes cuDNN's fused kernel through
-`jax.nn.dot_product_attention`; elsewhere, and by `blocks`, it is the kernel of blocks.py. Short
+`--implementation` says what computes it: on a TPU Pallas' splash kernel, on a GPU cuDNN's, both in
+fused.py; elsewhere, and by `tiles`, the kernel of blocks.py. Short
 causal sequences on CPU are cut into a few static tiles instead, all rows at once: loops over tiles
 and rows cost more there than the tiles (BUILD_NOTES.md).
 """
@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.attention import blocks
+from genjax.attention import blocks, fused
 from genjax.attention.catalogue import IMPLEMENTATIONS
 from genjax.attention.registry import register
-from genjax.attention.sharded import ring, tiles
+from genjax.attention.sharded import ring
+from genjax.attention.sharded import tiles as part_tiles
 from genjax.attention.variant import Sharded, Variant, of_pattern
 from genjax.core.errors import UsageError
 
@@ -24,9 +25,10 @@ SHORT, TILES = 256, 2
 
 
 def _ring(shards, options) -> Sharded:
-    if options.implementation not in ("auto", "blocks"):
+    if options.implementation not in ("auto", "tiles"):
         raise UsageError(
-            f"--implementation={options.implementation}: a ring computes in tiles; take auto"
+            f"--implementation={options.implementation}: a ring computes in tiles; take auto or "
+            "tiles"
         )
     part, causal = shards.part, options.causal
 
@@ -34,15 +36,15 @@ def _ring(shards, options) -> Sharded:
         own = jnp.arange(part)
         queries, keys = p * part + own, (p if s is None else s) * part + own
         if causal and s is None:
-            return tiles.See(queries, keys, lambda i, j: j <= i, right=0)
-        return tiles.See(queries, keys)
+            return part_tiles.See(queries, keys, lambda i, j: j <= i, right=0)
+        return part_tiles.See(queries, keys)
 
     def attend(q, k, v, extra):
         del extra
         reached = (lambda p, s: s < p) if causal else None
         return ring.attend(shards, see, q, k, v, options.tile, reached)[0]
 
-    return Sharded(tiles.on_rows(attend), "keys and values go round")
+    return Sharded(part_tiles.on_rows(attend), "keys and values go round")
 
 
 @register(sharded=_ring)
@@ -54,26 +56,30 @@ def flash(
     tile: int = 512,
     implementation: str = "auto",
     dtype: str = "float32",
+    platform: str = "",
 ) -> Variant:
     """tile: queries, and keys, of a tile, at most; changes speed alone. dtype: of q, k and v.
 
-    implementation: one of IMPLEMENTATIONS. Raises UsageError for another, or where cuDNN is asked
-    for and cannot run.
+    implementation: one of IMPLEMENTATIONS. platform: cpu, gpu or tpu, of the one device that
+    computes it; '': jax's default, and `auto` takes no kernel that a mesh could not share. Raises
+    UsageError for another implementation, or one that does not fit.
     """
     if implementation not in IMPLEMENTATIONS:
         raise UsageError(
             f"--implementation={implementation}: choose from {', '.join(IMPLEMENTATIONS)}"
         )
-    on_gpu = jax.default_backend() == "gpu"
-    half = jnp.dtype(dtype).itemsize == 2
-    if implementation == "cudnn" and not (on_gpu and half):
-        missing = "a GPU" if not on_gpu else "--dtype=bfloat16 or float16"
-        raise UsageError(f"--implementation=cudnn: needs {missing}; take auto or blocks")
+    on = platform or jax.default_backend()
     pattern = blocks.band(length, None, 0 if causal else None, block=tile)
-    variant = of_pattern(pattern, head_dim, note="computed by genjax.attention.blocks")
-    if implementation == "cudnn" or (implementation == "auto" and on_gpu and half):
-        return variant._replace(attend=_cudnn(causal), note="computed by cuDNN")
-    short = causal and length <= SHORT and length % TILES == 0 and jax.default_backend() == "cpu"
+    variant = of_pattern(pattern, head_dim, note="computed in tiles")
+    for kernel, note in (("splash", "Pallas' splash attention"), ("cudnn", "cuDNN")):
+        missing = fused.unfit(kernel, on, length, head_dim, dtype)
+        if implementation == kernel and missing:
+            raise UsageError(f"--implementation={kernel}: needs {missing}; take auto or tiles")
+        if implementation == kernel or (implementation == "auto" and platform and not missing):
+            splash = kernel == "splash"
+            attend = fused.splash(causal) if splash else fused.cudnn(causal, variant.attend)
+            return variant._replace(attend=attend, note=f"computed by {note}")
+    short = causal and length <= SHORT and length % TILES == 0 and on == "cpu"
     if implementation == "auto" and short:
         tiles = blocks.band(length, None, 0, block=length // TILES)
         variant = of_pattern(tiles, head_dim, note="computed in static tiles")
@@ -135,20 +141,5 @@ def _short(otherwise):
         scaled = (q.astype(jnp.float32) * q.shape[-1] ** -0.5).astype(q.dtype)
         rows = (blocks.heads_apart(x) for x in (scaled, k, v))
         return blocks.heads_together(core(*rows), q.shape[0])
-
-    return attend
-
-
-def _cudnn(causal: bool):
-    def attend(q, k, v, *, mask=None, extra=None):
-        del extra
-        seen = None if mask is None else mask[:, None, None, :]
-        out = jax.nn.dot_product_attention(
-            q, k, v, mask=seen, is_causal=causal, implementation="cudnn"
-        )
-        if mask is None:
-            return out
-        reached = jnp.cumsum(mask, 1) > 0 if causal else mask.any(1, keepdims=True)
-        return jnp.where(reached[:, :, None, None], out, 0)
 
     return attend
