@@ -21,7 +21,6 @@ from genjax.lm.objectives import logits, of_outputs
 BASE = 10_000.0
 # Angles, positions x pairs, whose table may be a constant of a program.
 TABLE = 2**15
-REMAT = ("none", "dots", "full")
 
 
 class Model(NamedTuple):
@@ -193,7 +192,8 @@ def build(
 ) -> Model:
     """A transformer of one variant; causal where the variant is.
 
-    remat: one of REMAT, of `losses`. parts: devices that its parameters are split over (core.fsdp).
+    remat: one of spread.REMAT, of `losses`. parts: devices that the parameters are split over there
+        (core.fsdp).
     Raises ValueError where the heads do not divide the width into even parts.
     """
     if width % (2 * heads):
