@@ -1,4 +1,4 @@
-"""What makes a large model fit changes no number: remat, chunks of logits, sums in half precision."""
+"""What makes a large model fit changes no number: remat, chunked losses, half precision."""
 
 import jax
 import jax.numpy as jnp
