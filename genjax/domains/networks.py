@@ -21,14 +21,18 @@ def variant(arm: Arm, length: int, dtype: str) -> attention.Variant:
     return attention.build(name, length, arm.width // arm.heads, causal=True, **options)
 
 
-def build(arm: Arm, vocabulary: int, length: int, dtype: str) -> Model:
-    """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`."""
+def build(arm: Arm, vocabulary: int, length: int, dtype: str, **spread) -> Model:
+    """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`.
+
+    spread: `remat` and `parts` of a transformer.
+    """
     shape = {"vocabulary": vocabulary, "width": arm.width, "depth": arm.depth}
     kind = jnp.dtype(dtype)
     if arm.model != "transformer":
         return recurrent.build(arm.model, dtype=kind, **shape)
     own = variant(arm, length, dtype)
-    return transformer.build(own, length=length, heads=arm.heads, dtype=kind, **shape)
+    shape |= {"length": length, "heads": arm.heads, **spread}
+    return transformer.build(own, dtype=kind, **shape)
 
 
 def size(arm: Arm, network: Model, length: int, dtype: str) -> dict[str, float]:

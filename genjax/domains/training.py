@@ -21,8 +21,8 @@ from genjax.core.checkpoints import Checkpoints
 from genjax.core.errors import UsageError
 from genjax.core.loop import Schedule
 from genjax.core.progress import say
-from genjax.domains import data
-from genjax.domains.config import Arm
+from genjax.domains import data, networks
+from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job
 from genjax.lm import finetune, per_domain
 from genjax.lm.transformer import Model
@@ -109,10 +109,9 @@ def programs(job: Job, name: str) -> Programs:
         return steps.init_state(params, optimizer(arm, method, rate))
 
     def make():
-        loss = finetune.loss(network.apply, method, arm.depth)
         return Programs(
             step=parallel.compile_step(
-                steps.training_step(loss, optimizer(arm, method)),
+                step_of(config, arm, method, (job.source.vocabulary, job.source.length)),
                 {},
                 config.all_seeds,
                 config.batch_size,
@@ -126,6 +125,16 @@ def programs(job: Job, name: str) -> Programs:
         )
 
     return job.once((network.apply, method, arm.optimizer, arm.weight_decay, arm.steps), make)
+
+
+def step_of(config: Config, arm: Arm, method: finetune.Method, shape: tuple[int, int]) -> Callable:
+    """The training step of an arm; shape: tokens there are, and of a window."""
+    net = networks.build(arm, *shape, config.precision, remat=config.remat)
+    return steps.training_step(
+        finetune.loss(net.apply, method, arm.depth, net.losses),
+        optimizer(arm, method),
+        microbatches=config.microbatches,
+    )
 
 
 def method_of(job: Job, name: str) -> finetune.Method:

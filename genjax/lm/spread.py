@@ -7,7 +7,7 @@ from genjax.core.errors import UsageError
 
 REMAT = ("none", "dots", "full")
 # Axes of a mesh that are asked for; those of seeds and batch are made where they are of use.
-AXES = ("fsdp",)
+AXES = ()
 
 
 @dataclass(frozen=True)
