@@ -37,6 +37,15 @@ def spec(shape: tuple[int, ...], parts: int) -> P:
     return P() if axis == WHOLE else P(*[None] * axis, AXIS)
 
 
+def split(tree, parts: int):
+    """A tree as it is, held split where XLA decides: what an optimizer makes stays so."""
+    if parts == 1:
+        return tree
+    return jax.tree.map(
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, spec(leaf.shape, parts)), tree
+    )
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def whole(part: jax.Array, axis: int, dtype: jnp.dtype) -> jax.Array:
     """An array from the devices' parts along an axis, in a type; its gradient is summed in float32.

@@ -84,7 +84,8 @@ def training_step(
             grads = jax.tree.map(lambda g: g / count, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(state.step + 1, params, opt_state), {k: v / count for k, v in sums.items()}
+        state = fsdp.split(State(state.step + 1, params, opt_state), parts)
+        return state, {k: v / count for k, v in sums.items()}
 
     return step
 

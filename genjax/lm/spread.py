@@ -7,7 +7,7 @@ from genjax.core.errors import UsageError
 
 REMAT = ("none", "dots", "full")
 # Axes of a mesh that are asked for; those of seeds and batch are made where they are of use.
-AXES = ()
+AXES = ("fsdp",)
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Spread(Options):
     mesh: str = option(
         "",
         "transformer: devices by axis, '<axis>:<number>'. fsdp:8: eight devices share parameters "
-        "and moments, each keeps its part and gathers a block's as it comes. Left out: fsdp over "
-        "the devices that share a batch, where one cannot hold all.",
+        "and moments, each keeps its part and gathers a block's as it comes. Left out: as few "
+        "devices as hold them in half of their memory.",
         group="Memory",
     )
 

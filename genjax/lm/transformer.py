@@ -6,7 +6,7 @@ embeddings that are the output's weights too. `init` and `apply` are pure functi
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -135,6 +135,21 @@ class SelfAttention(nn.Module):
         return full(self.kept, q.shape[-1]).attend(q, keys.value, values.value, mask=mask)
 
 
+def block(module: "Network | Block", x: jax.Array, i: int) -> jax.Array:
+    """A block by its number: what mixes positions and a feed-forward part, added to their input."""
+
+    def dense(width, name):
+        return nn.Dense(width, use_bias=False, dtype=module.dtype, name=name)
+
+    h = nn.RMSNorm(dtype=module.dtype, name=f"mixer_norm_{i}")(x)
+    x = x + module.mixer(name=f"mixer_{i}")(h)
+    if module.feed_forward:
+        h = nn.RMSNorm(dtype=module.dtype, name=f"feed_norm_{i}")(x)
+        h = dense(4 * module.width, f"up_{i}")(h)
+        x = x + dense(module.width, f"down_{i}")(nn.relu(h))
+    return x
+
+
 class Network(nn.Module):
     """Pre-norm blocks around whatever mixes positions; `mixer` makes one module a block."""
 
@@ -153,29 +168,22 @@ class Network(nn.Module):
         # Looked up in float32 whatever the type: so the gradient's sums over tokens are, too.
         x = embed(tokens).astype(self.dtype) * self.width**0.5
         for i in range(self.depth):
-            x = self.block(x, i)
+            x = block(self, x, i)
         x = nn.RMSNorm(dtype=self.dtype, name="norm")(x)
         return (x, embed.embedding) if last else logits(x, embed.embedding)
 
-    def block(self, x, i):
-        h = nn.RMSNorm(dtype=self.dtype, name=f"mixer_norm_{i}")(x)
-        x = x + self.mixer(name=f"mixer_{i}")(h)
-        if self.feed_forward:
-            h = nn.RMSNorm(dtype=self.dtype, name=f"feed_norm_{i}")(x)
-            h = self.dense(4 * self.width, f"up_{i}")(h)
-            x = x + self.dense(self.width, f"down_{i}")(nn.relu(h))
-        return x
 
-    def dense(self, width, name):
-        return nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)
+class Block(nn.Module):
+    """The first block of a Network alone."""
 
-
-class Block(Network):
-    """One block alone, the one called 0."""
+    mixer: Callable
+    width: int
+    dtype: jnp.dtype
+    feed_forward: bool
 
     @nn.compact
     def __call__(self, x):
-        return self.block(x, 0)
+        return block(self, x, 0)
 
 
 def build(
@@ -224,7 +232,8 @@ def losses_of(network: Network) -> Callable:
     """`Model.losses` of a network as it is."""
 
     def losses(params, tokens, target):
-        return of_outputs(*network.apply({"params": params}, tokens, last=True), target)
+        found: Any = network.apply({"params": params}, tokens, last=True)
+        return of_outputs(*found, target)
 
     return losses
 
@@ -242,7 +251,7 @@ def blockwise(network: Network, init: Callable, remat: str, parts: int) -> Calla
         "full": jax.checkpoint_policies.nothing_saveable,
     }[remat]
     width, dtype = network.width, network.dtype
-    block = Block(1, network.mixer, width, 1, dtype, network.feed_forward)
+    first = Block(mixer=network.mixer, width=width, dtype=dtype, feed_forward=network.feed_forward)
 
     def whole(tree, like):
         """Kernels in the products' type, the rest as it is."""
@@ -263,13 +272,13 @@ def blockwise(network: Network, init: Callable, remat: str, parts: int) -> Calla
 
         @functools.partial(jax.checkpoint, policy=policy, prevent_cse=False)
         def one(x, own):
-            return block.apply({"params": whole(own, of_block(like, 0))}, x), None
+            return first.apply({"params": whole(own, of_block(like, 0))}, x), None
 
         every = [of_block(params, i) for i in range(network.depth)]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *every)
         x, _ = jax.lax.scan(one, table[tokens].astype(dtype) * width**0.5, stacked)
         x = nn.RMSNorm(dtype=dtype).apply({"params": params["norm"]}, x)
-        return of_outputs(x, table, target)
+        return of_outputs(jnp.asarray(x), table, target)
 
     return losses
 
