@@ -8,10 +8,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from genjax.core import fsdp
 from genjax.core.errors import UsageError
 
 MODES = ("jit", "pmap")
@@ -31,13 +33,15 @@ class Needs(NamedTuple):
 
     convolutions: whether it has any. rows: of a matrix product that one example brings, such as the
     length of a sequence. log_every: steps that no call passes a multiple of; 0: any.
-    steps_per_call: at most; 0: decided by the platform.
+    steps_per_call: at most; 0: decided by the platform. fsdp: devices that a copy of the parameters
+    is split over (core.fsdp).
     """
 
     convolutions: bool = False
     rows: int = 1
     log_every: int = 0
     steps_per_call: int = 0
+    fsdp: int = 1
 
 
 class Plan(NamedTuple):
@@ -45,7 +49,8 @@ class Plan(NamedTuple):
 
     replicas: devices that share the seeds. parts: devices that share the batch of each. idle:
     devices that do nothing. steps_per_call: steps inside one compiled call. unrolled: replicas side
-    by side, no vmap.
+    by side, no vmap. fsdp: devices that take the place of each, share its batch, and its copy of
+    the parameters.
     """
 
     replicas: int
@@ -53,12 +58,16 @@ class Plan(NamedTuple):
     idle: int
     steps_per_call: int
     unrolled: bool
+    fsdp: int = 1
 
     def __str__(self):
-        used = self.replicas * self.parts
+        used = self.replicas * self.parts * self.fsdp
         words = f"seeds over {self.replicas}, the batch of each over {self.parts}"
         if used == 1:
             words = "one device does all"
+        if self.fsdp > 1:
+            words = f"seeds over {self.replicas}, the batch of each over {self.parts * self.fsdp}"
+            words += f", its parameters over {self.fsdp}"
         if self.idle:
             words += f", {self.idle} idle"
         return f"{words}, {self.steps_per_call} steps a call"
@@ -76,9 +85,16 @@ def plan(
 
     As many devices work as share the seeds, and then the batch of each, evenly, with no fewer rows
     than make a device worth it; of two such ways the one with more of the seeds side by side, which
-    needs no communication. With pmap all devices share the batch. Raises UsageError where they do
-    not divide it.
+    needs no communication. With pmap all devices share the batch. Where a copy of the parameters is
+    split, what is said of a device is of as many together. Raises UsageError where devices do not
+    divide the batch, or copies the devices.
     """
+    if needs.fsdp > 1:
+        check_copies(needs.fsdp, devices, batch_size)
+        one, rows = needs._replace(fsdp=1), batch_size // needs.fsdp
+        made = plan(platform, devices // needs.fsdp, seeds, rows, one, mode)
+        idle = devices - made.replicas * made.parts * needs.fsdp
+        return made._replace(fsdp=needs.fsdp, idle=idle)
     on_cpu = platform == "cpu"
     # Both habits, loops and vmap, are wrong for convolutions on XLA:CPU: 3 to 13 times slower.
     unrolled = needs.convolutions and on_cpu
@@ -119,12 +135,22 @@ def check_batch(mode: str, batch_size: int, devices: int) -> None:
         )
 
 
+def check_copies(fsdp: int, devices: int, batch_size: int) -> None:
+    """Raises UsageError where a copy's devices do not divide all devices, or the batch."""
+    if devices % fsdp:
+        more = f"XLA_FLAGS=--xla_force_host_platform_device_count={fsdp} makes more of a CPU"
+        raise UsageError(f"--mesh=fsdp:{fsdp}: does not divide the devices, {devices}; {more}")
+    if batch_size % fsdp:
+        raise UsageError(f"--batch_size={batch_size}: --mesh=fsdp:{fsdp} needs a multiple")
+
+
 class Arrangement(NamedTuple):
     """A plan on devices: the mesh, and which of its axes each thing is split over.
 
     sharers: the axes of the devices that share the batch of a seed; () where one device has it.
     state, keys [seeds, ...], arrays (what is read), batches (the index [steps, seeds, batch, ...])
-    and metrics [steps, seeds]: partition specs, of all leaves or trees of them.
+    and metrics [steps, seeds]: partition specs, of all leaves or trees of them. inner: axes that
+    the step takes by hand where it needs to, and that are XLA's elsewhere.
     """
 
     plan: Plan
@@ -136,15 +162,30 @@ class Arrangement(NamedTuple):
     arrays: Any = P()
     batches: P = P(None, "replica", "batch")
     metrics: P = P(None, "replica")
+    inner: tuple[str, ...] = ()
 
     def sharding(self, spec) -> NamedSharding:
         """Of a partition spec."""
         return NamedSharding(self.mesh, spec)
 
+    def placed(self, state):
+        """The shardings of a state, leaves [seeds, ...]."""
+
+        def one(leaf):
+            if self.plan.fsdp == 1:
+                return self.sharding(self.state)
+            return self.sharding(P("replica", *fsdp.spec(leaf.shape[1:], self.plan.fsdp)))
+
+        return jax.tree.map(one, state)
+
 
 def arrange(plan: Plan, devices: Sequence, mode: str = "jit") -> Arrangement:
-    """The first devices that the plan has use for, as a mesh (replica, batch)."""
-    used = np.array(devices[: plan.replicas * plan.parts])
-    mesh = Mesh(used.reshape(plan.replicas, plan.parts), ("replica", "batch"))
+    """The first devices that the plan has use for, as a mesh (replica, batch), or with `fsdp`."""
+    used = np.array(devices[: plan.replicas * plan.parts * plan.fsdp])
     sharers = ("batch",) if plan.parts > 1 else ()
-    return Arrangement(plan, mode, mesh, sharers)
+    if plan.fsdp == 1:
+        mesh = Mesh(used.reshape(plan.replicas, plan.parts), ("replica", "batch"))
+        return Arrangement(plan, mode, mesh, sharers)
+    mesh = Mesh(used.reshape(plan.replicas, plan.parts, -1), ("replica", "batch", fsdp.AXIS))
+    batches = P(None, "replica", ("batch", fsdp.AXIS))
+    return Arrangement(plan, mode, mesh, sharers, batches=batches, inner=(fsdp.AXIS,))

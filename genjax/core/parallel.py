@@ -47,9 +47,13 @@ class Program(NamedTuple):
         index = jax.ShapeDtypeStruct((a.plan.steps_per_call, *row.shape), row.dtype)
         keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(row.shape[0], int))
         count = jax.ShapeDtypeStruct((), np.int32)
-        parts = (state, arrays, index, keys, count)
-        specs = (a.state, a.arrays, a.batches, a.keys, P())
-        return tuple(shaped(part, spec) for part, spec in zip(parts, specs, strict=True))
+        state = jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            state,
+            a.placed(state),
+        )
+        parts, specs = (arrays, index, keys, count), (a.arrays, a.batches, a.keys, P())
+        return state, *(shaped(part, spec) for part, spec in zip(parts, specs, strict=True))
 
 
 class Compiled(NamedTuple):
@@ -105,11 +109,18 @@ def program(step: Callable, arrangement: Arrangement, take: Callable = take) -> 
     own = jax.shard_map(
         many,
         mesh=a.mesh,
-        in_specs=(a.state, a.arrays, a.batches, a.keys, P()),
+        in_specs=(a.state, a.arrays, _without(a.batches, a.inner), a.keys, P()),
         out_specs=(a.state, a.metrics),
+        axis_names={*a.mesh.axis_names} - {*a.inner},
         check_vma=False,
     )
     return Program(a, jax.jit(own, donate_argnums=0))
+
+
+def _without(spec: P, axes: tuple[str, ...]) -> P:
+    """A partition spec without some axes."""
+    every = [entry if isinstance(entry, tuple) else (entry,) for entry in spec]
+    return P(*[tuple(axis for axis in entry if axis and axis not in axes) for entry in every])
 
 
 def compile_step(
@@ -135,8 +146,8 @@ def compile_step(
     a = made.arrangement
     arrays = jax.device_put(arrays, a.sharding(a.arrays))
     # pmap's devices have all seeds.
-    by_seed = a.sharding(a.state if mode == "jit" else P())
-    keys = jax.device_put(jax.vmap(jax.random.key)(np.asarray(seeds)), by_seed)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    keys = jax.device_put(keys, a.sharding(a.keys if mode == "jit" else P()))
 
     def run(state, index, count):
         if mode == "jit":
@@ -151,9 +162,11 @@ def compile_step(
     # XLA:CPU's devices share one pool of threads: the collectives of two programs in flight can
     # each hold threads that the other waits for.
     alone = devices[0].platform == "cpu" and a.mesh.size > 1
-    return Compiled(
-        run_alone if alone else run, lambda state: jax.device_put(state, by_seed), planned
-    )
+
+    def place(state):
+        return jax.device_put(state, a.placed(state) if mode == "jit" else a.sharding(P()))
+
+    return Compiled(run_alone if alone else run, place, planned)
 
 
 def by_seed(measure: Callable) -> Callable:

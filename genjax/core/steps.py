@@ -14,6 +14,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
+from genjax.core import fsdp
+from genjax.core.errors import UsageError
+
 
 class State(NamedTuple):
     """All that training carries, and all that a checkpoint holds."""
@@ -42,6 +45,8 @@ def training_step(
     *,
     reduction: str = "mean",
     prepare: Callable | None = None,
+    microbatches: int = 1,
+    parts: int = 1,
 ) -> Callable:
     """The step contract, step(state, batch, key, *, total, gather) -> (state, metrics).
 
@@ -51,27 +56,67 @@ def training_step(
     total, gather: sum a pytree, concatenate an array over the devices that share the batch.
     reduction: `mean`, or `sum` of the gradient over the batch (the IWAE code's convention).
     prepare: (the step's key, batch) -> batch, what is drawn anew at every use.
+    microbatches: parts of a device's batch whose gradients are computed one after the other; each
+        has the memory of one alone. `gather` then sees one at a time.
+    parts: devices that the parameters are split over (core.fsdp); they share the batch, too.
     """
 
     def step(state: State, batch: dict, key: Array, *, total: Callable, gather: Callable):
         step_key = jax.random.fold_in(key, state.step)
         batch = prepare(step_key, batch) if prepare else batch
-        weight = batch["weight"]
 
-        def objective(params):
-            values, metrics = loss(params, batch, step_key, gather)
-            metrics = {"loss": values} | metrics
-            return (weight * values).sum(), {k: (weight * v).sum() for k, v in metrics.items()}
+        def gradient(params, batch):
+            def objective(params):
+                values, metrics = loss(params, batch, step_key, gather)
+                metrics = {"loss": values} | metrics
+                weight = batch["weight"]
+                sums = {k: (weight * v).sum() for k, v in metrics.items()}
+                return (weight * values).sum(), (sums, weight.sum())
 
-        grads, sums = jax.grad(objective, has_aux=True)(state.params)
-        grads, sums, count = total((grads, sums, weight.sum()))
+            return jax.grad(objective, has_aux=True)(params)
+
+        def summed(params, batch):
+            return total(in_turn(gradient, microbatches)(params, batch))
+
+        everywhere = fsdp.over_parts(summed, parts) if parts > 1 else summed
+        grads, (sums, count) = everywhere(state.params, batch)
         if reduction == "mean":
             grads = jax.tree.map(lambda g: g / count, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(state.step + 1, params, opt_state), {k: v / count for k, v in sums.items()}
+        state = fsdp.split(State(state.step + 1, params, opt_state), parts)
+        return state, {k: v / count for k, v in sums.items()}
 
     return step
+
+
+def in_turn(gradient: Callable, count: int) -> Callable:
+    """gradient(params, batch) -> sums, added up over so many parts of the batch, one at a time.
+
+    Raises UsageError where they are not even.
+    """
+
+    if count == 1:
+        return gradient
+
+    def run(params, batch):
+        rows = len(batch["weight"])
+        if rows % count:
+            raise UsageError(
+                f"--microbatches={count}: does not divide the {rows} examples of a device"
+            )
+        parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+        first = jax.tree.map(lambda x: x[0], parts)
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, params, first)
+        )
+
+        def add(sums, part):
+            return jax.tree.map(jnp.add, sums, gradient(params, part)), None
+
+        return jax.lax.scan(add, zeros, parts)[0]
+
+    return run
 
 
 def schedule(name: str, rate: float, steps: int) -> optax.Schedule:

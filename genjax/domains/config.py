@@ -10,6 +10,7 @@ from genjax.core.config import FASTEST, STRONGEST, Options, default, option, sho
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
 from genjax.lm.ngram import SMOOTHINGS
+from genjax.lm.spread import Spread
 
 MODELS = ("transformer", "lstm", "gru", "ssm", "ngram")
 TRAINED = ("all", "lora", "biases", "last")
@@ -159,7 +160,7 @@ class Arm(Options):
 
 
 @dataclass(frozen=True)
-class Config(Training, Arm):
+class Config(Training, Spread, Arm):
     """The whole experiment: its arms, data and measures."""
 
     arm_kind: ClassVar[type] = Arm
@@ -246,6 +247,13 @@ class Config(Training, Arm):
         """Raises UsageError where options contradict each other."""
         super().check()
         self._check_source()
+        rows = self.microbatches * max(1, self.fsdp)
+        if self.batch_size % rows:
+            raise UsageError(
+                f"--batch_size={self.batch_size}: a multiple of --microbatches x fsdp = {rows}"
+            )
+        if self.fsdp > 1 and self.parallel == "pmap":
+            raise UsageError(f"--mesh={self.mesh}: needs --parallel=jit")
         if self.corpus and self.stride > self.context:
             raise UsageError(f"--stride={self.stride}: choose 1 to {self.context}, the context")
         self._check_shots()
@@ -255,6 +263,7 @@ class Config(Training, Arm):
             try:
                 _check_start(arms, name, before)
                 _check_weights(arms, name, before)
+                self._check_spread(arms[name])
             except UsageError as error:
                 raise UsageError(f"--arm={name}: {error}") from error
 
@@ -267,6 +276,21 @@ class Config(Training, Arm):
             if meta["group"] == "Text" and not meta["place"] and value != field.default:
                 where = f"--{name}={shown(written(value))}"
                 raise UsageError(f"{where}: is of text; needs --corpus=<folder>")
+
+    def _check_spread(self, arm: Arm):
+        if arm.dro and self.microbatches > 1:
+            raise UsageError(
+                f"--microbatches={self.microbatches}: --dro={arm.dro} weighs by the whole batch"
+            )
+        asked = f"--mesh={self.mesh}" if self.fsdp > 1 else f"--remat={self.remat}"
+        if asked != "--remat=none" and arm.model not in ("transformer", "ngram"):
+            raise UsageError(f"{asked}: of transformers; --model={arm.model} is none")
+        for key, plain in {"ewc": 0, "anchor": 0, "dro": ""}.items():
+            value = getattr(arm, key)
+            if self.fsdp > 1 and value != plain:
+                raise UsageError(f"{asked}: --{key}={value} needs whole parameters")
+        if self.fsdp > 1 and arm.train == "lora":
+            raise UsageError(f"{asked}: --train=lora needs whole parameters; all, biases or last")
 
     def _check_shots(self):
         shown = f"--shots={','.join(map(str, self.shots))}"

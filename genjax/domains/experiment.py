@@ -9,9 +9,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
+
 from genjax import claims
+from genjax.core import arrangement, machine
 from genjax.core import config as configs
-from genjax.core import machine
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
 from genjax.domains import chains, data, evaluate, forecast, hmm, load, networks, training
@@ -30,6 +32,7 @@ from genjax.domains.config import Config
 from genjax.domains.figures import FIGURES
 from genjax.domains.job import Job, Once
 from genjax.domains.notes import notes
+from genjax.lm.objectives import LOGITS
 from genjax.report import blocks, page
 from genjax.run import Experiment, Run, execute
 
@@ -51,6 +54,7 @@ def prepare(config: Config) -> Job:
     machine.keep_buffers()
     machine.split_cpu(config.seeds, config.batch_size)
     machine.check_batch(config.parallel, config.batch_size)
+    arrangement.check_copies(max(1, config.fsdp), jax.local_device_count(), config.batch_size)
     arms = config.arms()
     for name, arm in arms.items():
         if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):
@@ -159,6 +163,7 @@ def memory_needed(job: Job) -> dict[str, float]:
     pools = 4.0 * len(used) * config.pool * config.context * config.seeds
     pools = 0.0 if config.corpus else pools
     rows = 4.0 * config.seeds * config.batch_size * config.context
+    logits = min(rows * source.vocabulary, config.seeds * LOGITS)
     nets = [arm for arm in job.arms.values() if arm.model != "ngram"]
     return {
         "--pool, --context, --grid or --seeds": pools,
@@ -167,8 +172,9 @@ def memory_needed(job: Job) -> dict[str, float]:
         * config.seeds
         * max(job.size(name)["parameters"] for name in job.arms),
         # Logits, and what each block keeps.
-        "--batch_size, --context, --width, --depth, --vocabulary or --seeds": rows
-        * max((source.vocabulary + arm.width * arm.depth for arm in nets), default=0),
+        "--batch_size, --context, --width, --depth, --vocabulary or --seeds": max(
+            (logits + rows * arm.width * arm.depth / config.microbatches for arm in nets), default=0
+        ),
         "--steps_per_call, --batch_size, --context or --seeds": rows * config.steps_per_call,
     }
 

@@ -21,14 +21,29 @@ def variant(arm: Arm, length: int, dtype: str) -> attention.Variant:
     return attention.build(name, length, arm.width // arm.heads, causal=True, **options)
 
 
-def build(arm: Arm, vocabulary: int, length: int, dtype: str) -> Model:
-    """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`."""
+def build(arm: Arm, vocabulary: int, length: int, dtype: str, **spread) -> Model:
+    """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`.
+
+    spread: `remat` and `parts` of a transformer.
+    """
     shape = {"vocabulary": vocabulary, "width": arm.width, "depth": arm.depth}
     kind = jnp.dtype(dtype)
     if arm.model != "transformer":
         return recurrent.build(arm.model, dtype=kind, **shape)
     own = variant(arm, length, dtype)
-    return transformer.build(own, length=length, heads=arm.heads, dtype=kind, **shape)
+    return transformer.build(own, length=length, heads=arm.heads, dtype=kind, **shape, **spread)
+
+
+def split_over(needed: float, free: float, devices: int, rows: int) -> int:
+    """Devices that share a copy of the parameters: the fewest that hold it in half of what is free.
+
+    needed, free: bytes of parameters, moments and gradients, and of a device. rows: that the
+    devices share, too. Few, since gathering costs the less the fewer share: XLA makes all-reduces
+    of gathers over 64 chips of a v5p, twice the traffic. All that can where none suffices.
+    """
+    shared = math.gcd(devices, rows)
+    able = [d for d in range(1, shared + 1) if shared % d == 0 and needed / d <= free / 2]
+    return min(able, default=shared)
 
 
 def size(arm: Arm, network: Model, length: int, dtype: str) -> dict[str, float]:

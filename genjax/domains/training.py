@@ -16,13 +16,13 @@ import numpy as np
 import optax
 import optax.contrib
 
-from genjax.core import parallel, steps, training
+from genjax.core import machine, parallel, steps, training
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.errors import UsageError
 from genjax.core.loop import Schedule
 from genjax.core.progress import say
-from genjax.domains import data
-from genjax.domains.config import Arm
+from genjax.domains import data, networks
+from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job
 from genjax.lm import finetune, per_domain
 from genjax.lm.transformer import Model
@@ -102,6 +102,7 @@ def programs(job: Job, name: str) -> Programs:
     """The programs of an arm; those that differ in data or rate alone share them."""
     config, arm = job.config, job.arms[name]
     network, method = job.network(name), method_of(job, name)
+    copies = split_over(job, name)
 
     def one(key, base, fisher, reference, rate):
         base = network.init(key) if base is None else base
@@ -109,15 +110,15 @@ def programs(job: Job, name: str) -> Programs:
         return steps.init_state(params, optimizer(arm, method, rate))
 
     def make():
-        loss = finetune.loss(network.apply, method, arm.depth)
+        needs = training.needs(config, schedule(job, name), rows=config.context)
         return Programs(
             step=parallel.compile_step(
-                steps.training_step(loss, optimizer(arm, method)),
+                step_of(config, arm, method, (job.source.vocabulary, job.source.length), copies),
                 {},
                 config.all_seeds,
                 config.batch_size,
                 mode=config.parallel,
-                needs=training.needs(config, schedule(job, name), rows=config.context),
+                needs=needs._replace(fsdp=copies),
                 take=take_windows,
             ),
             begin=jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None))),
@@ -126,6 +127,39 @@ def programs(job: Job, name: str) -> Programs:
         )
 
     return job.once((network.apply, method, arm.optimizer, arm.weight_decay, arm.steps), make)
+
+
+def step_of(
+    config: Config, arm: Arm, method: finetune.Method, shape: tuple[int, int], parts: int
+) -> Callable:
+    """The training step of an arm; shape: tokens there are, and of a window."""
+    net = networks.build(arm, *shape, config.precision, remat=config.remat, parts=parts)
+    return steps.training_step(
+        finetune.loss(net.apply, method, arm.depth, net.losses),
+        optimizer(arm, method),
+        microbatches=config.microbatches,
+        parts=parts,
+    )
+
+
+def split_over(job: Job, name: str) -> int:
+    """Devices that share one copy of an arm's parameters: --mesh's, else as many as it takes."""
+    config, devices = job.config, jax.local_devices()
+    if config.mesh or len(devices) == 1 or devices[0].platform == "cpu":
+        return max(1, config.fsdp)
+    # Parameters, two moments, gradients; seeds side by side have one each.
+    seeds = -(-config.seeds // len(devices))
+    needed, free = 16.0 * seeds * job.size(name)["parameters"], machine.memory_free()
+    rows = config.batch_size // config.microbatches
+    found = networks.split_over(needed, free, len(devices), rows)
+    try:
+        config.replace(mesh=f"fsdp:{found}")
+    except UsageError:  # Of a method that needs whole parameters.
+        return 1
+    if found > 1:
+        gigabytes = f"{needed / 1e9:.1f} GB do not fit into {free / 1e9:.1f}"
+        say(f"{name}: parameters and moments of {gigabytes}: --mesh=fsdp:{found}")
+    return found
 
 
 def method_of(job: Job, name: str) -> finetune.Method:

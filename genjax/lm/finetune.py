@@ -113,8 +113,11 @@ def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, l
     return optax.multi_transform(kinds, labels)
 
 
-def loss(apply: Callable, method: Method, depth: int) -> Callable:
-    """The objective of `steps.training_step`: token loss, and what the method adds."""
+def loss(apply: Callable, method: Method, depth: int, losses: Callable | None = None) -> Callable:
+    """The objective of `steps.training_step`: token loss, and what the method adds.
+
+    apply, losses: as in `objectives.token_loss`.
+    """
 
     def objective(params, batch, key, gather):
         kept = jax.tree_util.tree_map_with_path(
@@ -125,7 +128,7 @@ def loss(apply: Callable, method: Method, depth: int) -> Callable:
         )
         fixed = jax.lax.stop_gradient(params.get("fixed", {}))
         model = merged(params | {"model": kept}, method)
-        values, metrics = objectives.token_loss(apply)(model, batch, key, gather)
+        values, metrics = objectives.token_loss(apply, losses)(model, batch, key, gather)
         if method.dro:
             weights, reference = params["weights"], fixed["reference"]
             values = _group_dro(apply, model, reference, weights, batch, values, gather)

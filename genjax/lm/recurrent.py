@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.lm.transformer import Model, Network, one_by_one
+from genjax.lm.transformer import Model, Network, losses_of, one_by_one
 
 
 class LSTM(nn.Module):
@@ -145,4 +145,4 @@ def build(
         return network.apply({"params": params}, tokens)
 
     begin, step = one_by_one(make(functools.partial(mixer, kept=True)))
-    return Model(init, apply, None, begin, step)
+    return Model(init, apply, None, begin, step, losses_of(network))

@@ -6,7 +6,7 @@ embeddings that are the output's weights too. `init` and `apply` are pure functi
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,8 @@ import numpy as np
 
 from genjax.attention import Variant, blocks
 from genjax.attention.variants.full import full
+from genjax.core import fsdp
+from genjax.lm.objectives import logits, of_outputs
 
 BASE = 10_000.0
 # Angles, positions x pairs, whose table may be a constant of a program.
@@ -28,6 +30,9 @@ class Model(NamedTuple):
     begin, step: the same token by token: begin(b) is the memory before the first, of all sequences,
         and step(params, memory, tokens [b]) -> (logits [b, vocabulary], memory). A transformer
         keeps keys and values, a recurrent net its state; None where a variant cannot.
+    losses: (params, tokens, target [b, n]) -> nats and hits [b, n], as `objectives.of_logits`, but
+        as training computes them: never all logits at once where they are large, blocks
+        rematerialised, parameters in parts.
     """
 
     init: Callable
@@ -35,6 +40,7 @@ class Model(NamedTuple):
     heads: Callable | None = None
     begin: Callable | None = None
     step: Callable | None = None
+    losses: Callable | None = None
 
 
 def rotate(x: jax.Array, place: jax.Array | None = None, length: int = 0) -> jax.Array:
@@ -129,6 +135,21 @@ class SelfAttention(nn.Module):
         return full(self.kept, q.shape[-1]).attend(q, keys.value, values.value, mask=mask)
 
 
+def block(module: "Network | Block", x: jax.Array, i: int) -> jax.Array:
+    """A block by its number: what mixes positions and a feed-forward part, added to their input."""
+
+    def dense(width, name):
+        return nn.Dense(width, use_bias=False, dtype=module.dtype, name=name)
+
+    h = nn.RMSNorm(dtype=module.dtype, name=f"mixer_norm_{i}")(x)
+    x = x + module.mixer(name=f"mixer_{i}")(h)
+    if module.feed_forward:
+        h = nn.RMSNorm(dtype=module.dtype, name=f"feed_norm_{i}")(x)
+        h = dense(4 * module.width, f"up_{i}")(h)
+        x = x + dense(module.width, f"down_{i}")(nn.relu(h))
+    return x
+
+
 class Network(nn.Module):
     """Pre-norm blocks around whatever mixes positions; `mixer` makes one module a block."""
 
@@ -140,24 +161,29 @@ class Network(nn.Module):
     feed_forward: bool = True
 
     @nn.compact
-    def __call__(self, tokens):
+    def __call__(self, tokens, *, last: bool = False):
+        """Logits; last: what they are products of."""
         init = nn.initializers.normal(self.width**-0.5)
-        embed = nn.Embed(
-            self.vocabulary, self.width, dtype=self.dtype, embedding_init=init, name="embed"
-        )
-        x = embed(tokens) * self.width**0.5
+        embed = nn.Embed(self.vocabulary, self.width, embedding_init=init, name="embed")
+        # Looked up in float32 whatever the type: so the gradient's sums over tokens are, too.
+        x = embed(tokens).astype(self.dtype) * self.width**0.5
         for i in range(self.depth):
-            h = nn.RMSNorm(dtype=self.dtype, name=f"mixer_norm_{i}")(x)
-            x = x + self.mixer(name=f"mixer_{i}")(h)
-            if self.feed_forward:
-                h = nn.RMSNorm(dtype=self.dtype, name=f"feed_norm_{i}")(x)
-                h = self.dense(4 * self.width, f"up_{i}")(h)
-                x = x + self.dense(self.width, f"down_{i}")(nn.relu(h))
+            x = block(self, x, i)
         x = nn.RMSNorm(dtype=self.dtype, name="norm")(x)
-        return embed.attend(x).astype(jnp.float32)
+        return (x, embed.embedding) if last else logits(x, embed.embedding)
 
-    def dense(self, width, name):
-        return nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)
+
+class Block(nn.Module):
+    """The first block of a Network alone."""
+
+    mixer: Callable
+    width: int
+    dtype: jnp.dtype
+    feed_forward: bool
+
+    @nn.compact
+    def __call__(self, x):
+        return block(self, x, 0)
 
 
 def build(
@@ -169,9 +195,13 @@ def build(
     depth: int = 2,
     heads: int = 2,
     dtype: jnp.dtype = jnp.float32,
+    remat: str = "none",
+    parts: int = 1,
 ) -> Model:
     """A transformer of one variant; causal where the variant is.
 
+    remat: one of spread.REMAT, of `losses`. parts: devices that the parameters are split over there
+        (core.fsdp).
     Raises ValueError where the heads do not divide the width into even parts.
     """
     if width % (2 * heads):
@@ -193,7 +223,64 @@ def build(
     by_token = (None, None)
     if variant.causal and variant.pattern is not None:
         by_token = one_by_one(make(functools.partial(mixer, kept=length)))
-    return Model(init, apply, last_heads, *by_token)
+    plain = remat == "none" and parts == 1
+    losses = losses_of(network) if plain else blockwise(network, init, remat, parts)
+    return Model(init, apply, last_heads, *by_token, losses)
+
+
+def losses_of(network: Network) -> Callable:
+    """`Model.losses` of a network as it is."""
+
+    def losses(params, tokens, target):
+        found: Any = network.apply({"params": params}, tokens, last=True)
+        return of_outputs(*found, target)
+
+    return losses
+
+
+def blockwise(network: Network, init: Callable, remat: str, parts: int) -> Callable:
+    """`Model.losses` by a scan over the blocks, one of which is compiled.
+
+    remat: what a block keeps for its gradient. none: all; dots: products with its weights; full:
+    its input alone (Chen et al. 2016). Of parameters in parts a block gathers its own, and keeps
+    them for no gradient.
+    """
+    policy = {
+        "none": lambda primitive, *_, **__: primitive.name != "all_gather",
+        "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        "full": jax.checkpoint_policies.nothing_saveable,
+    }[remat]
+    width, dtype = network.width, network.dtype
+    first = Block(mixer=network.mixer, width=width, dtype=dtype, feed_forward=network.feed_forward)
+
+    def whole(tree, like):
+        """Kernels in the products' type, the rest as it is."""
+
+        def one(path, part, full):
+            axis, kernel = fsdp.axis_of(full.shape, parts), path[-1].key == "kernel"
+            return fsdp.whole(part, axis, dtype if kernel else part.dtype)
+
+        return jax.tree_util.tree_map_with_path(one, tree, like)
+
+    def of_block(params, i):
+        own = {name.rpartition("_"): leaves for name, leaves in params.items() if "_" in name}
+        return {f"{name}_0": leaves for (name, _, n), leaves in own.items() if n == str(i)}
+
+    def losses(params, tokens, target):
+        like = jax.eval_shape(init, jax.random.key(0))
+        table = whole(params["embed"], like["embed"])["embedding"]
+
+        @functools.partial(jax.checkpoint, policy=policy, prevent_cse=False)
+        def one(x, own):
+            return first.apply({"params": whole(own, of_block(like, 0))}, x), None
+
+        every = [of_block(params, i) for i in range(network.depth)]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *every)
+        x, _ = jax.lax.scan(one, table[tokens].astype(dtype) * width**0.5, stacked)
+        x = nn.RMSNorm(dtype=dtype).apply({"params": params["norm"]}, x)
+        return of_outputs(jnp.asarray(x), table, target)
+
+    return losses
 
 
 def one_by_one(network: Network) -> tuple[Callable, Callable]:
