@@ -154,20 +154,24 @@ def execute(
     compile_cache: str = "",
     platform: str = "auto",
     profile: int = 0,
+    distributed: str = "off",
 ) -> Run:
     """Trains and measures what a configuration asks for, or continues; writes the page.
 
     resume: whether a folder that holds this very run is continued, or refused. compile_cache: a
     folder of compiled programs; '': genjax's in the user's cache directory; 'off': none. platform:
-    auto, cpu, gpu or tpu. profile: training steps of each arm that are traced. Raises UsageError
-    for what cannot be done, before anything is written, and RunError where a run fails.
+    auto, cpu, gpu or tpu. profile: training steps of each arm that are traced. distributed: 'off',
+    'auto' or '<host>:<port>,<processes>,<rank>'; of several processes the first keeps the folder,
+    and the others return a copy that is gone at their end. Raises UsageError for what cannot be
+    done, before anything is written, and RunError where a run fails.
     """
-    from genjax.core import environment, machine, platforms
+    from genjax.core import environment, machine, platforms, processes
 
     if tensorboard:
         extras.require("tensorboard", "--tensorboard")
     machine.tune_cpu()
     with (
+        processes.joined(distributed),
         platforms.chosen(platform),
         environment.compile_cache(compile_cache),
         environment.blas_on_one_thread(),
@@ -175,11 +179,12 @@ def execute(
     ):
         way = _Way(experiment, clock, resume, tensorboard, profile)
         path = (_until_decided if in_blocks(config) else _train)(way, config, Path(folder))
-        page_path = page.write(path, experiment.figures, experiment.about)
-    run = Run(path)
-    for claim in run.claims:
-        say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
-    say(f"report: {page_path}")
+        run = Run(path)
+        if not processes.rank():
+            page_path = page.write(path, experiment.figures, experiment.about)
+            for claim in run.claims:
+                say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+            say(f"report: {page_path}")
     return run
 
 
@@ -203,15 +208,21 @@ class _Way(NamedTuple):
     profile: int
 
     def open(self, config, folder: Path, needed_bytes: float = 0) -> Folder:
+        from genjax.core import mirror
+
         room = type(config).__module__.split(".")[1]
-        return Folder(
-            folder,
-            config,
-            experiment=self.experiment.name,
-            room=room,
-            resume=self.resume,
-            needed_bytes=needed_bytes,
-        )
+
+        def here(path: Path, needed_bytes: float = 0) -> Folder:
+            return Folder(
+                path,
+                config,
+                experiment=self.experiment.name,
+                room=room,
+                resume=self.resume,
+                needed_bytes=needed_bytes,
+            )
+
+        return mirror.opened(here, folder, needed_bytes)
 
 
 def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Path:
@@ -274,7 +285,14 @@ def _count(number: int, word: str) -> str:
 
 
 def _require_same_data(kept: Folder, checksum: str | None) -> None:
-    """Raises UsageError where a run began with other data of the same name."""
+    """Raises UsageError where a run began with other data of the same name, or processes read
+    other data."""
+    from genjax.core import processes
+
+    sums = processes.gather(checksum)
+    others = [i for i, own in enumerate(sums) if own != sums[0]]
+    if others:
+        raise UsageError(f"process {others[0]} reads other data than process 0 under the same name")
     known = (kept.read_json("data.json") or {}).get("checksum")
     if known and known != checksum:
         raise UsageError(

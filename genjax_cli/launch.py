@@ -11,10 +11,12 @@ from genjax_cli.ending import ending, put
 
 
 class About(NamedTuple):
-    """room: of genjax/. about: what its help begins with."""
+    """room: of genjax/. about: what its help begins with. alone: of several processes the first
+    one measures."""
 
     room: str
     about: str
+    alone: bool = False
 
 
 EXPERIMENTS = {
@@ -46,7 +48,7 @@ exponents of time and memory; probes what each approximation loses against the e
 ends in tables, log-log pictures and claims (genjax/scaling/claims.py):
 
     {command} --flagfile=attention_cpu                 the published run, five minutes
-    {command} --variants=flash,linear --lengths=1024,2048,4096"""),
+    {command} --variants=flash,linear --lengths=1024,2048,4096""", alone=True),
     "domains": About("domains", """\
 How far does a language model carry to a domain it never saw, and what moves the gap?
 
@@ -66,7 +68,7 @@ All rows are measured in rounds, in a random order each, so that a change of the
 meets them alike. The peers run in a process of their own where they are installed
 (pip install -r requirements-peers.txt); it sleeps while JAX is measured, and the other way round.
 What was measured is said, and lies in results.json of --workdir; the same command measures
-anew."""),
+anew.""", alone=True),
 }  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
 
     command: how it is called, as its help says. called: what its refusals begin with.
     """
-    room, about = EXPERIMENTS[name]
+    room, about, _ = EXPERIMENTS[name]
     with ending(called or command):  # First of all: importing the rest takes seconds.
         from genjax.core import flags
         from genjax.core.errors import RunError, UsageError
@@ -92,7 +94,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             put(flags.help_text(kind, command, about.format(command=command), full=full))
             return
         try:
-            _run(room, asked)
+            _run(name, asked)
         except Exception as error:
             if isinstance(error, UsageError | RunError) or not _storage_failed(error):
                 raise
@@ -101,12 +103,22 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             raise UsageError(f"{where}: cannot be written: {said}") from error
 
 
-def _run(room, asked):
+def _run(name, asked):
     from absl import logging
 
+    room, _, alone = EXPERIMENTS[name]
     logging.set_verbosity(logging.FATAL)  # What matters is raised, and said in one line.
     run = importlib.import_module(f"genjax.{room}.experiment").run
     place = asked.place
+    if alone:
+        from genjax.core import processes
+
+        count, rank = processes.numbers(place.distributed)
+        if rank:
+            return
+        if count > 1:
+            print(f"{name}: of {count} processes the first one alone measures", file=sys.stderr)
+    more = {} if alone else {"distributed": place.distributed}
     run(
         asked.config,
         place.workdir,
@@ -115,6 +127,7 @@ def _run(room, asked):
         compile_cache=place.compile_cache,
         platform=place.platform,
         profile=place.profile,
+        **more,
     )
 
 

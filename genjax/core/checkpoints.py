@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from genjax.core import files
+from genjax.core import files, processes
 from genjax.core.errors import RunError, UsageError, one_line
 from genjax.core.folder import remove
 
@@ -32,10 +32,20 @@ class Checkpoints:
         self.folder, self.owner = folder.absolute(), owner
         self.notes: dict = {}
         self._saving = 0
+        self._manager = None
+        if processes.rank():
+            return  # Process 0 keeps the run folder: it saves for all, and tells what it reads.
+        self.folder.mkdir(parents=True, exist_ok=True)  # One process of several may not ask Orbax.
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
+            create=False,
             lightweight_initialize=True,  # Metadata may be damaged, too.
             async_options=ocp.AsyncOptions(post_finalization_callback=self._enter),
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix="genjax"
+            )
+            if processes.count() > 1
+            else ocp.options.MultiprocessingOptions(),
         )
         self._manager = ocp.CheckpointManager(
             self.folder, options=options, item_names=("state", "record")
@@ -49,6 +59,8 @@ class Checkpoints:
             if not np.isfinite(leaf).all():
                 name = jax.tree_util.keystr(path)
                 raise RunError(f"{name} is not finite at step {step}; the last checkpoint is kept")
+        if self._manager is None:
+            return
         record = {"owner": self.owner, "step": step, "arrays": _checksums(state)}
         record["notes"] = notes or {}
         items = ocp.args.Composite(
@@ -85,16 +97,22 @@ class Checkpoints:
         set aside in the run's damaged/ (a checkpoint of another run stays: set_aside=False), and
         the one before it taken.
         """
+        found = 0, None, {}
+        if self._manager:
+            found = self._restore(self._manager, like, say, set_aside, distrust)
+        step, state, self.notes = processes.told(found)
+        return step, state
+
+    def _restore(self, manager, like, say, set_aside, distrust):
         target = jax.tree.map(np.asarray, like)
         for source in _steps(self.folder):
             step = int(source.name)
             try:
                 _require_whole(source)
-                state, notes = self._read(step, target)
+                state, notes = self._read(manager, step, target)
                 reason = distrust(step, notes)
                 if not reason:
-                    self.notes = notes
-                    return step, state
+                    return step, state, notes
             # Orbax, tensorstore and zstd each raise their own types for a damaged file.
             except Exception as error:
                 reason = one_line(error)
@@ -106,12 +124,12 @@ class Checkpoints:
             aside.parent.mkdir(exist_ok=True)
             remove(aside)
             os.replace(source, aside)
-            self._manager.reload()
+            manager.reload()
             say(f"checkpoint {source} is damaged ({reason}); falling back to the one before it")
-        return 0, None
+        return 0, None, {}
 
-    def _read(self, step: int, target):
-        found = self._manager.restore(
+    def _read(self, manager, step: int, target):
+        found = manager.restore(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardRestore(target), record=ocp.args.JsonRestore()
@@ -126,6 +144,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for what is still being written."""
+        if self._manager is None:
+            return
         self._manager.wait_until_finished()
         self._manager.close()
 

@@ -51,6 +51,14 @@ class Place(Options):
         place=True,
         rare=True,
     )
+    distributed: str = option(
+        "off",
+        "Several processes as one run: <host>:<port>,<processes>,<rank> of this one, the same "
+        "command otherwise; auto: as the cluster says (TPU pods, SLURM, Open MPI, GKE).",
+        group=GROUP,
+        place=True,
+        rare=True,
+    )
     tensorboard: bool = option(
         False, "Write TensorBoard files too (extra: tensorboard).", group=GROUP, place=True
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from genjax.core import interrupt
+from genjax.core import interrupt, processes
 from genjax.core.errors import RunError
 from genjax.core.parallel import Compiled
 
@@ -88,7 +88,7 @@ def fit(
     def drain(calls, look=None):
         end, means = step, {}
         if calls:
-            end, metrics = calls[-1].first + calls[-1].steps, _joined(calls, seeds)
+            end, metrics = calls[-1].first + calls[-1].steps, _joined(calls, seeds, compiled.fetch)
             means = {name: values.mean(0) for name, values in metrics.items()}
             hooks.write(_rows(end, seeds, means))
         if look:
@@ -112,26 +112,27 @@ def fit(
         if hooks.validate and (step == steps or (validate_every and step % validate_every == 0)):
             late = drain(late, hooks.validate)
         due = step == steps or (save_every and step % save_every == 0)
-        stop = interrupt.asked()
+        stop = processes.most(interrupt.asked())
         if due or stop:
             late = drain(late)
-            hooks.save(step, state, _rest(group, step, seeds) if group else None)
+            hooks.save(step, state, _rest(group, step, seeds, compiled.fetch) if group else None)
         if stop:
+            interrupt.ask(stop)  # Where another process was told.
             break
     return state
 
 
-def _joined(calls: list[Window], seeds) -> dict[str, np.ndarray]:
+def _joined(calls: list[Window], seeds, fetch: Callable) -> dict[str, np.ndarray]:
     """{metric: [steps, seeds]} of calls, on the host, seen finite."""
-    parts = [jax.tree.map(lambda m, c=c: m[: c.steps], jax.device_get(c.metrics)) for c in calls]
+    parts = [jax.tree.map(lambda m, c=c: m[: c.steps], fetch(c.metrics)) for c in calls]
     metrics = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in metrics.items():
         _require_finite(name, values, calls[0].first, seeds)
     return metrics
 
 
-def _rest(calls: list[Window], step: int, seeds) -> Window:
-    return Window(calls[0].first, step - calls[0].first, _joined(calls, seeds))
+def _rest(calls: list[Window], step: int, seeds, fetch: Callable) -> Window:
+    return Window(calls[0].first, step - calls[0].first, _joined(calls, seeds, fetch))
 
 
 def _rows(step, seeds, metrics):

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from genjax.core import processes
 from genjax.core.arrangement import Arrangement, Needs, Plan, arrange, largest_divisor, plan
 
 
@@ -62,11 +63,13 @@ class Compiled(NamedTuple):
     run: (state, index [calls' steps, seeds, batch, ...], count) -> (state, metrics {name:
         [steps, seeds]}), the first `count` steps of `index`; donates the state.
     place: a host state (leaves [seeds, ...]) -> a device state.
+    fetch: what `run` returns -> on the host, of every process.
     """
 
     run: Callable
     place: Callable
     plan: Plan
+    fetch: Callable = jax.device_get
 
 
 def identity(tree):
@@ -140,20 +143,25 @@ def compile_step(
         The index may also be what is read itself, such as windows of a text too large to be kept.
     Raises UsageError where pmap's devices do not divide the batch.
     """
-    devices = devices or jax.local_devices()
+    devices = devices or jax.devices()
     planned = plan(devices[0].platform, len(devices), len(seeds), batch_size, needs, mode)
     made = program(step, arrange(planned, devices, mode), take)
     a = made.arrangement
-    arrays = jax.device_put(arrays, a.sharding(a.arrays))
-    # pmap's devices have all seeds.
-    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
-    keys = jax.device_put(keys, a.sharding(a.keys if mode == "jit" else P()))
+    put, read, by_seed = processes.place, a.sharding(a.arrays), a.sharding(a.keys)
+    if mode == "pmap":
+        # All devices have all seeds; of several processes each gives what its own devices take.
+        put = jax.device_put
+        read = by_seed = NamedSharding(a.mesh.local_mesh, P())
+    arrays = put(arrays, read)
+    keys = jax.jit(jax.vmap(jax.random.key), out_shardings=by_seed)(np.asarray(seeds))
+    here = [i for i, d in enumerate(a.mesh.devices.flat) if d.process_index == processes.rank()]
 
     def run(state, index, count):
         if mode == "jit":
-            index = jax.device_put(index, a.sharding(a.batches))
+            index = put(index, a.sharding(a.batches))
         else:
-            index = np.stack(np.split(index, planned.parts, axis=2))
+            parts = np.split(index, planned.parts, axis=2)
+            index = np.stack([parts[i] for i in here])
         return made.function(state, arrays, index, keys, count)
 
     def run_alone(state, index, count):
@@ -164,9 +172,12 @@ def compile_step(
     alone = devices[0].platform == "cpu" and a.mesh.size > 1
 
     def place(state):
-        return jax.device_put(state, a.placed(state) if mode == "jit" else a.sharding(P()))
+        return put(state, a.placed(state) if mode == "jit" else by_seed)
 
-    return Compiled(run_alone if alone else run, place, planned)
+    def fetch(tree):
+        return processes.fetch(tree, a.mesh) if mode == "jit" else jax.device_get(tree)
+
+    return Compiled(run_alone if alone else run, place, planned, fetch)
 
 
 def by_seed(measure: Callable) -> Callable:
@@ -196,6 +207,20 @@ def by_seed(measure: Callable) -> Callable:
 def place_seeds(params):
     """A tree with leaves [seeds, ...] on the devices where `by_seed` wants it."""
     return jax.device_put(params, NamedSharding(_seed_mesh(params), P("replica")))
+
+
+def of_own_seeds(measure: Callable, params, rows: np.ndarray) -> tuple:
+    """measure(params, rows) -> arrays with the seeds in front, shared by seed over processes.
+
+    params: leaves [seeds, ...]. rows: [seeds, ...].
+    """
+    if processes.count() == 1:
+        return measure(params, rows)
+    own = processes.part(len(rows))
+    mine = jax.tree.map(lambda leaf: leaf[own], params)
+    found = processes.gather(measure(mine, rows[own]) if own.stop > own.start else None)
+    parts = (part for part in found if part is not None)
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
 def _seed_mesh(params) -> Mesh:

@@ -27,7 +27,7 @@ class Job:
         for before in names[: names.index(name)] if name in names else ():
             self._steps[before] = self._done[before]
         self._steps[name], self._done[name] = steps, start
-        if self.bar is None and sys.stderr.isatty():
+        if self.bar is None and _speaks and sys.stderr.isatty():
             self.bar = tqdm(total=self.total, unit="step", leave=True)
         if self.bar is not None:
             self.bar.set_description(name, refresh=False)
@@ -107,5 +107,15 @@ class Progress:
 
 def say(text: str) -> None:
     """A line for the person who waits, on stderr, out of the way of a progress bar."""
-    with contextlib.suppress(OSError):
-        tqdm.write(text, file=sys.stderr)
+    if _speaks:
+        with contextlib.suppress(OSError):
+            tqdm.write(text, file=sys.stderr)
+
+
+_speaks = True
+
+
+def silence() -> None:
+    """Of several processes one speaks."""
+    global _speaks
+    _speaks = False

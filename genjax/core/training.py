@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from genjax.core import interrupt, loop, parallel, platforms
+from genjax.core import interrupt, loop, parallel, platforms, processes
 from genjax.core.arrangement import Needs
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.folder import Folder
@@ -82,9 +82,13 @@ def train(
     progress = Progress(name, when.steps, start, job=folder.job, status=status)
 
     def save(step, state, window):
+        state = compiled.fetch(state)
         checkpoints.save(step, state, folder.notes() | {"window": window and window.to_json()})
         folder.at_checkpoint()
 
+    if validate and processes.count() > 1:
+        own, fetch = validate, compiled.fetch
+        validate = lambda state: own(fetch(state))  # noqa: E731
     hooks = Hooks(lambda rows: folder.write(name, rows), progress, save, exactly(validate))
     traced = folder.path / "profile" / name
     done = []
@@ -100,4 +104,4 @@ def train(
     finally:
         checkpoints.close()
         folder.end(*done)
-    return jax.device_get(state)
+    return compiled.fetch(state)

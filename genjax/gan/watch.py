@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.core import parallel
+from genjax.core import parallel, processes
 from genjax.core.errors import RunError
 from genjax.gan import evaluate
 from genjax.gan.config import Config
@@ -72,12 +72,17 @@ class Look:
         self, params, found, seeds, *, near: bool = True, slow: bool = True
     ) -> dict[str, list[float]]:
         """{measure: [seeds]} of the samples found; near, slow: those of neighbours, slow ones."""
-        rows = [self.task.quick(x) for x in found]
-        for row, x, one, seed in zip(rows, found, params, seeds, strict=True):
+
+        def of_seed(case):
+            x, one, seed = case
+            row = self.task.quick(x)
             if near:
                 row |= self.task.near(x) | {"log_jacobian": float(self.log_slopes(one).mean())}
             if slow:
                 row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
+            return row
+
+        rows = processes.share(of_seed, list(zip(found, params, seeds, strict=True)))
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def untrained(self, params, seeds) -> dict[str, list[float]]:
@@ -125,7 +130,7 @@ class Watch:
         Those of other samplers are called `<suffix>/<measure>`.
         """
         params = parallel.each(state.params, len(self.seeds))
-        samples = [self.look.sample(one) for one in params]
+        samples = processes.share(self.look.sample, params)
         step = int(state.step[0])
         for x, seed in zip(samples, self.seeds, strict=True):
             if not np.isfinite(x).all():
@@ -140,7 +145,7 @@ class Watch:
         measures = self.look.measures(params, samples, self.seeds, near=near, slow=slow)
         if step in self.windows.final:
             for suffix, look in self.more.items():
-                found = [look.sample(one) for one in params]
+                found = processes.share(look.sample, params)
                 others = look.measures(params, found, self.seeds, near=near, slow=False)
                 measures |= {f"{suffix}/{name}": values for name, values in others.items()}
             if self.plays:

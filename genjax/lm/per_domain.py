@@ -82,14 +82,18 @@ def dynamic_meter(apply: Callable) -> Callable:
         return params, totals.sum()
 
     def measure(params, measured, rate):
-        nats = 0.0
         # What fills the last chunk is scored nowhere, and so moves nothing.
         scored = _chunks(measured.scored.astype(np.float32))
+
+        def read(params, rows):
+            nats = np.zeros(len(rows))
+            for part, counts in zip(_chunks(rows, 1), scored, strict=True):
+                params, total = run((params, part), counts, rate)
+                nats += np.asarray(total, float)
+            return (nats,)
+
         rows = _by_seed(params, measured.windows)
-        for part, counts in zip(_chunks(rows, 1), scored, strict=True):
-            params, total = run((params, part), counts, rate)
-            nats += np.asarray(total, float)
-        return nats / np.log(2) / measured.units
+        return parallel.of_own_seeds(read, params, rows)[0] / np.log(2) / measured.units
 
     return measure
 
@@ -109,10 +113,12 @@ def _chunks(rows: np.ndarray, axis: int = 0) -> list[np.ndarray]:
 
 
 def _in_chunks(run, params, windows):
-    params, count = parallel.place_seeds(params), windows.shape[-2]
-    rows = _chunks(_by_seed(params, windows), 1)
-    found = [jax.device_get(run((params, part))) for part in rows]
-    return tuple(np.concatenate(parts, 1)[:, :count] for parts in zip(*found, strict=True))
+    def measure(params, windows):
+        params, count = parallel.place_seeds(params), windows.shape[-2]
+        found = [jax.device_get(run((params, part))) for part in _chunks(windows, 1)]
+        return tuple(np.concatenate(parts, 1)[:, :count] for parts in zip(*found, strict=True))
+
+    return parallel.of_own_seeds(measure, params, _by_seed(params, windows))
 
 
 def ngram_meter(models: Sequence[NGram]) -> Callable:

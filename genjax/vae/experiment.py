@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from genjax import claims, data
-from genjax.core import machine, order, parallel, steps, training
+from genjax.core import machine, order, parallel, processes, steps, training
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.images import classifier, distances
@@ -206,11 +206,11 @@ def validation(loss, images, seeds, dynamic):
         return loss(params, batch, key, parallel.identity)[0].mean()
 
     def validate(state):
-        losses = [
-            mean_loss(params, jax.random.key(seed))
-            for params, seed in zip(parallel.each(state.params, len(seeds)), seeds, strict=True)
-        ]
-        return {"valid_loss": jax.device_get(losses)}
+        def of(one):
+            return mean_loss(one[0], jax.random.key(one[1]))
+
+        pairs = list(zip(parallel.each(state.params, len(seeds)), seeds, strict=True))
+        return {"valid_loss": jax.device_get(processes.share(of, pairs))}
 
     return validate
 
@@ -278,8 +278,9 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
     """All measures of an arm, a list over seeds by path, and the arrays of its pictures."""
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
     functions = evaluate.compile_functions(model, config.nll_samples)
-    collected, pictures = [], []
-    for one, seed in zip(parallel.each(params, config.seeds), config.all_seeds, strict=True):
+
+    def of_seed(pair):
+        one, seed = pair
         coder = evaluate.neural_coder(model, functions, one, ref, seed)
         found, arrays = evaluate.measure_coder(coder, ref, config.samplers, seed)
         parts = [evaluate.measure_units(functions, one, ref, seed)]
@@ -287,9 +288,11 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
             parts.append(evaluate.measure_posterior(model, functions, one, ref, seed))
         for more, extra in parts:
             found, arrays = found | more, arrays | extra
-        collected.append(found)
-        pictures.append(arrays)
         say(f"{name}: seed {seed} measured")
+        return found, arrays
+
+    pairs = list(zip(parallel.each(params, config.seeds), config.all_seeds, strict=True))
+    collected, pictures = zip(*processes.share(of_seed, pairs), strict=True)
     arrays = pictures[0]
     for part in ("variances", "kl_units"):
         if part in arrays:

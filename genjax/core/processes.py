@@ -1,0 +1,241 @@
+"""Several processes as one run, by jax.distributed; everywhere else the answers of one alone.
+
+All processes run the same code on the same numbers, and so decide alike; what one of them alone
+knows (its files, a signal, its share of the measures) it tells the others here.
+"""
+
+import contextlib
+import os
+import pickle
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genjax.core import progress
+from genjax.core.config import shown
+from genjax.core.errors import UsageError, one_line
+
+# Seconds without a sign of life after which a process counts as dead; and those to find each other.
+DEAD, MEETING = 20, 300
+# Seconds between two looks at who lives.
+LOOK = 2.0
+
+
+class Address(NamedTuple):
+    """Where process 0 listens, how many there are, which one this is."""
+
+    coordinator: str
+    total: int
+    rank: int
+
+
+class _Self:
+    """This process among the others."""
+
+    count, rank = 1, 0
+    scratch: tempfile.TemporaryDirectory | None = None
+
+
+def parse(asked: str) -> Address | None:
+    """What --distributed names; None of `off` and `auto`. Raises UsageError for anything else."""
+    if asked in ("off", "auto"):
+        return None
+    flag = f"--distributed={shown(asked)}"
+    coordinator, *numbers = asked.split(",")
+    host, colon, port = coordinator.rpartition(":")
+    whole = [text for text in (port, *numbers) if text.isascii() and text.isdigit()]
+    if not host or not colon or len(numbers) != 2 or len(whole) != 3:
+        raise UsageError(f"{flag}: off, auto or <host>:<port>,<processes>,<rank>")
+    number, count, rank = (int(text[:9]) for text in whole)
+    if not 0 < number < 2**16:
+        raise UsageError(f"{flag}: a port from 1 to 65535")
+    if not 1 <= count <= 2**16:
+        raise UsageError(f"{flag}: from 1 to 65,536 processes")
+    if rank >= count:
+        raise UsageError(f"{flag}: ranks of {count} processes are 0 to {count - 1}")
+    return Address(coordinator, count, rank)
+
+
+@contextlib.contextmanager
+def joined(asked: str) -> Iterator[None]:
+    """Inside, this process is one of those that --distributed names. Before the first computation.
+
+    Raises UsageError where they do not find each other. A process that dies ends the others within
+    a minute. At the end each waits for all.
+    """
+    address = parse(asked)
+    if asked == "off" or (address and address.total == 1):
+        yield
+        return
+    # Of devices of the CPU; others have their own.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Of a dead process the others are told in a line, and end; JAX would abort with a stack.
+    jax.config.update("jax_enable_recoverability", True)
+    more: dict[str, Any] = {}
+    if address:
+        more = {
+            "coordinator_address": address.coordinator,
+            "num_processes": address.total,
+            "process_id": address.rank,
+            "cluster_detection_method": "deactivate",
+        }
+        if address.coordinator.startswith(("127.", "localhost:")):
+            more["coordinator_bind_address"] = address.coordinator
+    try:
+        jax.distributed.initialize(
+            **more, heartbeat_timeout_seconds=DEAD, initialization_timeout=MEETING
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise UsageError(f"--distributed={shown(asked)}: {one_line(error)}") from error
+    from jax._src import distributed  # Its numbers are public only once devices are started.
+
+    state = distributed.global_state
+    assert state.client is not None
+    _Self.count, _Self.rank = state.num_processes, state.process_id
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(state.client, over), daemon=True)
+    watch.start()
+    if _Self.rank:
+        progress.silence()
+    try:
+        yield
+        state.client.wait_at_barrier("genjax/end", 1000 * MEETING)
+    finally:
+        over.set()
+    watch.join()
+    jax.distributed.shutdown()
+    _Self.count, _Self.rank = 1, 0
+
+
+def _watch(client, over: threading.Event) -> None:
+    """Ends this process when another one died: what waits for it would wait for ever."""
+    everybody = set(range(_Self.count))
+    while not over.wait(LOOK):
+        try:
+            gone = everybody - set(client.get_live_nodes([*everybody]))
+        except Exception:  # The error of a service that is gone has no type of its own.
+            gone = {0}
+        if gone and not over.is_set():
+            names = ", ".join(map(str, sorted(gone)))
+            with contextlib.suppress(OSError):
+                said = "died; the same commands continue from the last checkpoint"
+                os.write(2, f"process {_Self.rank}: process {names} {said}\n".encode())
+                if _Self.scratch:
+                    _Self.scratch.cleanup()
+            os._exit(1)
+
+
+def numbers(asked: str) -> tuple[int, int]:
+    """(how many processes --distributed names, which one this is), none of which waits on."""
+    address = parse(asked)
+    if address:
+        return address.total, address.rank
+    with joined(asked):
+        return count(), rank()
+
+
+def count() -> int:
+    """How many processes there are."""
+    return _Self.count
+
+
+def rank() -> int:
+    """Which one this is; 0 keeps the run folder."""
+    return _Self.rank
+
+
+def gather(value) -> list:
+    """`value` of every process, in their order; all of them must ask."""
+    if count() == 1:
+        return [value]
+    content = np.frombuffer(pickle.dumps(value), np.uint8)
+    sizes = np.ravel(multihost_utils.process_allgather(np.array(content.size)))
+    rows = multihost_utils.process_allgather(_padded(content, int(sizes.max())))
+    return [pickle.loads(row[:n].tobytes()) for row, n in zip(rows, sizes, strict=True)]
+
+
+def told(value):
+    """`value` of process 0; all of them must ask. Those of the others count for nothing."""
+    if count() == 1:
+        return value
+    content = np.frombuffer(pickle.dumps(None if rank() else value), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.array(content.size)))
+    # As bytes: of floats the sum with zeros would lose a sign of zero.
+    row = multihost_utils.broadcast_one_to_all(_padded(content[:size], size))
+    return pickle.loads(np.asarray(row, np.uint8)[:size].tobytes())
+
+
+def _padded(content: np.ndarray, size: int) -> np.ndarray:
+    """To a power of two, so that few programs are compiled."""
+    return np.pad(content, (0, (1 << max(size - 1, 0).bit_length()) - len(content)))
+
+
+def most(number: int) -> int:
+    """The largest of all processes' numbers; all of them must ask."""
+    if count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
+
+
+def part(seeds: int) -> slice:
+    """Of so many seeds, those that this process measures."""
+    return slice(rank() * seeds // count(), (rank() + 1) * seeds // count())
+
+
+def share(function: Callable, items: Sequence) -> list:
+    """[function(item) for item in items]; each process computes its part, and all have all."""
+    mine = [function(items[i]) for i in range(rank(), len(items), count())]
+    parts = gather(mine)
+    return [parts[i % count()][i // count()] for i in range(len(items))]
+
+
+def fetch(tree, mesh: Mesh):
+    """The arrays on a mesh, on the host of every process; all of them must ask."""
+    if count() == 1:
+        return jax.device_get(tree)
+    owners = {device.process_index for device in mesh.devices.flat}
+    whole = jax.jit(_same, out_shardings=NamedSharding(mesh, P()))(tree)
+    found = None
+    if rank() in owners:
+        found = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), whole)
+    # A mesh is of the first devices: process 0 has some of it.
+    return found if len(owners) == count() else told(found)
+
+
+def _same(tree):
+    return tree
+
+
+def place(tree, shardings):
+    """Host arrays, the same in every process, on a mesh; each process holds what its devices do.
+
+    shardings: one, or a tree of them.
+    """
+    if count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def one(leaf, sharding):
+        leaf = np.asarray(leaf)
+        leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))
+        return jax.make_array_from_callback(
+            leaf.shape, sharding, leaf.__getitem__, dtype=leaf.dtype
+        )
+
+    if isinstance(shardings, NamedSharding):
+        return jax.tree.map(lambda leaf: one(leaf, shardings), tree)
+    return jax.tree.map(one, tree, shardings)
+
+
+def scratch() -> Path:
+    """A folder of this process alone, gone at its end."""
+    if _Self.scratch is None:
+        _Self.scratch = tempfile.TemporaryDirectory(prefix="genjax-")
+    return Path(_Self.scratch.name)
