@@ -13,13 +13,16 @@ from genjax.core import parallel
 
 # What sources divide by: bits, the ink of scikit-learn's digits, bytes.
 LEVELS = (1, 16, 255)
+# Columns of a TPU's tiles. Of rows that fill them no other layout is smaller, so that none is made
+# at each call: of MNIST that was six times the work of a training step.
+LANES = 128
 
 
 class Stored(NamedTuple):
-    """rows: [n, pixels], uint8, or float32 where the images have other levels.
+    """rows: [n, pixels and padding], uint8, or float32 where the images have other levels.
 
-    read: some of the rows [..., pixels], on the device -> images float32 [..., h, w, c], the same
-        bits as were given.
+    read: some of the rows, on the device -> images float32 [..., h, w, c], the same bits as were
+        given.
     """
 
     rows: np.ndarray
@@ -44,8 +47,16 @@ def store(images: Float32[np.ndarray, "n h w c"]) -> Stored:
         whole = [np.rint(chunk * levels).astype(np.uint8) for chunk in chunks]
         pairs = zip(whole, chunks, strict=True)
         if all((np.divide(w, levels, dtype=np.float32) == chunk).all() for w, chunk in pairs):
-            return Stored(np.concatenate(whole), _reader(shape, levels))
-    return Stored(flat, lambda rows: rows.reshape(*rows.shape[:-1], *shape))
+            return Stored(_padded(np.concatenate(whole)), _reader(shape, levels))
+    return Stored(_padded(flat), lambda rows: _images(rows, shape))
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % LANES)))
+
+
+def _images(rows: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return rows[..., : math.prod(shape)].reshape(*rows.shape[:-1], *shape)
 
 
 def _reader(shape: tuple[int, ...], levels: int) -> Callable:
@@ -60,7 +71,7 @@ def _reader(shape: tuple[int, ...], levels: int) -> Callable:
     low = np.float32(1 / levels - float(high))
 
     def read(rows):
-        grey = rows.astype(jnp.float32)
-        return (grey * high + grey * low).reshape(*rows.shape[:-1], *shape)
+        grey = _images(rows, shape).astype(jnp.float32)
+        return grey * high + grey * low
 
     return read

@@ -5,6 +5,7 @@ reconstruction, latent space, samples from several samplers, and likelihood.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -166,6 +167,17 @@ def optimizer_of(config: Config, arm: Arm) -> optax.GradientTransformation:
     return optax.adam(rate, eps=arm.adam_eps)
 
 
+def step_of(config: Config, name: str, model: networks.Model) -> Callable:
+    """The training step of an arm."""
+    arm = config.arms()[name]
+    return steps.training_step(
+        MODELS[arm.model].loss(arm, model),
+        optimizer_of(config, arm),
+        reduction=arm.reduction,
+        prepare=objectives.binarize if config.binarize == "dynamic" else None,
+    )
+
+
 def train(job: Job, folder, name: str):
     """Trains all seeds of an arm, or continues; returns params with leaves [seeds, ...]."""
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
@@ -174,12 +186,7 @@ def train(job: Job, folder, name: str):
     images, when = job.splits["train"]["image"], training.schedule(config)
     kept = store(images)
     compiled = parallel.compile_step(
-        steps.training_step(
-            loss,
-            optimizer,
-            reduction=arm.reduction,
-            prepare=objectives.binarize if dynamic else None,
-        ),
+        step_of(config, name, model),
         {"image": kept.rows},
         config.all_seeds,
         config.batch_size,
