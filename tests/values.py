@@ -55,7 +55,7 @@ MEANT = {
         "training": "compile_cache",
         "vae": "compare samplers hidden",
         "scaling": "cores global_positions tasks rates",
-        "domains": "from dro held_out shots dynamic",
+        "domains": "from dro held_out shots dynamic mesh",
     },
 }  # fmt: skip
 # Names of folders, files and arms: any word is one that can be made. 300 letters are none.

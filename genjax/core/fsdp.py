@@ -9,7 +9,6 @@ optimizer, sees whole arrays: XLA splits it as the arrays are split.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -46,30 +45,20 @@ def split(tree, parts: int):
     )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def whole(part: jax.Array, axis: int, dtype: jnp.dtype) -> jax.Array:
     """An array from the devices' parts along an axis, in a type; its gradient is summed in float32.
 
-    Inside `over_parts` alone. What is WHOLE comes back as it is.
+    Inside `over_parts` alone. What is WHOLE comes back as it is. Gathered before it is rounded, so
+    that the gradient is cast before it is summed; XLA rounds the parts and sends those.
     """
     if axis == WHOLE:
         return part
-    return jax.lax.all_gather(part.astype(dtype), AXIS, axis=axis, tiled=True)
+    return jax.lax.all_gather(part, AXIS, axis=axis, tiled=True).astype(dtype)
 
 
-def _whole_forward(part, axis, dtype):
-    return whole(part, axis, dtype), None
-
-
-def _whole_backward(axis, dtype, _, slope):
-    del dtype
-    if axis == WHOLE:
-        return (slope,)
-    slope = slope.astype(jnp.float32)
-    return (jax.lax.psum_scatter(slope, AXIS, scatter_dimension=axis, tiled=True),)
-
-
-whole.defvjp(_whole_forward, _whole_backward)
+def ungathered(primitive, *_, **__) -> bool:
+    """A policy of jax.checkpoint: keeps all but what `whole` makes."""
+    return primitive.name not in ("all_gather", "convert_element_type")
 
 
 def over_parts(gradient: Callable, parts: int) -> Callable:

@@ -246,7 +246,7 @@ def blockwise(network: Network, init: Callable, remat: str, parts: int) -> Calla
     them for no gradient.
     """
     policy = {
-        "none": lambda primitive, *_, **__: primitive.name != "all_gather",
+        "none": fsdp.ungathered,
         "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         "full": jax.checkpoint_policies.nothing_saveable,
     }[remat]
