@@ -108,6 +108,8 @@ def doubts(config: Config) -> list[str]:
         said.append(f"--lengths: claims about growth take {fitting.TOP} or more")
     if config.dtype != "float32" and jax.default_backend() == "cpu":
         said.append(f"--dtype={config.dtype}: a CPU emulates it, times say nothing about it")
+    if config.mesh and jax.default_backend() == "cpu":
+        said.append(f"--mesh={config.mesh}: devices share a CPU's cores, times are not theirs")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > 1.5:
         said.append(f"other work is running (load {load:.1f}): exponents will suffer")

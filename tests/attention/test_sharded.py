@@ -8,6 +8,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax import attention
+from genjax.attention import blocks
 from genjax.attention.sharded import spread
 from genjax.core.errors import UsageError
 
@@ -29,6 +30,7 @@ CASES = {
     ),
     "bigbird": ("bigbird", {"block": 8, "random_blocks": 0}),
     "fixed": ("sparse_fixed", {"stride": 12, "summary": 5, "tile": 8, "causal": True}),
+    "strided": ("sparse_strided", {"stride": 8, "tile": 16, "causal": True}),
     "linformer": ("linformer", {"rank": 8, "shared": False, "tile": 16}),
     "linear": ("linear", {}),
     "linear causal": ("linear", {"causal": True}),
@@ -54,8 +56,10 @@ def both(variant, arguments, extra):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_devices_equal_one(case):
+def test_devices_equal_one(case, monkeypatch):
     name, options = CASES[case]
+    # Rows one after the other, as long ones on CPU, or at once.
+    monkeypatch.setattr(blocks, "SHORT", 0 if options.get("causal") else 1000)
     options = {"causal": False} | options
     rng = np.random.default_rng(0)
     shape = (2, LENGTH, HEADS, DIM)
@@ -81,7 +85,8 @@ def test_devices_equal_one(case):
         ("full", {}, "--variants=full: forms the whole matrix of scores; take flash"),
         ("truncated", {}, "one device has the last positions"),
         ("reformer", {}, "sorts all positions"),
-        ("sparse_strided", {"causal": True}, "take sparse_fixed"),
+        ("sparse_strided", {"causal": True, "stride": 6}, "--stride=6: a multiple of 4 that div"),
+        ("sparse_strided", {"causal": True, "stride": 16}, "that divides a part of 24"),
         ("bigbird", {"block": 8}, "give --random_blocks=0"),
         ("bigbird", {"block": 48, "random_blocks": 0}, "--block=48: does not divide a part of 24"),
         ("sparse_fixed", {"causal": True, "stride": 32}, "--stride=32: does not divide a part"),

@@ -6,15 +6,65 @@ FLOPs a head.
 
 import math
 
+import jax.numpy as jnp
+from jax import lax
+
 from genjax.attention import blocks
 from genjax.attention.registry import register
-from genjax.attention.variant import Variant, of_pattern
+from genjax.attention.sharded import halo, tiles
+from genjax.attention.variant import Sharded, Variant, of_pattern
+from genjax.core.errors import UsageError
+
+
+def _stride(length: int, stride: int) -> int:
+    return stride or max(8, 8 * round(math.sqrt(length) / 8))
+
+
+def _sharded(shards, options) -> Sharded:
+    stride = _stride(options.length, options.stride)
+    if shards.part % stride or stride % shards.devices:
+        raise UsageError(
+            f"--stride={stride}: a multiple of {shards.devices} that divides a part of "
+            f"{shards.part:,}"
+        )
+
+    def to_classes(x):
+        """[rows, part, ...] -> [rows, length / stride, stride / devices, ...], classes of it."""
+        x = x.reshape(len(x), -1, stride, *x.shape[2:])
+        return lax.all_to_all(x, shards.axis, 2, 1, tiled=True)
+
+    def back(x, rows: int):
+        """[rows * stride / devices, length / stride, ...] -> [rows, part, ...]."""
+        x = x.reshape(rows, -1, *x.shape[1:]).swapaxes(1, 2)
+        x = lax.all_to_all(x, shards.axis, 1, 2, tiled=True)
+        return x.reshape(rows, shards.part, *x.shape[3:])
+
+    def own_classes():
+        steps = jnp.arange(options.length // stride)
+        # The stride before is in the window.
+        return tiles.See(steps, steps, lambda i, j: j <= i - 2, right=-2)
+
+    def attend(q, k, v, extra):
+        del extra
+        near = halo.window(
+            shards,
+            *(q, k, v, options.tile),
+            allowed=lambda i, j: (j <= i) & (i - j <= stride),
+            reach=(stride, 0),
+            halo=(stride, 0),
+        )
+        apart = (to_classes(x).swapaxes(1, 2) for x in (q, k, v))
+        rows = (x.reshape(-1, *x.shape[2:]) for x in apart)
+        far = (back(x, len(q)) for x in tiles.attend(own_classes, *rows, tile=options.tile))
+        return tiles.merge(near, tuple(far))[0]
+
+    return Sharded(tiles.on_rows(attend), "windows' borders; strides change places with positions")
 
 
 @register(
     causal=(True,),
     short=lambda length: {"stride": 8},
-    sharded="each of its strides runs over all devices; take sparse_fixed",
+    sharded=_sharded,
 )
 def sparse_strided(
     length: int, head_dim: int, *, causal: bool = True, stride: int = 0, tile: int = 256
@@ -24,7 +74,7 @@ def sparse_strided(
     tile: queries, and keys, of a tile, at most; changes speed alone. Raises UsageError unless
     causal.
     """
-    stride = stride or max(8, 8 * round(math.sqrt(length) / 8))
+    stride = _stride(length, stride)
     (near,) = blocks.band(length, stride, 0, block=min(tile, stride)).parts
     (far,) = blocks.band(length, None, 0, block=tile, stride=stride).parts
 
