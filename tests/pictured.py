@@ -5,6 +5,7 @@ import numpy as np
 from genjax import claims
 from genjax.core import config
 from genjax.domains.config import Arm
+from genjax.gan import figures
 
 SEEDS = [3, 4]
 GRID = {"unit": "bits a token", "domains": ["s0", "s1", "s2", "s3"], "held_out": ["s2", "s3"]}
@@ -29,7 +30,7 @@ def gan() -> dict:
         }
         for arm in ("a", "b")
     }  # fmt: skip
-    names = ("modes", "spread", "log_jacobian")
+    names = figures.CURVES
     rows = [
         {"arm": arm, "seed": seed, "step": step, **{name: step + seed for name in names}}
         for arm in arrays for seed in SEEDS for step in (10, 20)

@@ -143,7 +143,8 @@ def _tradeoff(run):
             metrics[f"{arm}/{path}"]
             for path in ("milliseconds/forward", measure, "predicted/forward")
         )
-        ends = ((), ()) if y["low"] is None or y["high"] is None else ([y["low"]], [y["high"]])
+        every = [value for value in y["per_seed"] if value is not None]
+        ends = ([min(every)], [max(every)]) if len(every) > 1 else ((), ())
         return Series(
             arm,
             [x["mean"]],
@@ -157,17 +158,17 @@ def _tradeoff(run):
 
     time = Axis(f"a forward call at n = {length}", "ms", log=True)
     panels = [
-        Panel(time, axis, [point(arm, measure) for arm in shown])
-        for measure, axis, shown in (
-            ("needles", Axis("needles found", "share"), timed),
-            ("error", Axis("error, standard normal q, k, v", "relative"), alike),
+        Panel(time, axis, [point(arm, measure) for arm in shown], title)
+        for measure, axis, shown, title in (
+            ("needles", Axis("needles found", "share"), timed, "all variants"),
+            ("error", Axis("error, standard normal q, k, v", "relative"), alike, "for softmax"),
         )
         if shown
     ]
     text = (
         f"Quality against time, both at n = {length} and of the same compiled programs, untrained; "
-        "area: memory, on a log scale. Left all variants; right those that stand in for softmax "
-        "attention. Bars: 95% intervals."
+        "area: memory, on a log scale; bars: the range of all. Errors are of those that stand in "
+        "for softmax attention."
     )
     return text, Chart(panels, among=arms, columns=2, size=WIDE)
 

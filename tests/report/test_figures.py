@@ -93,7 +93,8 @@ def test_quality_stands_against_time_with_memory_as_area(made_of):
     one = named(needles)["linear"]
     assert (one.x, one.y, one.labels) == ([pytest.approx(2.2)], [0.625], ["linear"])
     assert one.note == "memory 7 MB" and one.area == pytest.approx(0.3 + 0.6 * 3)
-    assert len(one.low) == 1 and "linear" not in named(error)
+    assert (one.low, one.high) == ([0.5], [0.75])
+    assert len(named(error)["flash"].low) == 0 and "linear" not in named(error)
     assert needles.x.label == "a forward call at n = 128 (ms)"
 
 
