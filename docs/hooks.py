@@ -36,6 +36,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "BUILD_NOTES.md": "build_notes.md",
 }
+NAMED = re.compile(r"\w+\.md")
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^()\s#]+)(#[^()\s]*)?(\))")
 PICTURE = re.compile(r"!\[([^\]]+)\]\(([^()\s]+\.png)\)")
 TITLE = re.compile(r"^# (.+)$", re.M)
@@ -43,10 +44,15 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 
 
 def on_config(config):
-    """The API's pages in the menu."""
+    """The API's pages in the menu, and pages of docs/ that mkdocs.yml does not name."""
     for entry in config.nav:
         if entry.get("API") == "api/":
             entry["API"] = [f"api/{name}.md" for name in api()]
+    unnamed = {path.name for path in (ROOT / "docs").glob("*.md")} - set(
+        NAMED.findall(str(config.nav))
+    )
+    if unnamed:
+        config.nav.insert(-1, {"More": sorted(unnamed)})
     return config
 
 
@@ -71,13 +77,16 @@ def on_files(files: Files, config) -> Files:
 
 
 def on_page_markdown(markdown: str, page, config, files) -> str:
-    """Links between files of the repository, as links between pages of the site."""
+    """Links between files of the repository as links between pages; those to folders as text."""
 
     def one(found: re.Match) -> str:
         before, target, anchor, after = found.groups()
         if ":" in target:
             return found[0]
-        place = place_of(resolved(page.file.src_uri, target))
+        source = resolved(page.file.src_uri, target)
+        if (ROOT / source).is_dir():
+            return found[1].removesuffix("](").removeprefix("[")
+        place = place_of(source)
         here = posixpath.dirname(page.file.src_uri)
         return f"{before}{posixpath.relpath(place, here or '.')}{anchor or ''}{after}"
 
