@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -66,7 +66,10 @@ def on_files(files: Files, config) -> Files:
         add(place, (ROOT / source).read_text())
     add("claims.md", claims())
     add("glossary.md", glossary())
-    add("gallery.md", gallery())
+    pages = run_pages(ROOT / "runs")
+    add("gallery.md", gallery(pages))
+    for name, path in pages.items():
+        add(f"pages/{name}.html", path.read_bytes())
     for name, content in api().items():
         add(f"api/{name}.md", content)
     for file in list(files.documentation_pages()):
@@ -197,9 +200,21 @@ def glossary() -> str:
     return "\n".join(lines) + "\n"
 
 
-def gallery() -> str:
-    """The pictures of all pages."""
+def run_pages(runs: Path) -> dict[str, Path]:
+    """{flagfile: its page}, of the published runs that were repeated here under their own names."""
+    paths = {
+        name: runs / result["experiment"] / name / "report.html"
+        for name, result in results.read(shipped.RESULTS).items()
+    }
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def gallery(pages: Mapping[str, Path]) -> str:
+    """The pictures of all pages, and links to the pages of runs."""
     lines = ["# Gallery", "", "The pictures of the result pages; each opens its page."]
+    if pages:
+        links = ", ".join(f"[{name}](pages/{name}.html)" for name in pages)
+        lines += ["", f"Whole pages, as the run wrote them where this site was built: {links}."]
     for path in sorted((ROOT / "docs").glob("*.md")):
         text = path.read_text()
         pictures = PICTURE.findall(text)
