@@ -48,9 +48,8 @@ def on_config(config):
     for entry in config.nav:
         if entry.get("API") == "api/":
             entry["API"] = [f"api/{name}.md" for name in api()]
-    unnamed = {path.name for path in (ROOT / "docs").glob("*.md")} - set(
-        NAMED.findall(str(config.nav))
-    )
+    named = NAMED.findall(str(config.nav))
+    unnamed = {path.name for path in (ROOT / "docs").glob("*.md")}.difference(named)
     if unnamed:
         config.nav.insert(-1, {"More": sorted(unnamed)})
     return config
