@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -36,6 +36,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "BUILD_NOTES.md": "build_notes.md",
 }
+NAMED = re.compile(r"\w+\.md")
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^()\s#]+)(#[^()\s]*)?(\))")
 PICTURE = re.compile(r"!\[([^\]]+)\]\(([^()\s]+\.png)\)")
 TITLE = re.compile(r"^# (.+)$", re.M)
@@ -43,10 +44,14 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 
 
 def on_config(config):
-    """The API's pages in the menu."""
+    """The API's pages in the menu, and pages of docs/ that mkdocs.yml does not name."""
     for entry in config.nav:
         if entry.get("API") == "api/":
             entry["API"] = [f"api/{name}.md" for name in api()]
+    named = NAMED.findall(str(config.nav))
+    unnamed = {path.name for path in (ROOT / "docs").glob("*.md")}.difference(named)
+    if unnamed:
+        config.nav.insert(-1, {"More": sorted(unnamed)})
     return config
 
 
@@ -60,7 +65,10 @@ def on_files(files: Files, config) -> Files:
         add(place, (ROOT / source).read_text())
     add("claims.md", claims())
     add("glossary.md", glossary())
-    add("gallery.md", gallery())
+    pages = run_pages(ROOT / "runs")
+    add("gallery.md", gallery(pages))
+    for name, path in pages.items():
+        add(f"pages/{name}.html", path.read_bytes())
     for name, content in api().items():
         add(f"api/{name}.md", content)
     for file in list(files.documentation_pages()):
@@ -71,13 +79,16 @@ def on_files(files: Files, config) -> Files:
 
 
 def on_page_markdown(markdown: str, page, config, files) -> str:
-    """Links between files of the repository, as links between pages of the site."""
+    """Links between files of the repository as links between pages; those to folders as text."""
 
     def one(found: re.Match) -> str:
         before, target, anchor, after = found.groups()
         if ":" in target:
             return found[0]
-        place = place_of(resolved(page.file.src_uri, target))
+        source = resolved(page.file.src_uri, target)
+        if (ROOT / source).is_dir():
+            return found[1].removesuffix("](").removeprefix("[")
+        place = place_of(source)
         here = posixpath.dirname(page.file.src_uri)
         return f"{before}{posixpath.relpath(place, here or '.')}{anchor or ''}{after}"
 
@@ -188,9 +199,21 @@ def glossary() -> str:
     return "\n".join(lines) + "\n"
 
 
-def gallery() -> str:
-    """The pictures of all pages."""
+def run_pages(runs: Path) -> dict[str, Path]:
+    """{flagfile: its page}, of the published runs that were repeated here under their own names."""
+    paths = {
+        name: runs / result["experiment"] / name / "report.html"
+        for name, result in results.read(shipped.RESULTS).items()
+    }
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def gallery(pages: Mapping[str, Path]) -> str:
+    """The pictures of all pages, and links to the pages of runs."""
     lines = ["# Gallery", "", "The pictures of the result pages; each opens its page."]
+    if pages:
+        links = ", ".join(f"[{name}](pages/{name}.html)" for name in pages)
+        lines += ["", f"Whole pages, as the run wrote them where this site was built: {links}."]
     for path in sorted((ROOT / "docs").glob("*.md")):
         text = path.read_text()
         pictures = PICTURE.findall(text)

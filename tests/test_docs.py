@@ -1,7 +1,7 @@
 """The site of mkdocs.yml: it builds without a warning, and is whole without a network."""
 
 import html
-import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -55,6 +55,19 @@ def test_nothing_is_fetched_from_elsewhere(site):
     for path, text in site.items():
         for tag, _, link in TAG.findall(text):
             assert tag == "a" or not re.match(r"(https?:)?//", link), (path.name, link)
+
+
+def test_pages_of_published_runs_are_found_by_their_names(tmp_path):
+    place = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    hooks = importlib.util.module_from_spec(place)
+    place.loader.exec_module(hooks)
+    for name in ("vae_digits", "own"):
+        (tmp_path / "vae" / name).mkdir(parents=True)
+        (tmp_path / "vae" / name / "report.html").touch()
+    (tmp_path / "gan" / "gan_ring").mkdir(parents=True)
+    pages = hooks.run_pages(tmp_path)
+    assert pages == {"vae_digits": tmp_path / "vae" / "vae_digits" / "report.html"}
+    assert "[vae_digits](pages/vae_digits.html)" in hooks.gallery(pages)
 
 
 def test_formulas_are_drawn_by_the_browser_itself(site):
