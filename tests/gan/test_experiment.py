@@ -171,29 +171,6 @@ def test_samples_that_are_not_finite_end_the_run(cache, tmp_path):
     assert "gan: samples are not finite after step 1, seed 0" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("own", [None, "init", "noise", "order"])
-def test_streams_are_seeded_apart(own, cache, tmp_path):
-    """Replicas that share the seeds of all three streams are one; of two, they differ."""
-    folder = tmp_path / "same"
-    tiny = [*scripts.smoke_of("gan", "gan"), "--steps=2", "--evaluations=1", "--log_every=1", cache]
-    shared = [f"--{name}_seed=5" for name in ("init", "noise", "order") if name != own]
-    done = gan(*tiny, *shared, f"--workdir={folder}")
-    assert done.returncode == 0, done.stderr
-    found = checkpoint(folder, "gan", 2)
-    params = [v for n, v in found.items() if n.startswith("['params']['generator']")]
-    assert params
-    alike = all((leaf[0] == leaf[1]).all() for leaf in params)
-    assert alike == (own is None)
-
-
-def test_unrolling_passes_the_moments_that_maxout_leaves_at_zero(cache, tmp_path):
-    arm = "--arm=unrolled:unroll=1,d_layer=maxout"
-    tiny = ["--seeds=1", "--steps=3", "--batch_size=8", "--points=100", "--eval_samples=200"]
-    small = ["--g_width=8", "--d_width=8", "--evaluations=1"]
-    done = gan(arm, *tiny, *small, cache, f"--workdir={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
-
-
 def test_stacked_digits_name_their_modes(cache, tmp_path):
     folder = tmp_path / "stacked"
     arms = scripts.smoke_of(
