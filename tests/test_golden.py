@@ -12,7 +12,7 @@ def load(name):
 
 
 def test_golden_files_are_small():
-    assert sum(path.stat().st_size for path in golden.PLACE.iterdir()) < 200_000
+    assert sum(path.stat().st_size for path in golden.PLACE.iterdir()) < 220_000
 
 
 def places(of):

@@ -178,7 +178,8 @@ def test_stacked_digits_name_their_modes(cache, tmp_path):
     )
     tiny = ["--data=stacked", "--latent=8", "--steps=4", "--evaluations=2", "--flow_steps=2,1",
             "--classifier_steps=400"]  # fmt: skip
-    done = gan(*arms, *tiny, cache, f"--workdir={folder}")
+    # Its classifier is one of convolutions.
+    done = gan(*arms, *tiny, cache, f"--workdir={folder}", level=scripts.LOWER)
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["modes"] == 1000 and summary["classifier"]["test_accuracy"] > 0.95
