@@ -189,7 +189,7 @@ def draw(chart: Chart) -> Figure:
             (text, place)
             for one in panel.series
             for text, *place in zip(one.labels, one.x, one.y, strict=False)
-            if text
+            if text and np.isfinite(place).all()
         ]
         if places:
             name_points(axes, places)

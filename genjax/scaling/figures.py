@@ -147,8 +147,8 @@ def _tradeoff(run):
         ends = ([min(every)], [max(every)]) if len(every) > 1 else ((), ())
         return Series(
             arm,
-            [x["mean"]],
-            [y["mean"]],
+            np.array([x["mean"]], float),  # None, where it is not finite.
+            np.array([y["mean"]], float),
             *ends,
             points=True,
             labels=[arm],
