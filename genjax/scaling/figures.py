@@ -161,7 +161,12 @@ def _tradeoff(run):
         Panel(time, axis, [point(arm, measure) for arm in shown], title)
         for measure, axis, shown, title in (
             ("needles", Axis("needles found", "share"), timed, "all variants"),
-            ("error", Axis("error, standard normal q, k, v", "relative"), alike, "for softmax"),
+            (
+                "error",
+                Axis("error, standard normal q, k, v", "relative"),
+                alike,
+                "stand-ins for softmax",
+            ),
         )
         if shown
     ]
