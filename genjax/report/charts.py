@@ -181,6 +181,8 @@ def draw(chart: Chart) -> Figure:
             axes.axvspan(*panel.span, color="#CC79A7", alpha=0.12, lw=0)
         axes.set(xlabel=panel.x.label, ylabel=panel.y.label, title=panel.title)
         axes.grid(alpha=0.25, lw=0.6)
+        if any(one.labels for one in panel.series):
+            axes.margins(0.12)
         for scale, axis in ((panel.x, axes.xaxis), (panel.y, axes.yaxis)):
             _scale(axes, scale, axis)
     legend(figure, "right center")
