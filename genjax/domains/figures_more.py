@@ -46,7 +46,8 @@ def ladder(run):
             made = summary["metrics"][f"{group[2]}/forecast_{kind}"]
             # Beside the others' forecasts, not over them.
             place = [x[2] * (1.1 + 0.1 * i)]
-            y, low, high = ([made[end]] for end in ("mean", "low", "high"))
+            # None, where it is not finite.
+            y, low, high = (np.array([made[end]], float) for end in ("mean", "low", "high"))
             series.append(
                 Series(name, place, y, low, high, points=True, open=True, note="forecast")
             )

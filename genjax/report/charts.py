@@ -181,19 +181,25 @@ def draw(chart: Chart) -> Figure:
             axes.axvspan(*panel.span, color="#CC79A7", alpha=0.12, lw=0)
         axes.set(xlabel=panel.x.label, ylabel=panel.y.label, title=panel.title)
         axes.grid(alpha=0.25, lw=0.6)
+        if any(one.labels for one in panel.series):
+            axes.margins(0.12)
         for scale, axis in ((panel.x, axes.xaxis), (panel.y, axes.yaxis)):
             _scale(axes, scale, axis)
     legend(figure, "right center")
     for axes, panel in zip(panels, chart.panels, strict=True):
-        places = [
-            (text, place)
+        named = [
+            ((text, place), _radius(one))
             for one in panel.series
             for text, *place in zip(one.labels, one.x, one.y, strict=False)
-            if text
+            if text and np.isfinite(place).all()
         ]
-        if places:
-            name_points(axes, places)
+        if named:
+            name_points(axes, *map(list, zip(*named, strict=True)))
     return figure
+
+
+def _radius(one: Series) -> float:
+    return MARK * math.sqrt(one.area) / 2 if one.points else 2.0
 
 
 def _band(axes, one: Series, style: dict):
@@ -211,8 +217,8 @@ def _draw_points(axes, one: Series, style: dict):
     look = {"mec": "black", "mew": 0.6 if one.area >= 0.5 else 0}
     if one.open:
         look = {"mec": colour, "mew": 1.2, "mfc": "white"}
-    size = MARK * math.sqrt(one.area)
-    axes.plot(one.x, one.y, mark, label=one.name, ms=size, **{"color": colour, **look})
+    look = {"color": colour, "ms": 2 * _radius(one), **look}
+    axes.plot(one.x, one.y, mark, label=one.name, **look)
 
 
 def _scale(axes, scale: Axis, axis):

@@ -1,6 +1,7 @@
 """What the figures of all experiments share."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -67,32 +68,44 @@ def legend(figure, place: str, **style):
     figure.legend(found.values(), found.keys(), **style)
 
 
-# Offsets in points from a point to its name, and the corner of the name that lies there.
+# Directions from a point to its name, and the corner of the name that lies there.
 _BESIDE = (
-    ((4, 4), ("left", "bottom")),
-    ((4, -4), ("left", "top")),
-    ((-4, 4), ("right", "bottom")),
-    ((-4, -4), ("right", "top")),
+    ((1, 1), ("left", "bottom")),
+    ((1, -1), ("left", "top")),
+    ((-1, 1), ("right", "bottom")),
+    ((-1, -1), ("right", "top")),
 )
 
 
-def name_points(axes, places: list):
+def name_points(axes, places: list, radii: Sequence[float] = ()):
     """A name beside each point (name, (x, y)): inside the axes, over no other if it can.
 
-    To be called when scales and limits are set.
+    radii: of the points' marks, in points. To be called when scales and limits are set.
     """
     axes.figure.draw_without_rendering()
-    inside = axes.get_window_extent()
-    taken = [Bbox([p, p]).padded(2) for p in axes.transData.transform([xy for _, xy in places])]
-    for name, place in places:
+    inside, dpi = axes.get_window_extent(), axes.figure.dpi
+    radii = radii or [2.0] * len(places)
+    middles = axes.transData.transform([xy for _, xy in places])
+    taken = [
+        Bbox([middle, middle]).padded(radius * dpi / 72)
+        for middle, radius in zip(middles, radii, strict=True)
+    ]
+    for (name, place), radius in zip(places, radii, strict=True):
         box = inside
-        for offset, (across, up) in _BESIDE:
+        for (right, above), (across, up) in _BESIDE:
+            far = 0.7 * radius + 2.6  # From the rim on the diagonal.
             text = axes.annotate(
-                name, place, xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8
+                name,
+                place,
+                xytext=(right * far, above * far),
+                textcoords="offset points",
+                ha=across,
+                va=up,
+                fontsize=8,
             )
             box = text.get_window_extent()
             whole = inside.contains(*box.min) and inside.contains(*box.max)
-            if (whole and not box.count_overlaps(taken)) or offset == _BESIDE[-1][0]:
+            if (whole and not box.count_overlaps(taken)) or (right, above) == _BESIDE[-1][0]:
                 break
             text.remove()
         taken.append(box)

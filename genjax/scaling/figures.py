@@ -147,8 +147,8 @@ def _tradeoff(run):
         ends = ([min(every)], [max(every)]) if len(every) > 1 else ((), ())
         return Series(
             arm,
-            [x["mean"]],
-            [y["mean"]],
+            np.array([x["mean"]], float),  # None, where it is not finite.
+            np.array([y["mean"]], float),
             *ends,
             points=True,
             labels=[arm],
@@ -161,7 +161,12 @@ def _tradeoff(run):
         Panel(time, axis, [point(arm, measure) for arm in shown], title)
         for measure, axis, shown, title in (
             ("needles", Axis("needles found", "share"), timed, "all variants"),
-            ("error", Axis("error, standard normal q, k, v", "relative"), alike, "for softmax"),
+            (
+                "error",
+                Axis("error, standard normal q, k, v", "relative"),
+                alike,
+                "stand-ins for softmax",
+            ),
         )
         if shown
     ]

@@ -107,3 +107,6 @@ def test_what_is_not_finite_is_null_in_the_data():
     one, axis = Series("a", [0, 1], [math.nan, 1.23456789]), Axis("x", "m")
     (series,) = charts.as_data(Chart([Panel(axis, axis, [one])]))["panels"][0]["series"]
     assert series["y"] == [None, 1.2346]
+    lost = Series("b", [0.0], [math.nan], [math.nan], [math.nan], points=True, labels=["b"])
+    (axes,) = charts.draw(Chart([Panel(axis, axis, [one, lost])])).axes
+    assert not axes.texts

@@ -91,7 +91,7 @@ def test_slopes_are_shares_of_all_values_the_least_among_them(made_of):
 def test_quality_stands_against_time_with_memory_as_area(made_of):
     needles, error = panels(made_of, "scaling", "tradeoff")
     one = named(needles)["linear"]
-    assert (one.x, one.y, one.labels) == ([pytest.approx(2.2)], [0.625], ["linear"])
+    assert [*one.x, *one.y, *one.labels] == [pytest.approx(2.2), 0.625, "linear"]
     assert one.note == "memory 7 MB" and one.area == pytest.approx(0.3 + 0.6 * 3)
     assert (one.low, one.high) == ([0.5], [0.75])
     assert len(named(error)["flash"].low) == 0 and "linear" not in named(error)
@@ -125,7 +125,7 @@ def test_forecasts_are_open_marks_beside_the_third_budget(made_of):
     seen, unseen = panels(made_of, "domains", "ladder")
     curve, forecast = seen.series
     assert [*curve.x] == [3200, 12800, 51200] and curve.name == forecast.name == "many"
-    assert (forecast.y, forecast.low, forecast.high) == ([0.7], [0.5], [0.9])
+    assert [*forecast.y, *forecast.low, *forecast.high] == [0.7, 0.5, 0.9]
     assert forecast.open and forecast.points and forecast.note == "forecast"
     assert forecast.x[0] > 51200 and unseen.title == "unseen domains"
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -136,3 +137,8 @@ def test_names_beside_points_hide_no_other_and_stay_inside():
     assert [text.get_text() for text in axes.texts] == [name for name, _ in places]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert max(box.x1 for box in boxes) < axes.get_window_extent().x1
+    # Nor does a name lie over its own mark, however large.
+    name_points(axes, [("large", (0.3, 0.8))], [20.0])
+    (x, y), edge = axes.transData.transform((0.3, 0.8)), 20 * axes.figure.dpi / 72
+    box = axes.texts[-1].get_window_extent()
+    assert math.hypot(box.x0 - x, box.y0 - y) > edge

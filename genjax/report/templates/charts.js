@@ -17,8 +17,9 @@ function shown(colour) {
   return "#" + parts.map(part => Math.round(0.7 * part + 0.3 * 255).toString(16).padStart(2, "0")).join("")
 }
 
-// A number as the axis names it, or as it is.
+// A number as the axis names it, or as it is; ends of intervals may be none.
 function read(axis, value) {
+  if (value === null) return "beyond all"
   const i = axis.ticks[0].findIndex(tick => Math.abs(tick - value) <= 1e-4 * Math.abs(tick))
   return i < 0 ? Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }) : axis.ticks[1][i]
 }
@@ -49,9 +50,10 @@ function traces(chart, panel) {
         symbol: (style.symbol || "circle") + (one.open ? "-open" : ""),
         line: { color: one.open ? colour : css("--paper"), width: one.open ? 2 : few && one.points ? 1 : 0 } },
       hovertemplate: "<b>" + one.name + "</b>" + (one.note && ", " + one.note) + where + range + "<extra></extra>" }
+    const far = (end, y) => end === null ? 0 : Math.abs(end - y)
     if (one.low.length && one.points)
-      mean.error_y = { type: "data", symmetric: false, array: one.y.map((y, i) => one.high[i] - y),
-        arrayminus: one.y.map((y, i) => y - one.low[i]), color: colour, thickness: 1.3, width: 3 }
+      mean.error_y = { type: "data", symmetric: false, array: one.y.map((y, i) => far(one.high[i], y)),
+        arrayminus: one.y.map((y, i) => far(one.low[i], y)), color: colour, thickness: 1.3, width: 3 }
     made.push(mean)
     const seeds = Object.entries(one.seeds)
     if (!seeds.length) continue
