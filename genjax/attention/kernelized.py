@@ -45,16 +45,8 @@ def attend(
         values, shift = features(k, seen)
         return (jnp.where(seen[:, None], values, 0.0) if padded else values), shift
 
-    def add(state, values, shift, v):
-        """The state with a chunk's keys: their top shift, sums of phi(k) v and of phi(k)."""
-        top, sums, total = state
-        new = jnp.maximum(top, shift)
-        before, now = jnp.exp(top - new), jnp.exp(shift - new)
-        own = blocks.dot(values.T.astype(v.dtype), v)
-        return new, sums * before + own * now, total * before + values.sum(0) * now
-
     def absorb(state, k, v, seen):
-        return add(state, *key_features(k, seen), v)
+        return _add(state, *key_features(k, seen), v)
 
     def answer(state, q):
         _, sums, total = state
@@ -70,7 +62,7 @@ def attend(
         scores = jnp.where(jnp.tri(chunk, dtype=bool), scores, 0.0)
         asked = asked * jnp.exp(top - new)
         out = blocks.dot(asked, sums) + blocks.dot(scores.astype(v.dtype), v)
-        return add(state, values, shift, v), _divide(out, asked @ total + scores.sum(1))
+        return _add(state, values, shift, v), _divide(out, asked @ total + scores.sum(1))
 
     # A chunk [chunk, heads, dim] is read as [chunk, dim] for each head; `seen` is all heads'.
     absorb = jax.checkpoint(jax.vmap(absorb, (0, 1, 1, None)))
@@ -101,6 +93,15 @@ def attend(
 
     seen = jnp.ones((batch, length), bool) if mask is None else mask
     return blocks.over_rows(sequence, heads * length, q, k, v, seen)
+
+
+def _add(state, values, shift, v):
+    """The state with a chunk's keys: their top shift, sums of phi(k) v and of phi(k)."""
+    top, sums, total = state
+    new = jnp.maximum(top, shift)
+    before, now = jnp.exp(top - new), jnp.exp(shift - new)
+    own = blocks.dot(values.T.astype(v.dtype), v)
+    return new, sums * before + own * now, total * before + values.sum(0) * now
 
 
 def _over(shards: Shards, state):

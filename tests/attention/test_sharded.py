@@ -91,6 +91,11 @@ def test_devices_equal_one(case, monkeypatch):
         ("bigbird", {"block": 48, "random_blocks": 0}, "--block=48: does not divide a part of 24"),
         ("sparse_fixed", {"causal": True, "stride": 32}, "--stride=32: does not divide a part"),
         ("longformer", {"dilation": 5}, "--dilation=5: does not divide a part of 24"),
+        (
+            "flash",
+            {"implementation": "cudnn", "platform": "gpu", "dtype": "bfloat16"},
+            "--implementation=cudnn: a ring computes in tiles; take auto or tiles",
+        ),
         ("linformer", {"causal": True}, "is not causal"),
     ),
 )

@@ -17,7 +17,7 @@ from genjax.attention.sharded.tiles import See
 from genjax.attention.variant import Shards
 
 
-def extend(x, shards: Shards, left: int, right: int):
+def _extend(x, shards: Shards, left: int, right: int):
     """[rows, n, dim] with what lies before and behind, [rows, left + n + right, dim].
 
     Zeros where the sequence has ended; left and right reach no further than it is long.
@@ -36,25 +36,24 @@ def extend(x, shards: Shards, left: int, right: int):
     return jnp.concatenate([*before, x, *behind], 1)
 
 
-def window(
-    shards: Shards,
-    q,
-    k,
-    v,
-    tile: int,
-    *,
-    allowed: Callable,
-    reach: tuple[int, int],
-    halo: tuple[int, int],
-    dilation: int = 1,
-):
-    """Output and log-sum-exp of queries that see a few strides back and ahead.
+class Window(NamedTuple):
+    """Which keys a query sees a few strides before and ahead.
 
     allowed: (i, j) -> which pairs count, of positions in strides, of one class.
     reach: no pair that counts is further apart than so many strides before, or after, the query.
     halo: strides before, and behind, a device's part that its queries see.
     dilation: positions of a stride, a divisor of the part; its classes are rows of their own.
     """
+
+    allowed: Callable
+    reach: tuple[int, int]
+    halo: tuple[int, int]
+    dilation: int = 1
+
+
+def attend(shards: Shards, window: Window, q, k, v, tile: int):
+    """Output and log-sum-exp of the queries over the keys of their windows."""
+    allowed, reach, halo, dilation = window
     rows, own = len(q), shards.part // dilation
     most = own * (shards.devices - 1)
     left, right = (min(side, most) for side in halo)
@@ -75,7 +74,7 @@ def window(
         keys = jnp.where(keys < shards.devices * own, keys, -1)
         return See(first + jnp.arange(own), keys, allowed, *reach, left)
 
-    k, v = (extend(x, shards, left * dilation, right * dilation) for x in (k, v))
+    k, v = (_extend(x, shards, left * dilation, right * dilation) for x in (k, v))
     return tuple(map(together, tiles.attend(see, *map(classes, (q, k, v)), tile=tile)))
 
 

@@ -27,11 +27,11 @@ def _sharded(shards, options) -> Sharded:
     ends = np.r_[:block, options.length - block : options.length]
     few = halo.Chosen(np.unique(ends), lambda i, j: ~inside(i, j), None)
     # A whole block before and behind; its furthest pairs are two blocks' ends.
-    sides, reach = (block, block), (2 * block - 1, 2 * block - 1)
+    window = halo.Window(inside, (2 * block - 1, 2 * block - 1), (block, block))
 
     def attend(q, k, v, extra):
         del extra
-        near = halo.window(shards, q, k, v, block, allowed=inside, reach=reach, halo=sides)
+        near = halo.attend(shards, window, q, k, v, block)
         return halo.with_chosen(shards, near, few, q, k, v, block, (q, k, v))
 
     return Sharded(tiles.on_rows(attend), "windows' borders and global blocks")

@@ -36,9 +36,8 @@ def _sharded(shards, options) -> Sharded:
     few = halo.Chosen(np.array(sorted(set(options.global_positions))), beyond, reach)
 
     def attend(q, k, v, extra):
-        out, lse = halo.window(
-            shards, q, k, v, options.tile, allowed=inside, reach=sides, halo=sides, dilation=stride
-        )
+        window = halo.Window(inside, sides, sides, stride)
+        out, lse = halo.attend(shards, window, q, k, v, options.tile)
         if not few.positions.size:
             return out
         own = tuple(extra.get(name, x) for name, x in (("q", q), ("k", k), ("v", v)))

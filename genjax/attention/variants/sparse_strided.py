@@ -28,6 +28,9 @@ def _sharded(shards, options) -> Sharded:
             f"{shards.part:,}"
         )
 
+    sides = (stride, 0)
+    window = halo.Window(lambda i, j: (j <= i) & (i - j <= stride), sides, sides)
+
     def to_classes(x):
         """[rows, part, ...] -> [rows, length / stride, stride / devices, ...], classes of it."""
         x = x.reshape(len(x), -1, stride, *x.shape[2:])
@@ -46,13 +49,7 @@ def _sharded(shards, options) -> Sharded:
 
     def attend(q, k, v, extra):
         del extra
-        near = halo.window(
-            shards,
-            *(q, k, v, options.tile),
-            allowed=lambda i, j: (j <= i) & (i - j <= stride),
-            reach=(stride, 0),
-            halo=(stride, 0),
-        )
+        near = halo.attend(shards, window, q, k, v, options.tile)
         apart = (to_classes(x).swapaxes(1, 2) for x in (q, k, v))
         rows = (x.reshape(-1, *x.shape[2:]) for x in apart)
         far = (back(x, len(q)) for x in tiles.attend(own_classes, *rows, tile=options.tile))
