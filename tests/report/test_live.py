@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 import run_folders
 
+from genjax.core import rows as log
 from genjax.core.errors import UsageError
 from genjax.core.progress import Job
 from genjax.core.writers import Writers
@@ -63,6 +64,16 @@ def test_it_is_there_before_anything_is_logged_and_grows_with_every_row(page):
     assert (ae["low"], ae["high"]) == ([10, 20], [11, 21]) and ae["seeds"]["1"] == [11, 21]
     assert "Training is 25% done, 20 of 80 steps; about 30 s left" in text
     assert "No verdict yet" in text and "Plotly" in text
+
+
+def test_a_run_in_blocks_of_seeds_is_one(page):
+    for first in (0, 2):
+        block = page.folder / "blocks" / str(first)
+        block.mkdir(parents=True)
+        logged = [row | {"arm": "ae", "seed": first} for row in rows(10)[:1]]
+        (block / "metrics.jsonl").write_bytes(b"".join(map(log.encode, logged)))
+    (loss, _) = chart(page.render())["panels"]
+    assert [*loss["series"][0]["seeds"]] == ["0", "2"]
 
 
 def test_who_asks_for_the_head_learns_whether_it_has_changed(page):
@@ -137,7 +148,8 @@ def test_it_stops_with_the_run_and_who_watches_gets_the_finished_page(page, monk
 
 def test_curves_are_of_the_runs_arms_and_of_what_has_a_step():
     logged = [{"arm": "ae"} | row for row in rows(10)]
-    others = [{"arm": "classifier"} | row for row in rows(10)] + [{"arm": "ae", "length": 3}]
+    others = [{"arm": "classifier", "accuracy": 1.0} | row for row in rows(10)]
+    others.append({"arm": "ae", "length": 3})
     found = live.curves([*logged, *others], ["ae", "vae"], ABOUT)
     assert [panel.y for panel in found.panels] == ["loss (nats)", "modes"]
     assert [one.name for panel in found.panels for one in panel.series] == ["ae", "ae"]
