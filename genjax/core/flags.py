@@ -23,6 +23,8 @@ from genjax.core.writers import KINDS
 GROUP = "Run"
 # Where --live serves the page if it names no port.
 LIVE_PORT = 8008
+# What absl does not know: a flag that may stand with a value or without, and a short one.
+ALONE = dict.fromkeys(("--live", "-live"), f"--live={LIVE_PORT}") | {"-h": "--help"}
 # Characters of a flag's name, and of all flagfiles of a command line together.
 LONGEST_NAME, LONGEST_FILES = 100, 2**20
 Made = typing.TypeVar("Made", bound=Options)
@@ -170,9 +172,7 @@ def _given(
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
     expanded, places = _expanded(arguments)
-    # absl has no flag that may stand with a value or without.
-    bare = {"--live", "-live"}
-    expanded = [f"--live={LIVE_PORT}" if one in bare else one for one in expanded]
+    expanded = [ALONE.get(one, one) for one in expanded]
     try:
         _, *rest = values(["", *expanded])
     except absl_flags.UnrecognizedFlagError as error:

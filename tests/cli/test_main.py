@@ -40,6 +40,7 @@ def test_help_ends_with_0_and_shows_lines_to_type(said, name):
     assert (code, err) == (0, "")
     assert f"    genjax {name}".rstrip() in out
     assert all(len(line) <= 100 for line in out.splitlines())
+    assert out == said(*filter(None, [name, "-h"]))[1] == said("help", *filter(None, [name]))[1]
 
 
 def test_without_a_word_it_is_help_and_the_version_is_the_distributions(said):
