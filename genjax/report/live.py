@@ -17,7 +17,7 @@ from genjax.core.errors import UsageError, one_line
 from genjax.core.progress import Job, say
 from genjax.report import blocks, charts, html
 from genjax.report.about import About, found
-from genjax.report.charts import Chart, Panel
+from genjax.report.charts import Axis, Chart, Panel
 
 # Seconds between two drawings, at least; and how many times as long as one takes.
 EVERY, SHARE = 10.0, 50
@@ -149,6 +149,6 @@ def curves(rows: Sequence[dict], arms: Sequence[str], about: About) -> Chart:
             charts.over_seeds(arm, [row for row in rows if row["arm"] == arm], "step", name)
             for arm in arms
         ]
-        label = f"{name} ({unit})" if unit else name
-        panels.append(Panel("step", label, [one for one in series if len(one.x)]))
+        value = Axis(name, unit or "as logged")
+        panels.append(Panel(Axis("training", "steps"), value, [s for s in series if len(s.x)]))
     return Chart(panels, among=arms)

@@ -58,7 +58,7 @@ def test_it_is_there_before_anything_is_logged_and_grows_with_every_row(page):
     page.kept.write("ae", rows(20))
     text, _ = fetched(page, "report.html")
     loss, modes = chart(text)["panels"]
-    assert (loss["y"], modes["y"]) == ("loss (nats)", "modes")
+    assert [one["y"]["label"] for one in (loss, modes)] == ["loss (nats)", "modes (as logged)"]
     (ae,) = loss["series"]
     assert (ae["name"], ae["x"], ae["y"]) == ("ae", [10, 20], [10.5, 20.5])
     assert (ae["low"], ae["high"]) == ([10, 20], [11, 21]) and ae["seeds"]["1"] == [11, 21]
@@ -151,7 +151,7 @@ def test_curves_are_of_the_runs_arms_and_of_what_has_a_step():
     others = [{"arm": "classifier", "accuracy": 1.0} | row for row in rows(10)]
     others.append({"arm": "ae", "length": 3})
     found = live.curves([*logged, *others], ["ae", "vae"], ABOUT)
-    assert [panel.y for panel in found.panels] == ["loss (nats)", "modes"]
+    assert [panel.y.label for panel in found.panels] == ["loss (nats)", "modes (as logged)"]
     assert [one.name for panel in found.panels for one in panel.series] == ["ae", "ae"]
     many = [{"arm": "ae", "seed": 0, "step": 1} | {f"m{i}": 1.0 for i in range(live.MOST + 5)}]
     assert len(live.curves(many, ["ae"], ABOUT).panels) == live.MOST
