@@ -6,17 +6,18 @@ finished or half-finished one; nothing here knows which experiments there are.
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from genjax.core import config as configs
-from genjax.core import extras
 from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
 from genjax.core.progress import Job, say
+from genjax.core.writers import Begun, Writers, opened, require_installed
 from genjax.report import blocks, page
 from genjax.report.about import About
+from genjax.report.live import Live
 
 
 class Experiment(NamedTuple):
@@ -96,9 +97,17 @@ class Run:
             raise UsageError(f"{self.folder}: nothing was trained yet")
         return found
 
-    def figures(self) -> dict[str, tuple[str, Any]]:
-        """{name: (caption, matplotlib figure, the bytes of a GIF, or Texts)} of a finished run."""
-        return page.draw(self.folder, self.experiment.figures)
+    def figures(self, *names: str) -> dict[str, tuple[str, Any]]:
+        """{name: (caption, matplotlib figure, the bytes of a GIF, or Texts)} of a finished run.
+
+        names: of those to draw; without any, all. One for which a run has no data is left out.
+        Raises UsageError for a name that there is not.
+        """
+        known = self.experiment.figures
+        for name in names:
+            if name not in known:
+                raise UsageError(f"no figure {name!r}{configs.nearest(name, known)}")
+        return page.draw(self.folder, {name: known[name] for name in names or known})
 
     def model(self, arm: str | None = None, seed: int | None = None):
         """A trained arm's functions and parameters, at its last checkpoint.
@@ -150,7 +159,8 @@ def execute(
     folder: str | Path,
     *,
     resume: bool = True,
-    tensorboard: bool = False,
+    writers: Sequence[str] = (),
+    live: int | None = None,
     compile_cache: str = "",
     platform: str = "auto",
     profile: int = 0,
@@ -158,17 +168,18 @@ def execute(
 ) -> Run:
     """Trains and measures what a configuration asks for, or continues; writes the page.
 
-    resume: whether a folder that holds this very run is continued, or refused. compile_cache: a
-    folder of compiled programs; '': genjax's in the user's cache directory; 'off': none. platform:
-    auto, cpu, gpu or tpu. profile: training steps of each arm that are traced. distributed: 'off',
-    'auto' or '<host>:<port>,<processes>,<rank>'; of several processes the first keeps the folder,
-    and the others return a copy that is gone at their end. Raises UsageError for what cannot be
-    done, before anything is written, and RunError where a run fails.
+    resume: whether a folder that holds this very run is continued, or refused. writers: names of
+    `core.writers.KINDS` that get the curves too. live: a port of this machine on which the page is
+    served while it trains; 0: a free one. compile_cache: a folder of compiled programs; '':
+    genjax's in the user's cache directory; 'off': none. platform: auto, cpu, gpu or tpu. profile:
+    training steps of each arm that are traced. distributed: 'off', 'auto' or
+    '<host>:<port>,<processes>,<rank>'; of several processes the first keeps the folder, and the
+    others return a copy that is gone at their end. Raises UsageError for what cannot be done,
+    before anything is written, and RunError where a run fails.
     """
     from genjax.core import environment, machine, platforms, processes
 
-    if tensorboard:
-        extras.require("tensorboard", "--tensorboard")
+    require_installed(writers)
     machine.tune_cpu()
     with (
         processes.joined(distributed),
@@ -176,8 +187,9 @@ def execute(
         environment.compile_cache(compile_cache),
         environment.blas_on_one_thread(),
         contextlib.closing(environment.Clock()) as clock,
+        _served(live, experiment, config, Path(folder)) as shown,
     ):
-        way = _Way(experiment, clock, resume, tensorboard, profile)
+        way = _Way(experiment, clock, resume, tuple(writers), shown, profile)
         path = (_until_decided if in_blocks(config) else _train)(way, config, Path(folder))
         run = Run(path)
         if not processes.rank():
@@ -186,6 +198,24 @@ def execute(
                 say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
             say(f"report: {page_path}")
     return run
+
+
+@contextlib.contextmanager
+def _served(port: int | None, experiment: Experiment, config, folder: Path):
+    """The page of the run as it grows, or None where no port is named; gone with the run."""
+    from genjax.core import processes
+
+    if port is None or processes.rank():
+        yield None
+        return
+    shown = Live(port, folder, experiment.title, experiment.about, list(config.arms()))
+    done = False
+    try:
+        say(f"--live: {shown.address}")
+        yield shown
+        done = True
+    finally:
+        shown.stop(done=done)
 
 
 def in_blocks(config) -> bool:
@@ -204,7 +234,8 @@ class _Way(NamedTuple):
     experiment: Experiment
     clock: Any
     resume: bool
-    tensorboard: bool
+    writers: tuple[str, ...]
+    live: Live | None
     profile: int
 
     def open(self, config, folder: Path, needed_bytes: float = 0) -> Folder:
@@ -224,6 +255,19 @@ class _Way(NamedTuple):
 
         return mirror.opened(here, folder, needed_bytes)
 
+    def writers_of(self, kept: Folder, config) -> Writers:
+        """What gets the rows of a run that begins, or goes on: of several processes the first's."""
+        from genjax.core import processes
+
+        if processes.rank():
+            return Writers()
+        begun = Begun(kept.path, self.experiment.name, configs.to_json(config))
+        made = opened(self.writers, begun)
+        if self.live:
+            self.live.begin(kept.job)
+            made["live"] = self.live
+        return Writers(**made)
+
 
 def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Path:
     """Trains, measures and judges what a folder does not hold yet; returns its path.
@@ -237,8 +281,6 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
     kept = way.open(config, folder, experiment.disk_needed(job))
     with contextlib.closing(kept):
         _require_same_data(kept, getattr(job, "checksum", None))
-        if way.tensorboard:
-            kept.open_tensorboard()
         if kept.read_json("summary.json") is None:
             if parent:
                 kept.at_checkpoint = parent.at_checkpoint
@@ -247,6 +289,7 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
             kept.job = Job({name: steps_of(config, arm) for name, arm in config.arms().items()})
             kept.products = getattr(config, "matmul_precision", "highest")
             kept.profile = way.profile
+            kept.writers = way.writers_of(kept, config)
             say(plan(experiment, config, kept.path))
             with platforms.products("highest"):
                 experiment.work(job, kept, clock)

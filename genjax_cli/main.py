@@ -53,6 +53,8 @@ Tools:
 def main() -> None:
     """The command line of the process."""
     name, *arguments = sys.argv[1:] or ["--help"]
+    if name == "help" and arguments:
+        name, arguments = arguments[0], ["--help"]
     if name in ("--help", "-h", "help"):
         put(HELP.format(runs=_listed(RUNS), tools=_listed(TOOLS)))
     elif name == "--version":

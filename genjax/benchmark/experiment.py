@@ -29,7 +29,8 @@ def run(
     folder: str | Path,
     *,
     resume: bool = True,
-    tensorboard: bool = False,
+    writers: tuple[str, ...] = (),
+    live: int | None = None,
     compile_cache: str = "",
     platform: str = "auto",
     profile: int = 0,
@@ -38,12 +39,13 @@ def run(
 
     {"rates": {row: [rounds]}, "ratios": {title: [rounds]}, "flags", "device", ...}, which is
     returned too. resume: whether results that the folder holds are replaced, or refused.
-    tensorboard, profile: refused, nothing is trained. compile_cache, platform: as in
+    writers, live, profile: refused, nothing is trained. compile_cache, platform: as in
     `genjax.run.execute`. Raises UsageError for what cannot be done, before anything is measured or
     written.
     """
-    if tensorboard:
-        raise UsageError("--tensorboard: the benchmark has no curves; leave the flag out")
+    if writers or live is not None:
+        flag = f"--writers={','.join(writers)}" if writers else f"--live={live}"
+        raise UsageError(f"{flag}: the benchmark has no curves; leave the flag out")
     if profile:
         raise UsageError(f"--profile={profile}: the benchmark trains nothing; leave the flag out")
     make, size = PARTS[config.only]

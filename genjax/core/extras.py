@@ -10,6 +10,8 @@ MODULES = {
     "tfds": ("tensorflow_datasets", "importlib_resources", "array_record"),
     "text": ("tokenizers",),
     "tensorboard": ("tensorboardX",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "hf": ("datasets",),
     "hub": ("huggingface_hub",),
 }
@@ -18,5 +20,7 @@ MODULES = {
 def require(extra: str, flag: str) -> None:
     """Raises UsageError, with the line to type, where a module of the extra is not installed."""
     for module in MODULES[extra]:
-        if importlib.util.find_spec(module) is None:
+        found = importlib.util.find_spec(module)
+        # A folder of that name, such as wandb/ of another run, is no package.
+        if found is None or found.origin is None:
             raise UsageError(f"{flag} needs {module}: pip install 'genjax-experiments[{extra}]'")

@@ -18,8 +18,13 @@ from genjax.core import config as configs
 from genjax.core import shipped
 from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
+from genjax.core.writers import KINDS
 
 GROUP = "Run"
+# Where --live serves the page if it names no port.
+LIVE_PORT = 8008
+# What absl does not know: a flag that may stand with a value or without, and a short one.
+ALONE = dict.fromkeys(("--live", "-live"), f"--live={LIVE_PORT}") | {"-h": "--help"}
 # Characters of a flag's name, and of all flagfiles of a command line together.
 LONGEST_NAME, LONGEST_FILES = 100, 2**20
 Made = typing.TypeVar("Made", bound=Options)
@@ -59,8 +64,14 @@ class Place(Options):
         place=True,
         rare=True,
     )
-    tensorboard: bool = option(
-        False, "Write TensorBoard files too (extra: tensorboard).", group=GROUP, place=True
+    live: int | None = option(
+        None,
+        "Draw the page while it trains, and serve it on this port of 127.0.0.1. --live alone: "
+        f"{LIVE_PORT}; 0: one that is free.",
+        group=GROUP,
+        low=0,
+        high=2**16 - 1,
+        place=True,
     )
     platform: str = option(
         "auto",
@@ -79,6 +90,23 @@ class Place(Options):
         place=True,
         rare=True,
     )
+    writers: tuple[str, ...] = option(
+        (),
+        "Hand the curves to these programs too (extras of the same names): tensorboard/ of the "
+        "folder, Weights & Biases, MLflow.",
+        group=GROUP,
+        choices=tuple(KINDS),
+        distinct=True,
+        place=True,
+    )
+    tensorboard: bool = option(
+        False, "The same as --writers=tensorboard.", group=GROUP, place=True, rare=True
+    )
+
+    @property
+    def all_writers(self) -> tuple[str, ...]:
+        """Those of both flags."""
+        return tuple(dict.fromkeys((*self.writers, *["tensorboard"] * self.tensorboard)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +172,7 @@ def _given(
     for name in ("help", "helpfull"):
         absl_flags.DEFINE_boolean(name, None, "", flag_values=values)
     expanded, places = _expanded(arguments)
+    expanded = [ALONE.get(one, one) for one in expanded]
     try:
         _, *rest = values(["", *expanded])
     except absl_flags.UnrecognizedFlagError as error:

@@ -17,6 +17,7 @@ from genjax.core.config import Options
 from genjax.core.errors import UsageError
 from genjax.core.files import Manifest
 from genjax.core.progress import Job, say
+from genjax.core.writers import Writers
 
 VERSION = 2
 LOCK, PID = ".lock", ".pid"
@@ -45,9 +46,10 @@ class Folder:
         self.path = Path(path)
         self.at_checkpoint: Callable = lambda: None
         self.job = Job({})
+        self.writers = Writers()
         # How training goes about it: the precision of its products, steps that are traced.
         self.products, self.profile = "highest", 0
-        self._flag, self._tensorboard, self._training = f"--workdir={path}", None, None
+        self._flag, self._training = f"--workdir={path}", None
         self._metrics = self.path / "metrics.jsonl"
         self._digest = configs.digest(config)
         asked = {"version": VERSION, "experiment": experiment, "room": room}
@@ -78,6 +80,7 @@ class Folder:
     def close(self) -> None:
         """Lets another process have the folder."""
         self.job.close()
+        self.writers.close()
         self._lock.release()
 
     def _acquire(self):
@@ -296,27 +299,14 @@ class Folder:
 
     # --- Rows ------------------------------------------------------------------------------------
 
-    def open_tensorboard(self):
-        """Also writes TensorBoard event files, in tensorboard/."""
-        from tensorboardX import SummaryWriter
-
-        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
-
     def write(self, arm: str, rows: list[dict]) -> None:
-        """Appends rows to metrics.jsonl, whole lines at once."""
+        """Appends rows to metrics.jsonl, whole lines at once, and hands them to `writers`."""
         rows = [{"arm": arm} | row for row in rows]
         with self._metrics.open("ab", buffering=0) as file:
             file.write(b"".join(map(log.encode, rows)))
         if self._training and self._training["arm"] == arm:
             self._training["rows"] = log.digest(rows, self._training["rows"])
-        if self._tensorboard:
-            for row in rows:
-                if "seed" not in row:
-                    continue  # A timing: no curve over steps.
-                for name, value in row.items():
-                    if name not in ("arm", "seed", "step"):
-                        tag = f"{arm}/seed{row['seed']}/{name}"
-                        self._tensorboard.add_scalar(tag, value, row["step"])
+        self.writers.write(arm, rows)
 
     def rows(self) -> list[dict]:
         """The whole lines of metrics.jsonl."""

@@ -14,7 +14,7 @@ from genjax.core.folder import LOCK, PID, Folder, remove
 
 # Folders of Orbax's, and what no run reads.
 OWN = ("checkpoints", "models")
-LEFT_OUT = (*OWN, "damaged", "tensorboard", "blocks")
+LEFT_OUT = (*OWN, "damaged", "tensorboard", "wandb", "mlflow.db", "blocks")
 
 
 def opened(here: Callable, path: Path, needed_bytes: float) -> Folder:

@@ -360,6 +360,8 @@ class Config(Training, Arm):
         if meant:
             stacked = "" if meant.startswith(("csv:", "npz:")) else f"{STACKED}:"
             return f"; did you mean {stacked}{meant}?"
+        if any(self.data.startswith(f"{source.partition(':')[0]}:") for source in data.SOURCES):
+            return f"; did you mean {STACKED}:{self.data}?"
         names = ["ring8", "grid25", "modes", STACKED]
         choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *STACKED_DATA))}"
         return configs.nearest(self.data, names, choices, every=True)

@@ -58,8 +58,8 @@ class Job(NamedTuple):
 def run(config: Config, folder: str | Path, **how) -> Run:
     """Trains and measures what `config` asks for in a folder, or continues there.
 
-    how: `resume`, `tensorboard`, `compile_cache`, `platform` and `profile` of `genjax.run.execute`,
-    which says what is raised.
+    how: `resume`, `writers`, `live`, `compile_cache`, `platform` and `profile` of
+    `genjax.run.execute`, which says what is raised.
     """
     return execute(EXPERIMENT, config, folder, **how)
 

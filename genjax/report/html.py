@@ -94,9 +94,7 @@ def render(
         beside={claim: [n for n, c in beside.items() if c == claim] for claim in ids},
         alone=[one for one in drawn if one.name not in beside],
         tables=made,
-        scripts=[Markup((TEMPLATES / name).read_text()) for name in SCRIPTS]
-        if any(one.chart for one in drawn)
-        else [],
+        scripts=scripts() if any(one.chart for one in drawn) else [],
         terms=words.used(about.terms, names(made), text),
         term_of=lambda name: words.found(about.terms, name),
         unit_of=lambda measure: unit_of(measure, about),
@@ -111,6 +109,11 @@ def command(experiment: str) -> str:
     if experiment not in {file.experiment for file in shipped.flagfiles().values()}:
         return ""
     return f"genjax {experiment} --flagfile=<this folder>/flags.txt --workdir=<new folder>"
+
+
+def scripts() -> list[Markup]:
+    """What draws the charts of a page, in its order."""
+    return [Markup((TEMPLATES / name).read_text()) for name in SCRIPTS]
 
 
 def is_same(published: dict, asked: dict) -> bool:

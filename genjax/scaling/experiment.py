@@ -47,8 +47,8 @@ class Job(NamedTuple):
 def run(config: Config, folder: str | Path, **how) -> Run:
     """Times, probes and trains what `config` asks for in a folder, or continues there.
 
-    how: `resume`, `tensorboard`, `compile_cache`, `platform` and `profile` of `genjax.run.execute`,
-    which says what is raised.
+    how: `resume`, `writers`, `live`, `compile_cache`, `platform` and `profile` of
+    `genjax.run.execute`, which says what is raised.
     """
     return execute(EXPERIMENT, config, folder, **how)
 

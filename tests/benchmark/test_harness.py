@@ -114,7 +114,8 @@ BAD = {
         ["--only=attention", "--cores=4095"],
         ["--cores=4095", "may run on"],
     ),
-    "curves": (["--tensorboard"], ["--tensorboard", "no curves"]),
+    "curves": (["--tensorboard"], ["--writers=tensorboard", "no curves"]),
+    "a page that grows": (["--live"], ["--live=8008", "no curves"]),
     "a file nowhere": (["--json={folder}/none/x.json"], ["--json=", "a folder that is there"]),
     "unknown flag": (["--round=3"], ["--round=3: no such flag", "did you mean rounds?"]),
 }

@@ -40,6 +40,7 @@ def test_help_ends_with_0_and_shows_lines_to_type(said, name):
     assert (code, err) == (0, "")
     assert f"    genjax {name}".rstrip() in out
     assert all(len(line) <= 100 for line in out.splitlines())
+    assert out == said(*filter(None, [name, "-h"]))[1] == said("help", *filter(None, [name]))[1]
 
 
 def test_without_a_word_it_is_help_and_the_version_is_the_distributions(said):
@@ -238,6 +239,22 @@ def test_flags_and_words_mix_and_a_word_may_follow_a_flag():
     assert asked.words == ("a", "b") and asked.config.claims == ("V1",)
     with pytest.raises(UsageError, match="unexpected argument 'a'"):
         flags.read(claims.Config, ["a"])
+
+
+def test_live_may_stand_alone_or_name_a_port(tmp_path):
+    from genjax.gan.config import Config
+
+    def place(*arguments):
+        return flags.parse(Config, "gan", [*arguments]).place
+
+    assert place().live is None and place().all_writers == ()
+    assert place("--live").live == flags.LIVE_PORT and place("--live=0").live == 0
+    (tmp_path / "a.flags").write_text("--live\n--tensorboard\n")
+    found = place(f"--flagfile={tmp_path}/a.flags", "--writers=mlflow,tensorboard")
+    assert found.live == flags.LIVE_PORT and found.all_writers == ("mlflow", "tensorboard")
+    for wrong, said in (("--live=65536", "from 0 to 65,535"), ("--writers=wanb", "mean wandb?")):
+        with pytest.raises(UsageError, match=re.escape(said)):
+            place(wrong)
 
 
 def test_a_run_is_found_by_its_path_and_by_its_name(tmp_path, monkeypatch):

@@ -26,10 +26,12 @@ def gan(*args, **how):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
-    """The smoke run: three arms, two seeds."""
+    """The smoke run: three arms, two seeds. It is watched, which changes no number of it."""
     folder = tmp_path_factory.mktemp("gan") / "run"
-    done = gan(SMOKE, cache, f"--workdir={folder}")
+    done = gan(SMOKE, cache, f"--workdir={folder}", "--live=0", "--tensorboard")
     assert done.returncode == 0, done.stderr
+    assert "--live: http://127.0.0.1:" in done.stderr and "cannot" not in done.stderr
+    assert any((folder / "tensorboard").iterdir())
     assert "modes" in done.stderr and "G1" in done.stderr
     return folder
 
