@@ -307,7 +307,7 @@ def steps_of(config, arm) -> int:
 
 def plan(experiment: Experiment, config, folder: Path) -> str:
     """What a run is about to do, in a line: arms, steps, seeds, devices, folder."""
-    from genjax.core import environment
+    from genjax.core import environment, processes
 
     device = environment.device()
     arms = config.arms()
@@ -317,6 +317,8 @@ def plan(experiment: Experiment, config, folder: Path) -> str:
         said.append(" to ".join(f"{n:,}" for n in dict.fromkeys((steps[0], steps[-1]))) + " steps")
         said.append(f"{_count(config.seeds, 'seed')} from {config.seed}")
     devices = _count(int(device["count"]), "device")
+    if processes.count() > 1:
+        devices += f" of {processes.count()} processes"
     said.append(f"{device['backend']}: {devices} ({device['kind']}, {device['cores']} cores)")
     if device["backend"] != "cpu":
         said.append(f"float32 products: {getattr(config, 'matmul_precision', 'highest')}")

@@ -60,8 +60,13 @@ class Plan(NamedTuple):
     unrolled: bool
     fsdp: int = 1
 
+    @property
+    def devices(self) -> int:
+        """All that there are."""
+        return self.replicas * self.parts * self.fsdp + self.idle
+
     def __str__(self):
-        used = self.replicas * self.parts * self.fsdp
+        used = self.devices - self.idle
         words = f"seeds over {self.replicas}, the batch of each over {self.parts}"
         if used == 1:
             words = "one device does all"

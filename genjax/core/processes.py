@@ -7,6 +7,7 @@ knows (its files, a signal, its share of the measures) it tells the others here.
 import contextlib
 import os
 import pickle
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +78,8 @@ def joined(asked: str) -> Iterator[None]:
         return
     # Of devices of the CPU; others have their own.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Its handler of SIGTERM would take the place of ours.
+    jax.config.update("jax_enable_preemption_service", False)
     # Of a dead process the others are told in a line, and end; JAX would abort with a stack.
     jax.config.update("jax_enable_recoverability", True)
     more: dict[str, Any] = {}
@@ -108,6 +111,12 @@ def joined(asked: str) -> Iterator[None]:
     try:
         yield
         state.client.wait_at_barrier("genjax/end", 1000 * MEETING)
+    except Exception as error:
+        # The runtime's errors begin with a status: most likely who was to answer is dead, which
+        # is known for certain, and said, a little later.
+        if re.match("[A-Z_]{4,}: ", str(error)):
+            watch.join(DEAD + 5 * LOOK)
+        raise
     finally:
         over.set()
     watch.join()

@@ -20,6 +20,7 @@ class Job:
         self._done = dict.fromkeys(planned, 0)
         self._seconds, self._trained = 0.0, 0
         self.bar: tqdm | None = None
+        self.plan: object = None  # Of the devices; the last one that was said.
 
     def begin(self, name: str, steps: int, start: int) -> None:
         """A training begins, or goes on; what was planned before it needed none."""

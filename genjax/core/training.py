@@ -79,6 +79,9 @@ def train(
     if 0 < start < when.steps:
         say(f"{name}: goes on from step {start}")
     window = loop.Window.from_json(notes["window"]) if notes.get("window") else None
+    if compiled.plan.devices > 1 and compiled.plan != folder.job.plan:
+        say(f"{name}: {compiled.plan}")
+        folder.job.plan = compiled.plan
     progress = Progress(name, when.steps, start, job=folder.job, status=status)
 
     def save(step, state, window):

@@ -1,0 +1,199 @@
+"""One, two and four processes, of four devices in all: the same steps, and whole runs.
+
+    python tests/several.py FOLDER steps 1 2       # or 1 2 4, a minute of CPU more
+    python tests/several.py FOLDER runs
+
+`steps` leaves FOLDER/<processes>.npz: losses and parameters of each case. `runs` leaves folders of
+runs: `alone`; `killed`, of which one of two processes died and both began again; `asked`, of which
+one of two was told to stop, and one process alone went on. One process imports and forks the
+others, before any device is started. Loopback alone.
+"""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import scripts
+import small_gan
+
+import genjax
+from genjax.core import interrupt, parallel, processes, steps, training
+from genjax.core.arrangement import Needs
+from genjax.core.folder import Folder
+from genjax.domains import networks as language
+from genjax.domains.config import Arm
+from genjax.domains.training import take_windows
+from genjax.gan import objectives as game
+from genjax.gan.players import Recipe
+from genjax.lm import finetune
+from genjax.vae import networks, objectives
+from genjax.vae.architecture import Architecture
+
+DEVICES, STEPS, BATCH = 4, 3, 16
+SGD = optax.sgd(0.05)
+# (room, mode, seeds)
+CASES = [
+    ("vae", "jit", 1),
+    ("vae", "pmap", 2),
+    ("gan", "jit", 2),
+    ("gan", "pmap", 1),
+    ("domains", "jit", 2),
+    ("domains", "pmap", 1),
+]
+
+
+def vae(rng, seeds):
+    """With noise, and an uneven last batch. (step, arrays, init, index, how a batch is read)."""
+    images = rng.random((40, 4, 4, 1)).astype(np.float32)
+    model = networks.build(Architecture((4, 4, 1), latent=3, hidden=(8,), channels=4))
+    step = steps.training_step(objectives.elbo_loss(model), SGD, prepare=objectives.binarize)
+    index = rng.integers(0, 40, (STEPS, seeds, BATCH)).astype(np.int32)
+    index[-1, :, 6:] = -1
+    return step, {"image": images}, lambda key: model.init(key, images), index, parallel.take
+
+
+def gan(rng, seeds):
+    """Its latents are noise; whole batches alone."""
+    recipe = Recipe()
+    nets = small_gan.build(**small_gan.SMALL)
+    points = rng.normal(size=(40, 1, 2)).astype(np.float32)
+    step = game.adversarial_step(nets, recipe, small_gan.SGD)
+    index = rng.integers(0, 40, (STEPS, seeds, BATCH)).astype(np.int32)
+
+    def init(key):
+        return game.init_state(key, nets, recipe, small_gan.SGD)
+
+    return step, {"real": points}, init, index, parallel.take
+
+
+def domains(rng, seeds):
+    """Windows are the index, the last ones padding."""
+    net = language.build(Arm(width=8, depth=1), 12, 8, "float32")
+    step = steps.training_step(finetune.loss(net.apply, finetune.Method(), 1), SGD)
+    windows = rng.integers(0, 12, (STEPS, seeds, BATCH, 10)).astype(np.int32)
+    windows[..., -1] = 0
+    windows[-1, :, 6:] = -1
+    return step, {}, lambda key: {"model": net.init(key)}, windows, take_windows
+
+
+def trained(room: str, mode: str, seeds: int) -> dict[str, np.ndarray]:
+    """{name: losses [steps, seeds], parameters} after a few steps on all devices."""
+    step, arrays, init, index, take = globals()[room](np.random.default_rng(7), seeds)
+    numbers = list(range(seeds))
+    compiled = parallel.compile_step(
+        step, arrays, numbers, BATCH, mode=mode, take=take, needs=Needs(steps_per_call=STEPS)
+    )
+    assert compiled.plan.devices == DEVICES and not compiled.plan.idle
+    begin = init if room == "gan" else lambda key: steps.init_state(init(key), SGD)
+    state = compiled.place(training.initial(begin, numbers))
+    state, metrics = compiled.run(state, index, STEPS)
+    found = jax.tree_util.tree_leaves_with_path(compiled.fetch(state).params)
+    losses = compiled.fetch(metrics)["loss"]
+    return {"loss": losses} | {jax.tree_util.keystr(path): leaf for path, leaf in found}
+
+
+def told() -> None:
+    """What hosts tell each other: sums with the sign of zero, odd sizes, shares."""
+    rank, many = processes.rank(), processes.count()
+    assert processes.gather("x" * rank) == ["x" * i for i in range(many)]
+    zero = processes.told(np.array([-0.0, np.nan, 3.0 + rank]))
+    assert np.signbit(zero[0]) and zero[2] == 3.0
+    assert processes.most(rank) == many - 1
+    assert processes.share(lambda item: (item, rank), range(5)) == [(i, i % many) for i in range(5)]
+    rows = np.arange(10.0).reshape(5, 2)
+    (doubled,) = parallel.of_own_seeds(lambda p, x: (2 * x + p["a"],), {"a": rows}, rows)
+    np.testing.assert_array_equal(doubled, 3 * rows)
+    # A mesh of the first device alone: the other processes hold nothing of it, and get it told.
+    compiled = parallel.compile_step(
+        lambda state, *_, **__: (state + 1, {"loss": state}),
+        {"image": rows}, [0], 2, needs=Needs(convolutions=True),
+    )  # fmt: skip
+    state, _ = compiled.run(compiled.place(np.zeros(1)), np.zeros((1, 1, 2), np.int32), 1)
+    assert compiled.plan.idle == DEVICES - 1 and compiled.fetch(state).tolist() == [1.0]
+
+
+def all_steps(address: str, folder: Path) -> None:
+    """One process of an arrangement; the first one keeps what came out."""
+    with processes.joined(address):
+        told()
+        found = {}
+        for case in CASES:
+            for name, value in trained(*case).items():
+                found["/".join((*map(str, case), name))] = value
+        if not processes.rank():
+            np.savez(folder / f"{processes.count()}.npz", **found)
+
+
+def whole(address: str, folder: Path, end=None) -> None:
+    """A run of the smallest experiment. end: what the second process does after 20 of 60 steps."""
+    genjax.__path__.append(str(Path(__file__).parent / "extension"))
+    line = importlib.import_module("genjax.line.experiment")
+    config = line.Config(steps=60, batch_size=16, seeds=2, checkpoint_every=10, log_every=5)
+    write = Folder.write
+
+    def told(self, arm, rows):
+        write(self, arm, rows)
+        if end and processes.rank() == 1 and rows[-1]["step"] == 20:
+            end()
+
+    Folder.write = told
+    line.run(config, folder, compile_cache="off", distributed=address)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def start(count: int, work: Callable) -> list[int]:
+    """The exit codes of an arrangement's processes; work: what each does, of its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(count):
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                os.environ |= scripts.environment(DEVICES // count, scripts.LOWEST)
+                work(f"127.0.0.1:{port},{count},{rank}")
+                code = 0
+            except interrupt.Interrupted as stopped:
+                code = 128 + stopped.number
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        children.append(child)
+    ends = [os.waitpid(child, 0)[1] for child in children]
+    return list(map(os.waitstatus_to_exitcode, ends))
+
+
+def main():
+    folder, what, *counts = sys.argv[1:]
+    folder = Path(folder)
+    if what == "steps":
+        ends = [start(int(count), lambda at: all_steps(at, folder)) for count in counts]
+    else:
+        ask = partial(interrupt.ask, signal.SIGTERM)
+        ends = [
+            start(1, lambda at: whole(at, folder / "alone")),
+            start(2, lambda at: whole(at, folder / "killed", die)),
+            start(2, lambda at: whole(at, folder / "killed")),
+            start(2, lambda at: whole(at, folder / "asked", ask)),
+            start(1, lambda at: whole(at, folder / "asked")),
+        ]
+    print(json.dumps(ends))
+
+
+if __name__ == "__main__":
+    main()
