@@ -21,7 +21,7 @@ def step(
 ) -> tuple[parallel.Program, tuple]:
     """The program of an arm that starts from scratch, and its arguments as shapes.
 
-    vocabulary: tokens of the data. Raises UsageError as a run would.
+    vocabulary: tokens that the data have. Raises UsageError as a run would.
     """
     arm, seeds = config.arms()[name], config.seeds
     method, copies = finetune.Method(arm.train), max(1, config.fsdp)
@@ -31,14 +31,14 @@ def step(
     plan = arrangement.plan(
         devices[0].platform, len(devices), seeds, config.batch_size, needs, config.parallel
     )
+    net = networks.build(arm, *shape, config.precision, remat=config.remat, parts=copies)
     made = parallel.program(
-        step_of(config, arm, method, shape, copies),
+        step_of(config, arm, method, net, copies),
         arrangement.arrange(plan, devices, config.parallel),
         take_windows,
     )
 
     def begin(key):
-        net = networks.build(arm, *shape, config.precision)
         params = finetune.start(key, net.init(key), method)
         return steps.init_state(params, optimizer(arm, method))
 

@@ -102,7 +102,10 @@ def programs(job: Job, name: str) -> Programs:
     """The programs of an arm; those that differ in data or rate alone share them."""
     config, arm = job.config, job.arms[name]
     network, method = job.network(name), method_of(job, name)
-    copies = split_over(job, name)
+    copies, net = split_over(job, name), network
+    if config.remat != "none" or copies > 1:
+        shape = job.source.vocabulary, job.source.length
+        net = networks.build(arm, *shape, config.precision, remat=config.remat, parts=copies)
 
     def one(key, base, fisher, reference, rate):
         base = network.init(key) if base is None else base
@@ -113,7 +116,7 @@ def programs(job: Job, name: str) -> Programs:
         needs = training.needs(config, schedule(job, name), rows=config.context)
         return Programs(
             step=parallel.compile_step(
-                step_of(config, arm, method, (job.source.vocabulary, job.source.length), copies),
+                step_of(config, arm, method, net, copies),
                 {},
                 config.all_seeds,
                 config.batch_size,
@@ -129,11 +132,8 @@ def programs(job: Job, name: str) -> Programs:
     return job.once((network.apply, method, arm.optimizer, arm.weight_decay, arm.steps), make)
 
 
-def step_of(
-    config: Config, arm: Arm, method: finetune.Method, shape: tuple[int, int], parts: int
-) -> Callable:
-    """The training step of an arm; shape: tokens there are, and of a window."""
-    net = networks.build(arm, *shape, config.precision, remat=config.remat, parts=parts)
+def step_of(config: Config, arm: Arm, method: finetune.Method, net: Model, parts: int) -> Callable:
+    """The training step of an arm, whose network's parameters are in so many parts."""
     return steps.training_step(
         finetune.loss(net.apply, method, arm.depth, net.losses),
         optimizer(arm, method),

@@ -233,7 +233,8 @@ def losses_of(network: Network) -> Callable:
 
     def losses(params, tokens, target):
         found: Any = network.apply({"params": params}, tokens, last=True)
-        return of_outputs(*found, target)
+        x, table = found
+        return of_outputs(x, table, target)
 
     return losses
 
