@@ -14,6 +14,7 @@ from genjax.domains import networks
 from genjax.domains.config import Config
 from genjax.domains.training import optimizer, step_of, take_windows
 from genjax.lm import finetune
+from genjax.lm.transformer import Large
 
 
 def step(
@@ -31,7 +32,7 @@ def step(
     plan = arrangement.plan(
         devices[0].platform, len(devices), seeds, config.batch_size, needs, config.parallel
     )
-    net = networks.build(arm, *shape, config.precision, remat=config.remat, parts=copies)
+    net = networks.build(arm, *shape, config.precision, Large(config.remat, copies))
     made = parallel.program(
         step_of(config, arm, method, net, copies),
         arrangement.arrange(plan, devices, config.parallel),

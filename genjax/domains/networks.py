@@ -21,17 +21,20 @@ def variant(arm: Arm, length: int, dtype: str) -> attention.Variant:
     return attention.build(name, length, arm.width // arm.heads, causal=True, **options)
 
 
-def build(arm: Arm, vocabulary: int, length: int, dtype: str, **spread) -> Model:
+def build(
+    arm: Arm, vocabulary: int, length: int, dtype: str, large: transformer.Large | None = None
+) -> Model:
     """The network of an arm, for windows of `length` tokens. Raises UsageError as `variant`.
 
-    spread: `remat` and `parts` of a transformer.
+    large: of a transformer.
     """
     shape = {"vocabulary": vocabulary, "width": arm.width, "depth": arm.depth}
     kind = jnp.dtype(dtype)
     if arm.model != "transformer":
         return recurrent.build(arm.model, dtype=kind, **shape)
     own = variant(arm, length, dtype)
-    return transformer.build(own, length=length, heads=arm.heads, dtype=kind, **shape, **spread)
+    shape |= {"length": length, "heads": arm.heads}
+    return transformer.build(own, dtype=kind, large=large or transformer.Large(), **shape)
 
 
 def split_over(needed: float, free: float, devices: int, rows: int) -> int:

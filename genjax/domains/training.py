@@ -25,7 +25,7 @@ from genjax.domains import data, networks
 from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job
 from genjax.lm import finetune, per_domain
-from genjax.lm.transformer import Model
+from genjax.lm.transformer import Large, Model
 
 # Windows of the old domains that the Fisher information is estimated on.
 FISHER_WINDOWS = 64
@@ -102,10 +102,9 @@ def programs(job: Job, name: str) -> Programs:
     """The programs of an arm; those that differ in data or rate alone share them."""
     config, arm = job.config, job.arms[name]
     network, method = job.network(name), method_of(job, name)
-    copies, net = split_over(job, name), network
-    if config.remat != "none" or copies > 1:
-        shape = job.source.vocabulary, job.source.length
-        net = networks.build(arm, *shape, config.precision, remat=config.remat, parts=copies)
+    large, net = Large(config.remat, split_over(job, name)), network
+    if large != Large():
+        net = networks.build(arm, job.source.vocabulary, job.source.length, config.precision, large)
 
     def one(key, base, fisher, reference, rate):
         base = network.init(key) if base is None else base
@@ -116,12 +115,12 @@ def programs(job: Job, name: str) -> Programs:
         needs = training.needs(config, schedule(job, name), rows=config.context)
         return Programs(
             step=parallel.compile_step(
-                step_of(config, arm, method, net, copies),
+                step_of(config, arm, method, net, large.parts),
                 {},
                 config.all_seeds,
                 config.batch_size,
                 mode=config.parallel,
-                needs=needs._replace(fsdp=copies),
+                needs=needs._replace(fsdp=large.parts),
                 take=take_windows,
             ),
             begin=jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None))),

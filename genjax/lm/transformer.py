@@ -23,6 +23,18 @@ BASE = 10_000.0
 TABLE = 2**15
 
 
+class Large(NamedTuple):
+    """What `Model.losses` does about memory.
+
+    remat: what a block keeps for its gradient (Chen et al. 2016). none: all; dots: products with
+    its weights; full: its input alone. parts: devices that the parameters are split over
+    (core.fsdp); a block gathers its own, and keeps them for no gradient.
+    """
+
+    remat: str = "none"
+    parts: int = 1
+
+
 class Model(NamedTuple):
     """init: key -> params. apply: (params, tokens [b, n]) -> logits [b, n, vocabulary], float32.
 
@@ -195,13 +207,10 @@ def build(
     depth: int = 2,
     heads: int = 2,
     dtype: jnp.dtype = jnp.float32,
-    remat: str = "none",
-    parts: int = 1,
+    large: Large = Large(),  # noqa: B008 - immutable.
 ) -> Model:
     """A transformer of one variant; causal where the variant is.
 
-    remat: one of spread.REMAT, of `losses`. parts: devices that the parameters are split over there
-        (core.fsdp).
     Raises ValueError where the heads do not divide the width into even parts.
     """
     if width % (2 * heads):
@@ -223,8 +232,7 @@ def build(
     by_token = (None, None)
     if variant.causal and variant.pattern is not None:
         by_token = one_by_one(make(functools.partial(mixer, kept=length)))
-    plain = remat == "none" and parts == 1
-    losses = losses_of(network) if plain else blockwise(network, init, remat, parts)
+    losses = losses_of(network) if large == Large() else blockwise(network, init, large)
     return Model(init, apply, last_heads, *by_token, losses)
 
 
@@ -239,18 +247,13 @@ def losses_of(network: Network) -> Callable:
     return losses
 
 
-def blockwise(network: Network, init: Callable, remat: str, parts: int) -> Callable:
-    """`Model.losses` by a scan over the blocks, one of which is compiled.
-
-    remat: what a block keeps for its gradient. none: all; dots: products with its weights; full:
-    its input alone (Chen et al. 2016). Of parameters in parts a block gathers its own, and keeps
-    them for no gradient.
-    """
+def blockwise(network: Network, init: Callable, large: Large) -> Callable:
+    """`Model.losses` by a scan over the blocks, one of which is compiled."""
     policy = {
         "none": fsdp.ungathered,
         "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         "full": jax.checkpoint_policies.nothing_saveable,
-    }[remat]
+    }[large.remat]
     width, dtype = network.width, network.dtype
     first = Block(mixer=network.mixer, width=width, dtype=dtype, feed_forward=network.feed_forward)
 
@@ -258,7 +261,7 @@ def blockwise(network: Network, init: Callable, remat: str, parts: int) -> Calla
         """Kernels in the products' type, the rest as it is."""
 
         def one(path, part, full):
-            axis, kernel = fsdp.axis_of(full.shape, parts), path[-1].key == "kernel"
+            axis, kernel = fsdp.axis_of(full.shape, large.parts), path[-1].key == "kernel"
             return fsdp.whole(part, axis, dtype if kernel else part.dtype)
 
         return jax.tree_util.tree_map_with_path(one, tree, like)

@@ -41,8 +41,9 @@ def compiled(name, parts=1, devices=1, **how):
     """A step of a transformer of two blocks, and its first state."""
     variant, optimizer = attention.build("flash", LENGTH, 4, causal=True), OPTIMIZERS[name]
     net = transformer.build(
-        variant, vocabulary=VOCABULARY, length=LENGTH, width=8, depth=2, heads=2, parts=parts
-    )
+        variant, vocabulary=VOCABULARY, length=LENGTH, width=8, depth=2, heads=2,
+        large=transformer.Large(parts=parts),
+    )  # fmt: skip
     step = steps.training_step(
         objectives.token_loss(net.apply, net.losses), optimizer, parts=parts, **how
     )

@@ -11,11 +11,12 @@ from genjax.lm import objectives, recurrent, transformer
 LENGTH, VOCABULARY = 16, 24
 
 
-def model(vocabulary=VOCABULARY, **how):
+def model(vocabulary=VOCABULARY, dtype=jnp.float32, **large):
     variant = attention.build("flash", LENGTH, 4, causal=True)
     return transformer.build(
-        variant, vocabulary=vocabulary, length=LENGTH, width=8, depth=3, heads=2, **how
-    )
+        variant, vocabulary=vocabulary, length=LENGTH, width=8, depth=3, heads=2, dtype=dtype,
+        large=transformer.Large(**large),
+    )  # fmt: skip
 
 
 def batch(rows=4, vocabulary=VOCABULARY):
