@@ -54,7 +54,7 @@ def prepare(config: Config) -> Job:
     machine.keep_buffers()
     machine.split_cpu(config.seeds, config.batch_size)
     machine.check_batch(config.parallel, config.batch_size)
-    arrangement.check_copies(max(1, config.fsdp), jax.local_device_count(), config.batch_size)
+    arrangement.check_copies(max(1, config.fsdp), jax.device_count(), config.batch_size)
     arms = config.arms()
     for name, arm in arms.items():
         if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):

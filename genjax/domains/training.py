@@ -143,7 +143,7 @@ def step_of(config: Config, arm: Arm, method: finetune.Method, net: Model, parts
 
 def split_over(job: Job, name: str) -> int:
     """Devices that share one copy of an arm's parameters: --mesh's, else as many as it takes."""
-    config, devices = job.config, jax.local_devices()
+    config, devices = job.config, jax.devices()
     if config.mesh or len(devices) == 1 or devices[0].platform == "cpu":
         return max(1, config.fsdp)
     # Parameters, two moments, gradients; seeds side by side have one each.
