@@ -103,10 +103,8 @@ def _plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
         shares = pca.explained_variance_ratio_
         return codes, [f"PC {i}, {100 * share:.0f}%" for i, share in enumerate(shares, 1)]
     missing = 2 - codes.shape[1]
-    return np.pad(codes, ((0, 0), (0, missing))), [
-        "latent 1",
-        "no latent 2" if missing else "latent 2",
-    ]
+    second = "no latent 2" if missing else "latent 2"
+    return np.pad(codes, ((0, 0), (0, missing))), ["latent 1", second]
 
 
 def _rate_distortion(run):
