@@ -132,8 +132,8 @@ class Options:
         return {name: getattr(self, field.name) for name, field in self.options().items()}
 
     def replace(self, **changes):
-        """The same with some options changed; names are those of the flags."""
-        options = self.options()
+        """The same with some options changed; names are those of the flags, or the fields'."""
+        options = self.options() | {field.name: field for field in dataclasses.fields(self)}
         for name in changes:
             if name not in options:
                 raise UsageError(f"{name}: no such option{nearest(name, options)}")

@@ -148,6 +148,8 @@ def test_python_is_refused_alike():
     assert Config(seeds=np.int64(2), rate=np.float32(0.5), widths=[1, 2]).widths == (1, 2)
     with pytest.raises(UsageError, match="rat: no such option; did you mean rate"):
         Config().replace(rat=1)
+    arms = {"a": {"rate": 0.5}}
+    assert Config().replace(variants=arms) == Config().replace(arm=arms) == Config(variants=arms)
 
 
 def test_misspelt_flags_name_the_nearest_and_words_are_no_flags():
