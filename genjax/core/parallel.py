@@ -64,12 +64,15 @@ class Compiled(NamedTuple):
         [steps, seeds]}), the first `count` steps of `index`; donates the state.
     place: a host state (leaves [seeds, ...]) -> a device state.
     fetch: what `run` returns -> on the host, of every process.
+    own: [seeds, batch], the rows of a step that this process reads, where there are several; the
+        others of its index may hold anything.
     """
 
     run: Callable
     place: Callable
     plan: Plan
     fetch: Callable = jax.device_get
+    own: np.ndarray | None = None
 
 
 def identity(tree):
@@ -177,7 +180,18 @@ def compile_step(
     def fetch(tree):
         return processes.fetch(tree, a.mesh) if mode == "jit" else jax.device_get(tree)
 
-    return Compiled(run_alone if alone else run, place, planned, fetch)
+    own = None
+    if processes.count() > 1:
+        own = np.zeros((1, len(seeds), batch_size), bool)
+        if mode == "pmap":
+            for i in here:  # A view.
+                np.split(own, planned.parts, axis=2)[i][:] = True
+        else:
+            split = a.sharding(a.batches).addressable_devices_indices_map(own.shape)
+            for rows in split.values():
+                own[rows] = True
+        own = own[0]
+    return Compiled(run_alone if alone else run, place, planned, fetch, own)
 
 
 def by_seed(measure: Callable) -> Callable:

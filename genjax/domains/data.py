@@ -293,32 +293,36 @@ def batches(
     *,
     seeds: list[int],
     limits: dict[str, int] | None = None,
+    own: np.ndarray | None = None,
 ) -> Callable:
     """(first, count) -> [count, seeds, batch, length + 2], a function of (seed, step).
 
     sources: one a seed. A window, and behind it the number of its domain in the mixture. limits:
-    tokens of a domain that training may see, 0 or not named: all.
+    tokens of a domain that training may see, 0 or not named: all. own: [seeds, batch], the windows
+    that are read; the others are zeros.
     """
     names = list(mixture)
     edges = np.cumsum(list(mixture.values()))
     pools = np.array([sources[0].pool(name, (limits or {}).get(name, 0)) for name in names])
 
-    def one(source, seed, step):
+    mine = np.ones((len(seeds), batch), bool) if own is None else own
+
+    def one(source, seed, step, mine):
         rng = np.random.default_rng([23, seed, step])
         which = np.minimum(np.searchsorted(edges, rng.random(batch), side="right"), len(names) - 1)
         index = (rng.random(batch) * pools[which]).astype(np.int64)
-        found = np.empty((batch, source.length + 2), np.int32)
+        found = np.zeros((batch, source.length + 2), np.int32)
         found[:, -1] = which
-        for i in np.unique(which):
-            rows = which == i
+        for i in np.unique(which[mine]):
+            rows = mine & (which == i)
             found[rows, :-1] = source.draw(names[i], index[rows])
         return found
 
     def many(first, count):
-        each = list(zip(sources, seeds, strict=True))
+        each = list(zip(sources, seeds, mine, strict=True))
         return np.stack(
             [
-                np.stack([one(source, seed, step) for source, seed in each])
+                np.stack([one(source, seed, step, rows) for source, seed, rows in each])
                 for step in range(first, first + count)
             ]
         )

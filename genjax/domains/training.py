@@ -57,6 +57,7 @@ def train(job: Job, folder, name: str):
         config.batch_size,
         seeds=config.all_seeds,
         limits=dict.fromkeys(job.trained_on[name], arm.limit),
+        own=made.step.own,
     )
     validate, when = watch(job, name, made.merge), schedule(job, name)
     state = training.train(folder, name, made.step, state, when, batches, validate=validate)

@@ -121,6 +121,14 @@ def test_batches_are_a_function_of_seed_and_step(source):
     assert abs(rows[:, -1].mean() - 0.75) < 0.1
 
 
+def test_a_process_reads_its_own_windows_alone(source):
+    given = [source] * 2, {"s0l1": 0.25, "s1l2": 0.75}, 64
+    own = np.random.default_rng(0).random((2, 64)) < 0.3
+    whole, part = (data.batches(*given, seeds=[3, 4], own=mask)(0, 3) for mask in (None, own))
+    np.testing.assert_array_equal(part[:, own], whole[:, own])
+    assert not part[:, ~own, :-1].any() and whole[:, ~own, :-1].any()
+
+
 def test_each_seed_draws_from_its_own_source(source):
     grid = hmm.grid(3, states=8, base=16, vocabulary=32, shared=4, seed=1)
     other = data.from_grid(grid, length=LENGTH, pool=20, documents=6, seed=1)
