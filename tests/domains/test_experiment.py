@@ -63,11 +63,8 @@ def test_run_folder_holds_table_claims_and_pictures(finished):
     assert [claim["id"] for claim in summary["claims"]] == ["D1a", "D1b", "D1c", "D6"]
     names = {path.name for path in (finished / "plots").iterdir()}
     assert names == {
-        f"{name}.png"
-        for name in (
-            "diversity", "ladder", "domains", "front", "few_shot", "adaptation", "position",
-            "curves", "samples",
-        )
+        "diversity.png", "ladder.png", "domains.png", "front.png", "few_shot.png",
+        "adaptation.png", "position.png", "curves.png", "samples.txt",
     }  # fmt: skip
     assert "What is not claimed" in (finished / "report.html").read_text()
 
@@ -271,7 +268,7 @@ def test_a_folder_of_texts_is_adapted_to_and_left_out_domain_by_domain(cache, tm
         assert {f"no_{name}/{measure}" for measure in ("gap", "overlap")} <= set(metrics)
     assert metrics["no_six/gap"]["mean"] > 0
     assert "Rank correlation of the gap" in str(summary["notes"])
-    assert {"overlap.png", "samples.png"} <= {path.name for path in (folder / "plots").iterdir()}
+    assert {"overlap.png", "samples.txt"} <= {path.name for path in (folder / "plots").iterdir()}
     # Read again without the corpus, a model scores a text as the run did.
     content = (tmp_path / "corpus" / "two" / "test.txt").read_text()
     shutil.rmtree(tmp_path / "corpus")
