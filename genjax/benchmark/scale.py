@@ -121,7 +121,7 @@ def _lm(depth: int, width: int, vocabulary: int, batch: int, length: int) -> Cas
 
 CASES = {
     "vae": _vae(1, 128),
-    "vae_batch": _vae(1, 16_384),
+    "vae_batch": _vae(1, 4096),
     "vae_seeds": _vae(64, 128),
     "gan": _gan(64),
     "attention": _attention(64, 512),
