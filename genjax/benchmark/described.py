@@ -7,7 +7,7 @@ What a run would train with, but for its data, of which the shapes alone count.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ import numpy as np
 
 from genjax.attention.variants.flash import flash
 from genjax.core import arrangement, parallel, steps, training
+from genjax.domains import described as language
+from genjax.domains.config import Config as LmConfig
 from genjax.gan import experiment as gans
 from genjax.gan.config import Config as GanConfig
 from genjax.images.stored import LEVELS, store
@@ -38,7 +40,8 @@ class Step(NamedTuple):
     def compile(self):
         """The compiled program, by the compiler of the devices' own platform."""
         with jax.default_matmul_precision(self.precision):
-            return self.program.function.lower(*self.shapes).compile()
+            made = cast(jax.stages.Wrapped, self.program.function)
+            return made.lower(*self.shapes).compile()
 
 
 def vae(config: VaeConfig, name: str, devices: Sequence, shape=(28, 28, 1)) -> Step:
@@ -49,11 +52,11 @@ def vae(config: VaeConfig, name: str, devices: Sequence, shape=(28, 28, 1)) -> S
     kept = store(grey)
     adam = vaes.optimizer_of(config, arm)
     return _step(
+        config,
         vaes.step_of(config, name, model),
         lambda key: steps.init_state(model.init(key, jnp.asarray(grey)), adam),
         {"image": jax.ShapeDtypeStruct((IMAGES, kept.rows.shape[1]), kept.rows.dtype)},
         _plan(devices, config, training.needs(config, when, convolutions=arm.arch == "conv")),
-        (config.seeds, config.batch_size),
         kept.take,
     )
 
@@ -62,13 +65,13 @@ def gan(config: GanConfig, name: str, devices: Sequence) -> Step:
     """A GAN's, on packs of points."""
     arm, when = config.arms()[name], training.schedule(config, evaluations=config.evaluations)
     method, rows = gans.method_of(config, name, (2,)), config.batch_size * arm.n_critic
-    config = config.replace(batch_size=rows)
+    config = config.replace(batch_size=rows)  # That a step takes.
     return _step(
+        config,
         method.step,
         method.state,
         {"real": jax.ShapeDtypeStruct((POINTS, arm.pack, 2), np.float32)},
         _plan(devices, config, training.needs(config, when, convolutions=arm.convolutional)),
-        (config.seeds, rows),
     )
 
 
@@ -82,12 +85,19 @@ def attention(config: AttentionConfig, length: int, devices: Sequence) -> Step:
     adam = optimizer(config)
     tokens = jax.ShapeDtypeStruct((SEQUENCES, length), np.int32)
     return _step(
+        config,
         steps.training_step(objectives.token_loss(model.apply), adam),
         lambda key: steps.init_state(model.init(key), adam),
         {"tokens": tokens, "target": tokens},
         _plan(devices, config, training.needs(config, training.schedule(config), rows=length)),
-        (config.seeds, config.batch_size),
     )
+
+
+def lm(config: LmConfig, vocabulary: int, devices: Sequence) -> Step:
+    """A language model's, from scratch, of the only arm of a configuration."""
+    (name,) = config.arms()
+    program, shapes = language.step(config, name, vocabulary, devices)
+    return Step(program, shapes, config.matmul_precision)
 
 
 def _plan(devices, config, needs: arrangement.Needs) -> arrangement.Arrangement:
@@ -97,9 +107,9 @@ def _plan(devices, config, needs: arrangement.Needs) -> arrangement.Arrangement:
     return arrangement.arrange(planned, devices, config.parallel)
 
 
-def _step(step, init, arrays, arranged, row, take: Callable = parallel.take) -> Step:
-    """row: (seeds, batch)."""
+def _step(config, step, init, arrays, arranged, take: Callable = parallel.take) -> Step:
     program = parallel.program(step, arranged, take)
-    keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(row[0], int))
+    keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(config.seeds, int))
     state = jax.eval_shape(jax.vmap(init), keys)
-    return Step(program, program.abstract(state, arrays, jax.ShapeDtypeStruct(row, np.int32)))
+    row = jax.ShapeDtypeStruct((config.seeds, config.batch_size), np.int32)
+    return Step(program, program.abstract(state, arrays, row), config.matmul_precision)

@@ -13,8 +13,6 @@ from genjax.core.parallel import Compiled
 from genjax.core.progress import say
 
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
-# Of float32 products on a TPU or a GPU: one pass of bfloat16 or TF32, three, or float32 throughout.
-PRECISIONS = ("default", "high", "highest")
 _INSTALL = {"gpu": "jax[cuda12]", "tpu": "jax[tpu]"}
 
 
@@ -73,7 +71,7 @@ def require(name: str, reasons: list[str]) -> None:
 
 
 def products(precision: str) -> contextlib.AbstractContextManager:
-    """Compiles what is inside with float32 products of a precision, one of PRECISIONS.
+    """Compiles what is inside with float32 products of a precision: default, high or highest.
 
     A TPU's are bfloat16 unless asked, a GPU's TF32. On a CPU all are float32, and nothing is set.
     """

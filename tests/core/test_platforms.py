@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scripts
 from run_folders import opened
 
 import genjax
@@ -116,3 +117,14 @@ def test_a_trace_of_so_many_steps_is_written(asked, size, traced, tmp_path, monk
     assert (end - begin - 1) * size == traced
     assert len(said) == 1 and said[0].startswith(f"--profile: {traced} steps;")
     assert str(place) in said[0]
+
+
+def test_constraints_beside_an_accelerator_leave_jax_as_it_is():
+    """Its plugin fits one version of jax, and no constraint reaches what is installed."""
+    every, without = (
+        [line for line in (scripts.ROOT / name).read_text().splitlines() if line[0] != "#"]
+        for name in ("constraints.txt", "constraints-accelerator.txt")
+    )
+    own = ("jax==", "jaxlib==")
+    assert [line for line in every if not line.startswith(own)] == without
+    assert len(without) == len(every) - 2

@@ -1,0 +1,216 @@
+"""What the training steps need on described chips, by their own compilers; no chip is there.
+
+`measure` compiles one program for so many chips; `estimate` says from its text what a step would
+take at stated peak rates. Where the compiler of a platform cannot be had, ImportError is raised.
+"""
+
+import importlib.metadata
+import math
+import os
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import genjax.vae.config
+from genjax.benchmark import described, hlo
+from genjax.core.arrangement import ACCELERATOR_ROWS
+from genjax.domains.config import Config as LmConfig
+from genjax.gan.config import Config as GanConfig
+from genjax.scaling.config import Config as AttentionConfig
+
+
+class Chip(NamedTuple):
+    """Peak rates of a chip, as its maker states them.
+
+    flops: of bfloat16 products a second. memory: bytes. ring: bytes a second that a ring of chips
+    sends, both ways together. cycles: a second, of the matrix units at that peak.
+    """
+
+    flops: float
+    memory: float
+    ring: float
+    cycles: float
+
+
+# cloud.google.com/tpu/docs/v5e and /v5p; a ring takes one of two, or three, axes of the torus. A
+# v5e has 4 matrix units of 128 x 128, a v5p 8.
+CHIPS = {
+    "v5e": Chip(197e12, 16e9, 200e9 / 2, 197e12 / (2 * 4 * 128**2)),
+    "v5p": Chip(459e12, 95 * 2**30, 600e9 / 3, 459e12 / (2 * 8 * 128**2)),
+}
+# (chip, chips, slices): what the TPU's compiler calls it, or what holds it: none is a single chip.
+TOPOLOGIES = {
+    ("v5e", 1, 1): "v5e:2x2", ("v5e", 8, 1): "v5e:2x4", ("v5e", 64, 1): "v5e:8x8",
+    ("v5e", 256, 1): "v5e:16x16", ("v5e", 8, 2): "v5e:2x2",
+    ("v5p", 1, 1): "v5p:2x2x1", ("v5p", 8, 1): "v5p:2x2x2", ("v5p", 64, 1): "v5p:4x4x4",
+    ("h100", 1, 1): "",
+}  # fmt: skip
+# A GPU as XLA asks for it; figures of an H100 SXM.
+H100 = """gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
+  shared_memory_per_core: 233472 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
+  device_memory_size: 84978434048 shared_memory_per_block_optin: 232448
+  cuda_compute_capability { major: 9 minor: 0 }
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 8 patch: 0 }
+runtime_version { major: 12 minor: 9 patch: 0 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+
+
+class Case(NamedTuple):
+    """A program: what it is in words, its seeds, examples a step, rows of a product an example."""
+
+    title: str
+    make: Callable[[Sequence], described.Step]
+    seeds: int
+    batch: int
+    rows: int = 1
+
+
+def _vae(seeds: int, batch: int) -> Case:
+    config = genjax.vae.config.Config(
+        model="vae", hidden=(400,), latent=20, seeds=seeds, batch_size=batch
+    )
+    return Case(
+        f"VAE 784-400-20, {seeds} seed{'s' * (seeds > 1)}, batch {batch:,}",
+        lambda devices: described.vae(config, "vae", devices),
+        seeds,
+        batch,
+    )
+
+
+def _gan(seeds: int) -> Case:
+    config = GanConfig(seeds=seeds)
+    return Case(
+        f"GAN on the ring, {seeds} seeds, batch {config.batch_size}",
+        lambda devices: described.gan(config, "gan", devices),
+        seeds,
+        config.batch_size,
+    )
+
+
+def _attention(batch: int, length: int) -> Case:
+    config = AttentionConfig(seeds=1, batch_size=batch)
+    return Case(
+        f"attention's transformer, {config.depth} x {config.width}, batch {batch} x {length}",
+        lambda devices: described.attention(config, length, devices),
+        1,
+        batch,
+        length,
+    )
+
+
+def _lm(depth: int, width: int, vocabulary: int, batch: int, length: int) -> Case:
+    config = LmConfig(
+        depth=depth, width=width, heads=max(1, width // 64), attention="flash", seeds=1,
+        batch_size=batch, context=length, precision="bfloat16",
+    )  # fmt: skip
+    return Case(
+        f"language model, {depth} x {width}, vocabulary {vocabulary:,}, batch {batch} x {length:,}",
+        lambda devices: described.lm(config, vocabulary, devices),
+        1,
+        batch,
+        length,
+    )
+
+
+CASES = {
+    "vae": _vae(1, 128),
+    "vae_batch": _vae(1, 4096),
+    "vae_seeds": _vae(64, 128),
+    "gan": _gan(64),
+    "attention": _attention(64, 512),
+    "lm_small": _lm(2, 128, 4096, 64, 512),
+    "lm": _lm(2, 768, 32_768, 64, 1024),
+}
+
+
+def devices(chip: str, chips: int, slices: int = 1) -> list:
+    """Described chips of a TPU, or one H100. Raises ImportError without their compiler."""
+    from jax.experimental import topologies
+
+    module = "jax_cuda12_plugin" if chip == "h100" else "libtpu"
+    if find_spec(module) is None:
+        raise ImportError(f"no {module}, the compiler of {chip}")
+    if chip == "h100":
+        found = topologies.get_topology_desc(platform="cuda", target_config=H100, topology="1x1x1")
+        return list(found.devices)
+    for name, value in {
+        "TPU_SKIP_MDS_QUERY": "1",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_ACCELERATOR_TYPE": "v5e-8",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+    more = {"num_slices": slices} if slices > 1 else {}
+    found = topologies.get_topology_desc(TOPOLOGIES[chip, chips, slices], platform="tpu", **more)
+    return list(found.devices)[:chips]
+
+
+def measure(name: str, chip: str, chips: int, slices: int = 1) -> dict:
+    """What a program of CASES is on so many chips: bytes, FLOPs, cycles and collectives of a step.
+
+    All figures are of one device. Raises ImportError without the chip's compiler.
+    """
+    step = CASES[name].make(devices(chip, chips, slices))
+    compiled = step.compile()
+    program, memory = hlo.Program(compiled.as_text() or ""), compiled.memory_analysis()
+    assert memory is not None  # Told by XLA on CPU, GPU and TPU.
+    plan = step.program.arrangement.plan
+    return {
+        "program": name, "chip": chip, "chips": chips, "slices": slices,
+        "compiler": _compiler(chip), "plan": str(plan), "used": plan.replicas * plan.parts,
+        "flops": program.flops(), "cycles": program.cycles(),
+        "arguments": memory.argument_size_in_bytes, "temporaries": memory.temp_size_in_bytes,
+        "constants": program.constants(), "calls_home": program.calls_home(),
+        "collectives": [
+            {
+                "kind": one.kind, "types": sorted({array.dtype for array in one.arrays}),
+                "bytes": one.bytes, "devices": one.devices, "times": one.times,
+            }
+            for one in program.collectives()
+        ],
+    }  # fmt: skip
+
+
+def _compiler(chip: str) -> str:
+    name = "jax-cuda12-plugin" if chip == "h100" else "libtpu"
+    return f"{name} {importlib.metadata.version(name)}"
+
+
+class Estimate(NamedTuple):
+    """Seconds of a step on a device: of products at peak, by the compiler's cycles, on links."""
+
+    products: float
+    cycles: float
+    links: float
+
+    @property
+    def step(self) -> float:
+        """Of all; nothing is hidden behind anything else."""
+        return max(self.products, self.cycles) + self.links
+
+
+def estimate(row: dict) -> Estimate:
+    """A step of a `measure` at peak rates.
+
+    A ring sums B bytes over k devices by sending 2 B (k - 1) / k, and gathers by half of that.
+    """
+    chip, links = CHIPS[row["chip"]], 0.0
+    for one in row["collectives"]:
+        k = max(1, one["devices"])
+        twice = 2 if one["kind"] == "all-reduce" else 1
+        links += one["times"] * twice * one["bytes"] * (k - 1) / k / chip.ring
+    return Estimate(row["flops"] / chip.flops, row["cycles"] / chip.cycles, links)
+
+
+def least_batch(name: str, chips: int) -> int:
+    """Examples a step of each seed below which not all of so many chips have rows enough."""
+    case = CASES[name]
+    parts = chips // math.gcd(case.seeds, chips)
+    return 1 if parts == 1 else math.ceil(ACCELERATOR_ROWS / case.rows) * parts

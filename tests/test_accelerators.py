@@ -1,0 +1,114 @@
+"""The experiments' steps, compiled for TPUs and a GPU that are not there.
+
+By libtpu and CUDA's plugin, where Python finds them (`.ci/run` has them in folders of their own,
+see experiments/scale.py); else skipped. GENJAX_ACCELERATORS=all: every program on every chip.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import scripts
+
+from genjax.benchmark import scale
+
+# A minute and a half of one core. program, chip, chips, slices.
+TPU = [
+    ("vae", "v5e", 1, 1),
+    ("vae", "v5e", 64, 1),
+    ("vae_batch", "v5e", 8, 2),
+    ("gan", "v5p", 8, 1),
+    ("lm_small", "v5e", 8, 1),
+]
+GPU = [("attention", "h100", 1, 1), ("gan", "h100", 1, 1)]
+if os.environ.get("GENJAX_ACCELERATORS") == "all":
+    TPU = [(n, *at) for n in scale.CASES for at in scale.TOPOLOGIES if at[0] != "h100"]
+    GPU = [(name, "h100", 1, 1) for name in scale.CASES]
+CODE = """
+import json, sys
+from genjax.benchmark import scale
+for case in json.loads(sys.argv[1]):
+    print(json.dumps(scale.measure(*case)), flush=True)
+"""
+
+
+def compiled(cases, package):
+    """{case: row of scale.measure}: in a process that has none of the suite's XLA flags."""
+    if find_spec(package) is None:
+        pytest.skip(f"no {package}: nothing is compiled for its devices")
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    env |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(scripts.ROOT), *sys.path])}
+    made = subprocess.run(
+        [sys.executable, "-c", CODE, json.dumps(cases)],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr[-2000:]
+    lines = [line for line in made.stdout.splitlines() if line.startswith("{")]
+    return dict(zip(cases, map(json.loads, lines), strict=True))
+
+
+@pytest.fixture(scope="module")
+def tpu():
+    return compiled(TPU, "libtpu")
+
+
+@pytest.fixture(scope="module")
+def gpu():
+    return compiled(GPU, "jax_cuda12_plugin")
+
+
+def require_sound(row, temporaries):
+    assert row["constants"] < 1e6
+    assert row["calls_home"] == []
+    assert row["temporaries"] < temporaries
+    assert row["flops"] > 0
+    case, kinds = scale.CASES[row["program"]], [one["kind"] for one in row["collectives"]]
+    # Seeds side by side need none. Of a batch that is shared, gradients and metrics are one sum;
+    # two slices exchange parts of it, and gather them again within each.
+    if case.seeds >= row["used"]:
+        assert kinds == []
+    else:
+        assert kinds[:1] == ["all-reduce"]
+        assert set(kinds[1:]) <= ({"all-gather"} if row["slices"] > 1 else set())
+    for one in row["collectives"]:
+        assert one["types"] == ["f32"]  # Not halved for the way.
+        assert one["devices"] * row["slices"] == row["used"]
+    gathered = sum(one["bytes"] for one in row["collectives"][1:])
+    assert gathered <= sum(one["bytes"] for one in row["collectives"][:1])
+
+
+@pytest.mark.parametrize("case", TPU, ids=str)
+def test_a_step_on_tpus(tpu, case):
+    row = tpu[case]
+    require_sound(row, temporaries=0.8 * scale.CHIPS[case[1]].memory)
+    assert row["cycles"] > 0
+
+
+@pytest.mark.parametrize("case", GPU, ids=str)
+def test_a_step_on_a_gpu(gpu, case):
+    require_sound(gpu[case], temporaries=80e9)
+
+
+def test_a_small_batch_is_no_slower_on_more_chips(tpu):
+    one, many = tpu["vae", "v5e", 1, 1], tpu["vae", "v5e", 64, 1]
+    assert many["cycles"] <= one["cycles"]
+    # 784-400-20 by hand: products forward, for the weights, and for inputs but the images.
+    weights = 784 * 400 + 400 * 40 + 20 * 400 + 400 * 784
+    assert one["flops"] == many["flops"] == 2 * 128 * (3 * weights - 784 * 400)
+    # All images as bytes, and no second copy of them: less than 80 MB in all.
+    assert one["arguments"] + one["temporaries"] < 80e6
+
+
+def test_gradients_of_a_language_model_are_summed_once_in_float32(tpu):
+    row = tpu["lm_small", "v5e", 8, 1]
+    weights = 12 * 2 * 128**2 + 4096 * 128 + 5 * 128
+    (summed,) = row["collectives"]
+    assert 4 * weights <= summed["bytes"] < 1.01 * 4 * weights
+
+
+def test_two_compilers_have_the_same_products(tpu, gpu):
+    """Counted from their texts: a TPU's convolutions, of eight seeds a chip, and CUDA's, of all."""
+    assert gpu["gan", "h100", 1, 1]["flops"] == 8 * tpu["gan", "v5p", 8, 1]["flops"]
