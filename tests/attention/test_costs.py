@@ -38,7 +38,8 @@ def test_strided_with_a_root_of_the_length_costs_n_to_the_three_halves():
 def test_temporary_memory_is_linear_forward_and_backward(name):
     """Compiled temporary bytes: a dense n x n anywhere would make the slope 2."""
     sizes = []
-    for length in (2048, 4096):
+    # Both above `orders.SMALL`, where tables are computed and no constants.
+    for length in (4096, 8192):
         variant = attention.build(name, length, DIM, causal=False)
         extra = variant.init(jax.random.key(0))
         q = jax.ShapeDtypeStruct((1, length, 1, DIM), jnp.float32)
@@ -50,7 +51,7 @@ def test_temporary_memory_is_linear_forward_and_backward(name):
         compiled = jax.jit(both).lower(q, q, q).compile()
         sizes.append(compiled.memory_analysis().temp_size_in_bytes)
     assert np.log2(sizes[1] / sizes[0]) < 1.15
-    assert sizes[1] < 4 * 4096**2  # Less than one matrix of n x n.
+    assert sizes[1] < 4 * 8192**2  # Less than one matrix of n x n.
 
 
 @pytest.mark.parametrize(
