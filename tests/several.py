@@ -2,10 +2,12 @@
 
     python tests/several.py FOLDER steps 1 2       # or 1 2 4, a minute of CPU more
     python tests/several.py FOLDER runs
+    python tests/several.py FOLDER kills 20
 
 `steps` leaves FOLDER/<processes>.npz: losses and parameters of each case. `runs` leaves folders of
 runs: `alone`; `killed`, of which one of two processes died and both began again; `asked`, of which
-one of two was told to stop, and one process alone went on. One process imports and forks the
+one of two was told to stop, and one process alone went on. `kills` kills one of two at random, so
+many times, lets both go on, and compares the ends bit for bit. One process imports and forks the
 others, before any device is started. Loopback alone.
 """
 
@@ -138,8 +140,9 @@ def all_steps(address: str, folder: Path) -> None:
             np.savez(folder / f"{processes.count()}.npz", **found)
 
 
-def whole(address: str, folder: Path, end=None) -> None:
-    """A run of the smallest experiment. end: what the second process does after 20 of 60 steps."""
+def whole(address: str, folder: Path, end=None, rank: int = 1, step: int = 20) -> None:
+    """A run of the smallest experiment. end: what the process of a rank does after some of its 60
+    steps, a multiple of five."""
     genjax.__path__.append(str(Path(__file__).parent / "extension"))
     line = importlib.import_module("genjax.line.experiment")
     config = line.Config(steps=60, batch_size=16, seeds=2, checkpoint_every=10, log_every=5)
@@ -147,7 +150,7 @@ def whole(address: str, folder: Path, end=None) -> None:
 
     def told(self, arm, rows):
         write(self, arm, rows)
-        if end and processes.rank() == 1 and rows[-1]["step"] == 20:
+        if end and processes.rank() == rank and rows[-1]["step"] == step:
             end()
 
     Folder.write = told
@@ -182,11 +185,37 @@ def start(count: int, work: Callable) -> list[int]:
     return list(map(os.waitstatus_to_exitcode, ends))
 
 
+def kills(folder: Path, count: int) -> list[str]:
+    """What went wrong: kills that did not end both processes, and ends that differ."""
+    rng, wrong, places = np.random.default_rng(), [], {}
+    assert start(2, partial(whole, folder=folder / "alone")) == [0, 0]
+    for number in range(count):
+        place, rank, step = folder / str(number), int(rng.integers(2)), 5 * int(rng.integers(1, 13))
+        what = f"kill of process {rank} at step {step}"
+        ends = start(2, partial(whole, folder=place, end=die, rank=rank, step=step))
+        if ends[rank] != -signal.SIGKILL or 0 in ends:
+            wrong.append(f"{what}: {ends}")
+        again = start(2, partial(whole, folder=place))
+        if again != [0, 0]:
+            wrong.append(f"{what}: {again} at the second start")
+        places[what] = place
+        print(f"{what}: {ends}", flush=True)
+    # Reading starts a device, behind which nothing can be forked.
+    alone = scripts.checkpoint(folder / "alone", "line", 60)
+    for what, place in places.items():
+        found = scripts.checkpoint(place, "line", 60)
+        if any((alone[part] != found[part]).any() for part in alone):
+            wrong.append(f"{what}: ends otherwise")
+    return wrong
+
+
 def main():
     folder, what, *counts = sys.argv[1:]
     folder = Path(folder)
     if what == "steps":
         ends = [start(int(count), lambda at: all_steps(at, folder)) for count in counts]
+    elif what == "kills":
+        ends = kills(folder, int(counts[0]))
     else:
         ask = partial(interrupt.ask, signal.SIGTERM)
         ends = [

@@ -58,7 +58,7 @@ def test_seeds_then_the_batch_share_the_devices(platform, devices, seeds, batch,
 def test_calls_are_as_long_as_the_platform_likes_and_no_longer_than_rows_are_apart(
     platform, needs, found
 ):
-    assert plan(platform, 1, 1, 8, needs)[3:] == found
+    assert plan(platform, 1, 1, 8, needs)[3:5] == found
 
 
 def test_a_plan_says_who_does_what():
