@@ -41,7 +41,7 @@ IN_PYTHON = {"nan": float("nan"), "inf": float("inf"), "-1": -1, "0": 0, "10^20"
 MEANT = {
     # No noise, penalty, limit or interval; the first of a count; a share of none; a rule's default.
     "0": {
-        "training": "seed max_seeds steps_per_call log_every checkpoint_every",
+        "training": "seed max_seeds steps_per_call log_every checkpoint_every profile live",
         "vae": "beta free_bits corruption rae_latent rae_decoder mmd_weight split_seed",
         "gan": "r1 r2 gp unroll ema reconstruction diversity d_fourier init_std d_learning_rate "
         "window beta1 beta2 data_seed split_seed init_seed noise_seed order_seed",
@@ -52,9 +52,9 @@ MEANT = {
     },
     # A list of none, or a text whose absence has a meaning.
     "empty": {
-        "training": "compile_cache",
+        "training": "compile_cache writers",
         "vae": "compare samplers hidden",
-        "scaling": "cores global_positions tasks rates",
+        "scaling": "cores global_positions tasks rates mesh",
         "domains": "from dro held_out shots dynamic mesh",
     },
 }  # fmt: skip

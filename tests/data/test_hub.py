@@ -69,7 +69,7 @@ def hub(monkeypatch):
         return found
 
     made = types.ModuleType("datasets")
-    made.__spec__ = ModuleSpec("datasets", None)
+    made.__spec__ = ModuleSpec("datasets", None, origin="here")
     vars(made).update(load_dataset=load_dataset, load_from_disk=load_dataset, Image=Image)
     monkeypatch.setitem(sys.modules, "datasets", made)
     return known

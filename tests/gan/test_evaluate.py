@@ -103,8 +103,11 @@ def test_the_alarm_is_a_tenth_of_the_modes_or_one(modes, now, lost):
 
 def test_directions_without_a_slope_are_in_the_picture():
     values = np.array([0, 0, 1e-6, 1e-4, 0.3, 7.0], np.float32).reshape(1, 3, 2)
-    _, figure = plots.FIGURES["slopes"]({"arrays": {"gan": {"singular_values": values}}})
-    shares = figure.axes[0].patches[0].get_data().values
+    run = {
+        "arrays": {"gan": {"singular_values": values}}, "summary": {"seeds": [0], "arms": ["gan"]},
+    }  # fmt: skip
+    _, chart = plots.FIGURES["slopes"](run)
+    shares = np.asarray(chart.panels[0].series[0].y)
     assert shares.sum() == pytest.approx(1) and shares[0] == pytest.approx(4 / 6)
 
 

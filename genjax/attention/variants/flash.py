@@ -70,7 +70,7 @@ def flash(
         )
     on = platform or jax.default_backend()
     pattern = blocks.band(length, None, 0 if causal else None, block=tile)
-    variant = of_pattern(pattern, head_dim, note="computed by genjax.attention.blocks")
+    variant = of_pattern(pattern, head_dim, note="computed in tiles")
     for kernel, note in (("splash", "Pallas' splash attention"), ("cudnn", "cuDNN")):
         missing = fused.unfit(kernel, on, length, head_dim, dtype)
         if implementation == kernel and missing:
