@@ -148,7 +148,9 @@ def test_an_upload_is_asked_for_and_refused_in_one_line(run, tmp_path, said, mon
         def upload_folder(self, **given):
             seen.update(given)
 
-    hub = types.SimpleNamespace(HfApi=Api, __spec__=ModuleSpec("huggingface_hub", None, origin="here"))
+    hub = types.SimpleNamespace(
+        HfApi=Api, __spec__=ModuleSpec("huggingface_hub", None, origin="here")
+    )
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     code, text, _ = said(run.folder, out, "--force", "--push=me/vae")
     assert code == 0 and text.endswith("https://huggingface.co/me/vae\n")

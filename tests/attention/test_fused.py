@@ -70,9 +70,7 @@ def test_a_kernel_that_does_not_fit_is_refused_and_auto_takes_tiles(
     given = {"causal": False, "dtype": dtype, "platform": platform}
     with pytest.raises(UsageError, match=f"--implementation={kernel}: .*{said}; take auto or"):
         attention.build("flash", length, dim, implementation=kernel, **given)
-    assert (
-        attention.build("flash", length, dim, **given).note == "computed in tiles"
-    )
+    assert attention.build("flash", length, dim, **given).note == "computed in tiles"
 
 
 def test_auto_takes_the_platforms_kernel():
