@@ -28,16 +28,20 @@ def main(words: list[str]) -> None:
     from genjax.benchmark import scale, scale_page
 
     rows = {scale_page.place(row): row for row in map(json.loads, FILE.read_text().splitlines())}
+    chips = {
+        f"{chip}:{count}:{slices}": (chip, count, slices)
+        for chip, count, slices in scale.TOPOLOGIES
+    }
     for word in words:
-        name, chip, *counts = word.split(":")
-        chips, slices = (*map(int, counts), 1)[:2]
-        if name not in scale.CASES or (chip, chips, slices) not in scale.TOPOLOGIES:
-            known = (
-                ", ".join(scale.CASES),
-                ", ".join(f"{c}:{n}:{s}" for c, n, s in scale.TOPOLOGIES),
+        name, _, where = word.partition(":")
+        place = chips.get(where) or chips.get(f"{where}:1")
+        if name not in scale.CASES or place is None:
+            raise UsageError(
+                f"{word}: <program>:<chip>:<chips>[:<slices>]; programs are "
+                f"{', '.join(scale.CASES)}; chips are "
+                f"{', '.join(name.removesuffix(':1') for name in chips)}"
             )
-            raise UsageError(f"{word}: programs are {known[0]}; chips are {known[1]}")
-        row = scale.measure(name, chip, chips, slices)
+        row = scale.measure(name, *place)
         rows[scale_page.place(row)] = row
         print(json.dumps(row), flush=True)
         lines = [json.dumps(rows[key]) for key in sorted(rows)]
@@ -46,5 +50,8 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with ending("scale.py"):
-        main(sys.argv[1:])
+    if {"-h", "--help"} & {*sys.argv}:
+        print(__doc__.strip())
+    else:
+        with ending("scale.py"):
+            main(sys.argv[1:])
