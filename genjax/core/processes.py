@@ -10,6 +10,7 @@ import pickle
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,6 +121,9 @@ def joined(asked: str) -> Iterator[None]:
     finally:
         over.set()
     watch.join()
+    # Process 0 has the service: it leaves last, since whoever still talks to it would be aborted.
+    while _Self.rank == 0 and set(state.client.get_live_nodes([*range(_Self.count)])) != {0}:
+        time.sleep(0.05)
     jax.distributed.shutdown()
     _Self.count, _Self.rank = 1, 0
 
