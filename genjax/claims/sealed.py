@@ -139,8 +139,15 @@ def judge(
             for control in given
         ],
     }
-    failed = [control for control in made["controls"] if not control["as_it_must"]]
-    if failed and plain == "supported":
+    # Where a positive control does not pass, the measure shows no difference that is there, so that
+    # being alike is no finding either. A refutation stays: it is a difference, the other way.
+    takes = {"negative": {"supported"}, "positive": {"supported", "equivalent"}}
+    failed = [
+        control
+        for control in made["controls"]
+        if not control["as_it_must"] and plain in takes[control["kind"]]
+    ]
+    if failed:
         made["verdict"] = "undetermined"
         made["because"] = "; ".join(
             f"the {control['kind']} control {control['name']} "

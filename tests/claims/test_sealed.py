@@ -81,7 +81,14 @@ def test_a_control_that_behaves_otherwise_takes_the_verdict_away():
     found = said(3 + SPREAD, positive=TWICE._replace(values=1 + SPREAD))
     assert found["because"] == "the positive control twice as long does not pass"
     # What is refuted stays so: no control can lend it support.
-    assert said(0.1 + SPREAD, negative=NOTHING._replace(values=2 + SPREAD))["verdict"] == "refuted"
+    for control in (
+        {"negative": NOTHING._replace(values=2 + SPREAD)},
+        {"positive": TWICE._replace(values=SPREAD)},
+    ):
+        assert said(0.1 + SPREAD, **control)["verdict"] == "refuted"
+    near = 1 + 0.01 * SPREAD
+    assert said(near, negative=NOTHING._replace(values=2 + SPREAD))["verdict"] == "equivalent"
+    assert said(near, positive=TWICE._replace(values=near))["verdict"] == "undetermined"
     with pytest.raises(ValueError, match="X1: negative controls .'nothing',. were not measured"):
         judge(CLAIM, SPREAD, positive=(TWICE,))
 
