@@ -1,7 +1,6 @@
 """The experiments' training steps for devices that are described only, such as a slice of TPUs.
 
-    program, shapes = described.vae(genjax.vae.Config(), "vae", topology.devices)
-    compiled = program.function.lower(*shapes).compile()
+    compiled = described.vae(genjax.vae.Config(), "vae", topology.devices).compile()
 
 What a run would train with, but for its data, of which the shapes alone count.
 """
@@ -15,12 +14,14 @@ import numpy as np
 
 from genjax.attention.variants.flash import flash
 from genjax.core import arrangement, parallel, steps, training
-from genjax.domains import described as language
+from genjax.domains import networks
+from genjax.domains import training as language
 from genjax.domains.config import Config as LmConfig
 from genjax.gan import experiment as gans
 from genjax.gan.config import Config as GanConfig
 from genjax.images.stored import LEVELS, store
-from genjax.lm import objectives, transformer
+from genjax.lm import finetune, objectives, transformer
+from genjax.lm.transformer import Large
 from genjax.scaling.config import Config as AttentionConfig
 from genjax.scaling.training import optimizer
 from genjax.vae import experiment as vaes
@@ -46,7 +47,8 @@ class Step(NamedTuple):
 
 def vae(config: VaeConfig, name: str, devices: Sequence, shape=(28, 28, 1)) -> Step:
     """An autoencoder's, on bytes of images [h, w, c]."""
-    arm, when = config.arms()[name], training.schedule(config)
+    arm = config.arms()[name]
+    needs = training.needs(config, training.schedule(config), convolutions=arm.arch == "conv")
     model = vaes.network(config, name, shape)
     grey = np.resize(np.arange(256, dtype=np.float32) / LEVELS[-1], (2, *shape))
     kept = store(grey)
@@ -56,8 +58,9 @@ def vae(config: VaeConfig, name: str, devices: Sequence, shape=(28, 28, 1)) -> S
         vaes.step_of(config, name, model),
         lambda key: steps.init_state(model.init(key, jnp.asarray(grey)), adam),
         {"image": jax.ShapeDtypeStruct((IMAGES, kept.rows.shape[1]), kept.rows.dtype)},
-        _plan(devices, config, training.needs(config, when, convolutions=arm.arch == "conv")),
-        kept.take,
+        needs,
+        devices,
+        take=kept.take,
     )
 
 
@@ -65,13 +68,15 @@ def gan(config: GanConfig, name: str, devices: Sequence) -> Step:
     """A GAN's, on packs of points."""
     arm, when = config.arms()[name], training.schedule(config, evaluations=config.evaluations)
     method, rows = gans.method_of(config, name, (2,)), config.batch_size * arm.n_critic
+    needs = training.needs(config, when, convolutions=arm.convolutional)
     config = config.replace(batch_size=rows)  # That a step takes.
     return _step(
         config,
         method.step,
         method.state,
         {"real": jax.ShapeDtypeStruct((POINTS, arm.pack, 2), np.float32)},
-        _plan(devices, config, training.needs(config, when, convolutions=arm.convolutional)),
+        needs,
+        devices,
     )
 
 
@@ -89,27 +94,42 @@ def attention(config: AttentionConfig, length: int, devices: Sequence) -> Step:
         steps.training_step(objectives.token_loss(model.apply), adam),
         lambda key: steps.init_state(model.init(key), adam),
         {"tokens": tokens, "target": tokens},
-        _plan(devices, config, training.needs(config, training.schedule(config), rows=length)),
+        training.needs(config, training.schedule(config), rows=length),
+        devices,
     )
 
 
 def lm(config: LmConfig, vocabulary: int, devices: Sequence) -> Step:
-    """A language model's, from scratch, of the only arm of a configuration."""
-    (name,) = config.arms()
-    program, shapes = language.step(config, name, vocabulary, devices)
-    return Step(program, shapes, config.matmul_precision)
+    """A language model's, from scratch, of the only arm of a configuration.
 
-
-def _plan(devices, config, needs: arrangement.Needs) -> arrangement.Arrangement:
-    planned = arrangement.plan(
-        devices[0].platform, len(devices), config.seeds, config.batch_size, needs, config.parallel
+    vocabulary: tokens that the data have. Raises UsageError as a run would.
+    """
+    ((name, arm),) = config.arms().items()
+    method, copies = finetune.Method(arm.train), max(1, config.fsdp)
+    when = training.schedule(config, steps=arm.steps, evaluations=config.evaluations)
+    large = Large(config.remat, copies)
+    net = networks.build(arm, vocabulary, config.context, config.precision, large)
+    adam = language.optimizer(arm, method)
+    return _step(
+        config,
+        language.step_of(config, arm, method, net, copies),
+        lambda key: steps.init_state(finetune.start(key, net.init(key), method), adam),
+        {},
+        training.needs(config, when, rows=config.context)._replace(fsdp=copies),
+        devices,
+        take=language.take_windows,
+        row=(config.context + 2,),
     )
-    return arrangement.arrange(planned, devices, config.parallel)
 
 
-def _step(config, step, init, arrays, arranged, take: Callable = parallel.take) -> Step:
-    program = parallel.program(step, arranged, take)
-    keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(config.seeds, int))
+def _step(
+    config, step, init, arrays, needs, devices, take: Callable = parallel.take, row=()
+) -> Step:
+    """row: what the index holds of an example."""
+    seeds, rows = config.seeds, config.batch_size
+    plan = arrangement.plan(devices[0].platform, len(devices), seeds, rows, needs, config.parallel)
+    program = parallel.program(step, arrangement.arrange(plan, devices, config.parallel), take)
+    keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(seeds, int))
     state = jax.eval_shape(jax.vmap(init), keys)
-    row = jax.ShapeDtypeStruct((config.seeds, config.batch_size), np.int32)
-    return Step(program, program.abstract(state, arrays, row), config.matmul_precision)
+    index = jax.ShapeDtypeStruct((seeds, rows, *row), np.int32)
+    return Step(program, program.abstract(state, arrays, index), config.matmul_precision)

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 import genjax.vae.config
-from genjax.benchmark import described, hlo
+from genjax.benchmark import described
+from genjax.core import hlo
 from genjax.core.arrangement import ACCELERATOR_ROWS
 from genjax.domains.config import Config as LmConfig
 from genjax.gan.config import Config as GanConfig
@@ -164,7 +165,7 @@ def measure(name: str, chip: str, chips: int, slices: int = 1) -> dict:
     plan = step.program.arrangement.plan
     return {
         "program": name, "chip": chip, "chips": chips, "slices": slices,
-        "compiler": _compiler(chip), "plan": str(plan), "used": plan.replicas * plan.parts,
+        "compiler": _compiler(chip), "plan": str(plan), "used": plan.devices - plan.idle,
         "flops": program.flops(), "cycles": program.cycles(),
         "arguments": memory.argument_size_in_bytes, "temporaries": memory.temp_size_in_bytes,
         "constants": program.constants(), "calls_home": program.calls_home(),

@@ -12,27 +12,12 @@ import sys
 import pytest
 
 from genjax.attention import fused
-from genjax.scaling import chips
+from genjax.attention.sharded import spread
+from genjax.benchmark import scale
+from genjax.core import hlo
+from genjax.scaling import cases, microbenchmark
 
 LENGTH = 512
-TPU = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5e-8",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
-H100 = """gpu_device_info {
-  threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
-  shared_memory_per_core: 233472 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
-  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
-  device_memory_size: 84978434048 shared_memory_per_block_optin: 232448
-  cuda_compute_capability { major: 9 minor: 0 }
-  registers_per_core_limit: 65536 registers_per_block_limit: 65536
-}
-platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 patch: 0 }
-runtime_version { major: 12 minor: 9 patch: 0 } device_description_str: "NVIDIA H100 80GB HBM3"
-"""
 
 
 def needs(*modules):
@@ -49,7 +34,7 @@ def needs(*modules):
 def told(part: str) -> dict:
     """What this file says as a program, in a process of its own."""
     path = [os.environ.get("PYTHONPATH", ""), *sys.path]
-    given = os.environ | TPU | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(path)}
+    given = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(path)}
     done = subprocess.run(
         [sys.executable, __file__, part], env=given, capture_output=True, text=True
     )
@@ -64,8 +49,7 @@ def test_tpu_compiles_splash_and_a_ring_of_64_chips():
     scores = 3 * 2 * 2 * 4 * LENGTH**2
     assert found["kernels"] == 3 and found["splash_temporaries"] < scores / 2
     # Keys and values of 8 heads of 64 in bfloat16 take 63 hops round, in parts of 64 positions.
-    assert found["ring"]["collectives"] == {"collective-permute": [126, 126 * 2 * 64 * 8 * 64]}
-    assert found["ring"]["temp_bytes"] < 2**23
+    assert found["hops"] == [126, 126 * 2 * 64 * 8 * 64] and found["ring_temporaries"] < 2**23
 
 
 @needs("jax_cuda12_plugin", "nvidia.cudnn")
@@ -90,24 +74,27 @@ def _compiled(attend, device, mask):
 
 
 def _tpu():
-    from jax.experimental import topologies
+    from jax.sharding import Mesh
 
-    devices = topologies.get_topology_desc("v5e:8x8", platform="tpu").devices
+    devices, shape = scale.devices("v5e", 64), (1, 64 * 64, 8, 64)
     one = _compiled(fused.splash(True), devices[0], mask=True)
+    ring = spread("flash", Mesh(devices, ("sequence",)), shape[1], shape[-1], causal=False)
+    program = cases.of_variant(ring, "forward", shape, "bfloat16")
+    spread_out = microbenchmark.lower(program).compile()
+    hops = hlo.Program(spread_out.as_text()).collectives()
+    assert {one.kind for one in hops} == {"collective-permute"}
     return {
         "kernels": one.as_text().count("tpu_custom_call"),
         "splash_temporaries": one.memory_analysis().temp_size_in_bytes,
-        "ring": chips.row("flash", "forward", devices, (1, 64 * 64, 8, 64)),
+        "hops": [sum(one.times for one in hops), sum(one.times * one.bytes for one in hops)],
+        "ring_temporaries": spread_out.memory_analysis().temp_size_in_bytes,
     }
 
 
 def _cuda():
     import re
 
-    from jax.experimental import topologies
-
-    given = {"platform": "cuda", "target_config": H100, "topology": "1x1x1"}
-    device = topologies.get_topology_desc(**given).devices[0]
+    device = scale.devices("h100", 1)[0]
     text = _compiled(fused.cudnn(True, fused.splash(True)), device, mask=False).as_text()
     return {"kernels": re.findall(r'custom_call_target="__cudnn.(\w+)"', text)}
 

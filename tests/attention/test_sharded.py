@@ -10,7 +10,9 @@ from jax.sharding import PartitionSpec as P
 from genjax import attention
 from genjax.attention import blocks
 from genjax.attention.sharded import spread
+from genjax.core import hlo
 from genjax.core.errors import UsageError
+from genjax.scaling import cases, microbenchmark
 
 DIM, HEADS, LENGTH, DEVICES = 8, 2, 96, 4
 
@@ -77,6 +79,18 @@ def test_devices_equal_one(case, monkeypatch):
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         scale = np.abs(theirs).max()
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * scale)
+
+
+def test_a_ring_sends_keys_and_values_to_all_and_their_gradients_home():
+    """Three hops forward, of which backward has the first; four of the gradients."""
+    variant = spread("flash", mesh(), LENGTH, DIM, causal=True)
+    program = cases.of_variant(variant, "both", (1, LENGTH, HEADS, DIM), "float32")
+    text = microbenchmark.lower(program).compile().as_text()
+    sent = hlo.Program(text).collectives()
+    hops, part = 2 * 3 + 2 * 2 + 2 * 4, 4 * LENGTH // DEVICES * HEADS * DIM
+    assert {one.kind for one in sent} == {"collective-permute"}
+    assert sum(one.times for one in sent) == hops
+    assert sum(one.times * one.bytes for one in sent) == hops * part
 
 
 @pytest.mark.parametrize(

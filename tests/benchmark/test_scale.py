@@ -2,11 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import scripts
 
-from genjax.benchmark import scale, scale_page
+from genjax.benchmark import described, scale, scale_page
+from genjax.domains.config import Config as LmConfig
 
 ROW = {
     "program": "vae_batch", "chip": "v5e", "chips": 8, "slices": 1, "compiler": "libtpu 1",
@@ -56,3 +58,18 @@ def test_the_page_is_that_of_its_file():
     rows = list(map(json.loads, lines))
     assert {row["program"] for row in rows} <= {*scale.CASES}
     assert (scripts.ROOT / "docs" / "scale.md").read_text() == scale_page.text(rows)
+
+
+def test_devices_that_share_parameters_work_too(monkeypatch):
+    """Parameters over two of four devices, and the batch over all."""
+    config = LmConfig(
+        width=16, depth=1, heads=1, context=16, seeds=1, batch_size=16, mesh="fsdp:2", shots=()
+    )
+    case = scale.CASES["lm_small"]
+    tiny = case._replace(make=lambda devices: described.lm(config, 32, devices))
+    monkeypatch.setitem(scale.CASES, "tiny", tiny)
+    monkeypatch.setattr(scale, "devices", lambda chip, chips, slices: jax.devices()[:chips])
+    monkeypatch.setattr(scale, "_compiler", lambda chip: "XLA")
+    found = scale.measure("tiny", "v5e", 4)
+    assert found["used"] == 4 and found["plan"].startswith("seeds over 1, the batch of each over 4")
+    assert {one["devices"] for one in found["collectives"]} <= {2, 4}

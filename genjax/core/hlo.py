@@ -1,8 +1,11 @@
 """What a compiled program does, read from its text: products, collectives, constants, calls home.
 
 `cost_analysis` counts the body of a loop once, and an accelerator's compiler adds kernels that it
-does not know. Here every instruction counts as often as the loops around it run; a loop whose
-length is an argument counts once, so that a call of many training steps counts as one step.
+does not know. Here every instruction counts as often as the loops around it run. What stays
+uncertain: a loop whose length is an argument counts once, or as often as the caller says, so that
+a call of many training steps counts as one step; without the compiler's word (a TPU's gives none) a
+loop is taken to count from 0, as jax's do, to the number in its condition; and of a condition's
+branches all count.
 """
 
 import math
@@ -22,9 +25,10 @@ COLLECTIVES = (
 _SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{\s*$")
 _NAME = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
-_CALLED = re.compile(r"\b(?:calls|body|to_apply)=%?([\w.\-]+)")
+_CALLED = re.compile(r"\b(?:calls|body|to_apply|(?:true|false)_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"\b(?:branch_computations|called_computations)=\{([^}]*)\}")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
 _HOME = re.compile(r"callback|infeed|outfeed|host_compute", re.IGNORECASE)
 
 
@@ -42,13 +46,18 @@ class Array(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """A line of the text: what it makes, what it is, of what, and the rest of the line."""
+    """A line of the text: what it makes, what it is, what stands in its brackets, and the rest."""
 
     name: str
     results: list[Array]
     kind: str
-    operands: list[str]
+    inside: str
     rest: str
+
+    @property
+    def operands(self) -> list[str]:
+        """Names of what it takes."""
+        return re.findall(r"%([\w.\-]+)", self.inside)
 
 
 class Collective(NamedTuple):
@@ -66,9 +75,13 @@ class Collective(NamedTuple):
 
 
 class Program:
-    """A compiled program's text, by computations."""
+    """A compiled program's text, by computations.
 
-    def __init__(self, text: str):
+    trips: how often each loop runs whose length the text does not say.
+    """
+
+    def __init__(self, text: str, trips: int = 1):
+        self.trips = trips
         self.computations: dict[str, dict[str, Instruction]] = {}
         self.entry, own = "", {}
         for line in text.splitlines():
@@ -84,14 +97,27 @@ class Program:
         own = self.computations[name or self.entry]
         for one in own.values():
             yield one, own, times
-            trips = _TRIPS.search(one.rest) if one.kind == "while" else None
-            inner = times * int(trips[1]) if trips else times
+            inner = times * self._trips(one) if one.kind == "while" else times
             called = _CALLED.findall(one.rest)
             for branches in _BRANCHES.findall(one.rest):
                 called += re.findall(r"%?([\w.\-]+)", branches)
             for other in called:
                 if other in self.computations:
                     yield from self.walk(other, inner)
+
+    def _trips(self, loop: Instruction) -> int:
+        if known := _TRIPS.search(loop.rest):
+            return int(known[1])
+        condition = _CONDITION.search(loop.rest)
+        lines = [*self.computations[condition[1]].values()] if condition else []
+        bounds = [
+            int(one.inside.strip("()"))
+            for one in lines
+            if one.kind == "constant" and re.fullmatch(r"[su]\d+", one.results[0].dtype)
+        ]
+        if len(bounds) == 1 and any("direction=LT" in one.rest for one in lines):
+            return bounds[0]
+        return self.trips
 
     def flops(self) -> float:
         """Two for each multiply-add of all matrix products and convolutions."""
@@ -138,7 +164,7 @@ def _instruction(name: str, line: str) -> Instruction:
     arrays = [
         Array(t, tuple(map(int, filter(None, s.split(","))))) for t, s in _SHAPE.findall(results)
     ]
-    return Instruction(name, arrays, kind, re.findall(r"%([\w.\-]+)", operands), rest)
+    return Instruction(name, arrays, kind, operands, rest)
 
 
 def _bracketed(text: str) -> tuple[str, str]:

@@ -6,8 +6,9 @@ import jax
 import jax.extend.core as jex
 import pytest
 
+from genjax.benchmark import described
 from genjax.core.errors import UsageError
-from genjax.domains import described, networks
+from genjax.domains import networks
 from genjax.domains.config import Config
 
 REFUSED = [
@@ -55,7 +56,7 @@ def sent(mesh: str):
         width=16, depth=2, context=16, shots=(), seeds=1, batch_size=16, mesh=mesh,
         precision="bfloat16",
     )  # fmt: skip
-    program, shapes = described.step(config, "model", 64, jax.devices()[:4])
+    program, shapes, _ = described.lm(config, 64, jax.devices()[:4])
     found = {"psum": [], "all_gather": [], "reduce_scatter": []}
 
     def walk(jaxpr):

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from genjax.benchmark import hlo
+from genjax.core import hlo
 
 
 def program(function, *shapes, dtype=jnp.float32):
@@ -27,24 +27,36 @@ def test_batches_and_gradients_count():
     assert found.flops() == 3 * 2 * 3 * 64 * 48 * 80
 
 
+def twice(x, w):
+    """Five products in a loop of seven."""
+
+    def inner(x, _):
+        return jnp.tanh(x @ w), None
+
+    def outer(x, _):
+        return jax.lax.scan(inner, x, None, 5)[0], None
+
+    return jax.lax.scan(outer, x, None, 7)[0]
+
+
 def test_a_loop_counts_as_often_as_it_runs():
-    def twice(x, w):
-        def inner(x, _):
-            return jnp.tanh(x @ w), None
-
-        def outer(x, _):
-            return jax.lax.scan(inner, x, None, 5)[0], None
-
-        return jax.lax.scan(outer, x, None, 7)[0]
-
-    assert program(twice, (64, 64), (64, 64)).flops() == 35 * 2 * 64**3
+    found = program(twice, (64, 64), (64, 64))
+    assert found.flops() == 35 * 2 * 64**3
+    # As the text of a TPU, which does not say how often: by the conditions.
+    for own in found.computations.values():
+        for name, one in own.items():
+            own[name] = one._replace(rest=one.rest.replace("known_trip_count", "unknown"))
+    assert found.flops() == 35 * 2 * 64**3
 
 
 def test_a_loop_of_unknown_length_counts_once():
     def many(x, count):
         return jax.lax.fori_loop(0, count.astype(int).sum(), lambda _, x: jnp.tanh(x @ x), x)
 
-    assert program(many, (64, 64), (1,)).flops() == 2 * 64**3
+    found = program(many, (64, 64), (1,))
+    assert found.flops() == 2 * 64**3
+    found.trips = 9
+    assert found.flops() == 9 * 2 * 64**3
 
 
 @pytest.mark.parametrize("padding", ("SAME", "VALID"))
@@ -89,6 +101,57 @@ def test_collectives_say_their_kind_type_bytes_and_devices():
     assert sums.arrays == [hlo.Array("f32", (16, 8))]
     assert (gathers.kind, gathers.devices, gathers.times) == ("all-gather", 4, 1)
     assert gathers.bytes in (4 * 16 * 8 * 2, 4 * 16 * 8 * 4)  # XLA:CPU may gather in float32.
+
+
+# A loop of five rounds inside one of three, and both in one of which a TPU's compiler says nothing.
+LOOPS = """HloModule jit_f
+
+%body.1 (p: f32[]) -> f32[] {
+  %start = (bf16[4,8]{1,0}, bf16[4,8]{1,0}, u32[], u32[]) collective-permute-start(%x), channel_id=1
+  %done = bf16[4,8]{1,0} collective-permute-done(%start)
+}
+
+%three.2 (p: (s32[], f32[4])) -> pred[] {
+  %bound = s32[]{:T(128)} constant(3), metadata={op_name="jit(f)"}
+  ROOT %lt = pred[] compare(%counter, %bound), direction=LT
+}
+
+%given.2 (p: (s32[], s32[], f32[4])) -> pred[] {
+  ROOT %lt = pred[] compare(%counter, %count), direction=LT
+}
+
+%round.3 (p: f32[]) -> f32[] {
+  %w = f32[] while(%p), condition=%c, body=%body.1, backend_config={"known_trip_count":{"n":"5"}}
+  %a = (f32[2,3]{1,0}, s32[7]{0}) all-reduce(%x, %y), to_apply=%sum
+}
+
+%step.3 (p: f32[]) -> f32[] {
+  %w2 = (s32[], f32[4]) while(%p), condition=%three.2, body=%round.3
+}
+
+%branch (p: f32[]) -> f32[] {
+  %g = f32[16]{0} all-gather(%x), dimensions={0}
+}
+
+ENTRY %main.4 (p: f32[]) -> f32[] {
+  %w3 = (s32[], s32[], f32[4]) while(%p), condition=%given.2, body=%step.3
+  %c = f32[] conditional(%i, %p, %p), BRANCHES
+}
+"""
+
+
+@pytest.mark.parametrize("steps", (1, 10))
+@pytest.mark.parametrize(
+    "branches",
+    ("branch_computations={%none, %branch}", "true_computation=%none, false_computation=%branch"),
+)
+def test_instructions_count_as_often_as_their_loops_run(steps, branches):
+    found = hlo.Program(LOOPS.replace("BRANCHES", branches), trips=steps).collectives()
+    assert [(one.kind, one.times, one.bytes) for one in found] == [
+        ("collective-permute", 15 * steps, 4 * 8 * 2),
+        ("all-reduce", 3 * steps, (6 + 7) * 4),
+        ("all-gather", 1, 64),
+    ]
 
 
 def test_of_an_asynchronous_gather_what_arrives_counts():
