@@ -119,15 +119,14 @@ def _run(name, asked):
         if count > 1:
             print(f"{name}: of {count} processes the first one alone measures", file=sys.stderr)
     more = {} if alone else {"distributed": place.distributed}
+    if asked.config.curves:
+        more |= {"writers": place.all_writers, "live": place.live, "profile": place.profile}
     run(
         asked.config,
         place.workdir,
         resume=place.resume,
-        writers=place.all_writers,
-        live=place.live,
         compile_cache=place.compile_cache,
         platform=place.platform,
-        profile=place.profile,
         **more,
     )
 

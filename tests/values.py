@@ -21,7 +21,7 @@ import numpy as np
 import scripts
 
 from genjax.core import config as configs
-from genjax.core.flags import Place
+from genjax.core.flags import place_of
 
 # Every room with a configuration; core's is what they have in common.
 ROOMS = sorted(
@@ -114,7 +114,7 @@ def config_of(room: str) -> type:
 def options(room: str) -> dict[str, tuple]:
     """{flag: (field, its type, whether a tuple)} of a script."""
     found = {}
-    for kind in (config_of(room), Place):
+    for kind in (config_of(room), place_of(config_of(room))):
         hints = typing.get_type_hints(kind)
         for name, field in kind.options().items():
             found[name] = (field, *configs.describe(hints[field.name])[:2])

@@ -10,6 +10,8 @@ from genjax.core.errors import UsageError
 class Config(Options):
     """The part that is measured, and for how long."""
 
+    curves = False
+
     only: str = option("vae", "The part to measure.", choices=("vae", "gan", "attention", "lm"))
     rounds: int = option(7, "Rounds over all rows.", low=2, high=10**6)
     seconds: float = option(1.5, "Per row and round.", low=0.1, high=86_400)

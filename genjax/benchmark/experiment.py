@@ -29,25 +29,16 @@ def run(
     folder: str | Path,
     *,
     resume: bool = True,
-    writers: tuple[str, ...] = (),
-    live: int | None = None,
     compile_cache: str = "",
     platform: str = "auto",
-    profile: int = 0,
 ) -> dict:
     """Measures what `config` asks for, says it, and writes it to <folder>/results.json.
 
     {"rates": {row: [rounds]}, "ratios": {title: [rounds]}, "flags", "device", ...}, which is
     returned too. resume: whether results that the folder holds are replaced, or refused.
-    writers, live, profile: refused, nothing is trained. compile_cache, platform: as in
-    `genjax.run.execute`. Raises UsageError for what cannot be done, before anything is measured or
-    written.
+    compile_cache, platform: as in `genjax.run.execute`. Raises UsageError for what cannot be done,
+    before anything is measured or written.
     """
-    if writers or live is not None:
-        flag = f"--writers={','.join(writers)}" if writers else f"--live={live}"
-        raise UsageError(f"{flag}: the benchmark has no curves; leave the flag out")
-    if profile:
-        raise UsageError(f"--profile={profile}: the benchmark trains nothing; leave the flag out")
     make, size = PARTS[config.only]
     part = make(config, size)
     part.settle()

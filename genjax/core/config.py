@@ -96,11 +96,13 @@ def when(**values: tuple[str, ...]) -> Reader:
 class Options:
     """What every configuration, and every arm of one, does with its fields.
 
-    readers: who reads an option that not all do, by its flag. Raises UsageError at construction:
-    for a value of the wrong type, not finite or out of bounds, and for what `check` refuses.
+    readers: who reads an option that not all do, by its flag. curves: whether a run of it trains
+    what can be watched, handed on and traced. Raises UsageError at construction: for a value of the
+    wrong type, not finite or out of bounds, and for what `check` refuses.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {}
+    curves: ClassVar[bool] = True
 
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))

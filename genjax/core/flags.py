@@ -64,6 +64,19 @@ class Place(Options):
         place=True,
         rare=True,
     )
+    platform: str = option(
+        "auto",
+        "Computes there, or ends; auto: on the best that JAX finds.",
+        group=GROUP,
+        choices=("auto", "cpu", "gpu", "tpu"),
+        place=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched(Place):
+    """The same of a run that has curves."""
+
     live: int | None = option(
         None,
         "Draw the page while it trains, and serve it on this port of 127.0.0.1. --live alone: "
@@ -71,13 +84,6 @@ class Place(Options):
         group=GROUP,
         low=0,
         high=2**16 - 1,
-        place=True,
-    )
-    platform: str = option(
-        "auto",
-        "Computes there, or ends; auto: on the best that JAX finds.",
-        group=GROUP,
-        choices=("auto", "cpu", "gpu", "tpu"),
         place=True,
     )
     profile: int = option(
@@ -107,6 +113,11 @@ class Place(Options):
     def all_writers(self) -> tuple[str, ...]:
         """Those of both flags."""
         return tuple(dict.fromkeys((*self.writers, *["tensorboard"] * self.tensorboard)))
+
+
+def place_of(kind: type[Options]) -> type[Place]:
+    """What says where a run of such a configuration lies, and how it is kept."""
+    return Watched if kind.curves else Place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,14 +151,14 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
 
     Raises UsageError with one line for what cannot be read or is no flag, and what `kind` refuses.
     """
-    given, _ = _given((kind, Place), arguments)
+    given, _ = _given((kind, place_of(kind)), arguments)
     helped = _helped(given)
     if helped:
         return helped
     if given.get("seeds") == "auto" and "max_seeds" in kind.options():
         given = {"max_seeds": "40"} | given | {"seeds": "5"}
     config = _made(kind, given)
-    place = _made(Place, given)
+    place = _made(place_of(kind), given)
     if place.workdir == "":
         raise UsageError("--workdir=: name a folder, or leave the flag out")
     if place.workdir is None:
@@ -287,7 +298,7 @@ def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str
     files = [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
     name = Path(files[-1].split("=", 1)[1]).stem if files else "default"
     try:
-        plain = configs.lines(_made(kind, _given((kind, Place), files[-1:])[0]))
+        plain = configs.lines(_made(kind, _given((kind, place_of(kind)), files[-1:])[0]))
     except UsageError:
         plain = None  # The file asks for flags beside it.
     if plain != configs.lines(config):
@@ -311,7 +322,7 @@ def help_text(
     ]
     groups: dict[str, list[str]] = {}
     hidden = 0
-    for options in (Place, kind) if place else (kind,):
+    for options in (place_of(kind), kind) if place else (kind,):
         for name, field in options.options().items():
             if field.metadata["rare"] and not full:
                 hidden += 1

@@ -114,8 +114,9 @@ BAD = {
         ["--only=attention", "--cores=4095"],
         ["--cores=4095", "may run on"],
     ),
-    "curves": (["--tensorboard"], ["--writers=tensorboard", "no curves"]),
-    "a page that grows": (["--live"], ["--live=8008", "no curves"]),
+    "curves": (["--writers=mlflow"], ["--writers=mlflow: no such flag"]),
+    "a page that grows": (["--live"], ["--live=8008: no such flag"]),
+    "a trace": (["--profile=3"], ["--profile=3: no such flag"]),
     "a file nowhere": (["--json={folder}/none/x.json"], ["--json=", "a folder that is there"]),
     "unknown flag": (["--round=3"], ["--round=3: no such flag", "did you mean rounds?"]),
 }
