@@ -1,15 +1,16 @@
-"""What a compiled program does, read from its text: products, collectives, constants, calls home.
+"""What a compiled program does, read from its text: products, bytes, collectives, calls home.
 
 `cost_analysis` counts the body of a loop once, and an accelerator's compiler adds kernels that it
 does not know. Here every instruction counts as often as the loops around it run. What stays
 uncertain: a loop whose length is an argument counts once, or as often as the caller says, so that
-a call of many training steps counts as one step; without the compiler's word (a TPU's gives none) a
-loop is taken to count from 0, as jax's do, to the number in its condition; and of a condition's
-branches all count.
+a call of many training steps counts as one step, and such a loop inside it once; without the
+compiler's word (a TPU's gives none) a loop is taken to count from 0, as jax's do, to the number in
+its condition; and of a condition's branches all count.
 """
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,6 +30,12 @@ _CALLED = re.compile(r"\b(?:calls|body|to_apply|(?:true|false)_computation)=%?([
 _BRANCHES = re.compile(r"\b(?:branch_computations|called_computations)=\{([^}]*)\}")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+# What moves no bytes, or whose parts are kernels of their own.
+_FREE = (
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "call",
+    "conditional", "after-all", "opt-barrier", "partition-id", "replica-id",
+)  # fmt: skip
+_SLICES = ("slice", "dynamic-slice", "gather")
 _HOME = re.compile(r"callback|infeed|outfeed|host_compute", re.IGNORECASE)
 
 
@@ -60,6 +67,20 @@ class Instruction(NamedTuple):
         return re.findall(r"%([\w.\-]+)", self.inside)
 
 
+class Dot(NamedTuple):
+    """So many products [m, k] @ [k, n] at once."""
+
+    batch: int
+    m: int
+    k: int
+    n: int
+
+    @property
+    def flops(self) -> float:
+        """Two for each multiply-add."""
+        return 2.0 * self.batch * self.m * self.k * self.n
+
+
 class Collective(NamedTuple):
     """kind, without -start. arrays: that a device ends with. devices: that join in it."""
 
@@ -77,7 +98,7 @@ class Collective(NamedTuple):
 class Program:
     """A compiled program's text, by computations.
 
-    trips: how often each loop runs whose length the text does not say.
+    trips: how often a loop runs whose length the text does not say.
     """
 
     def __init__(self, text: str, trips: int = 1):
@@ -92,20 +113,29 @@ class Program:
                 one = _instruction(found[1], line[found.end() :])
                 own[one.name] = one
 
-    def walk(self, name: str = "", times: int = 1) -> Iterator[tuple[Instruction, dict, int]]:
-        """(instruction, its computation, how often it runs), of all that a call runs."""
-        own = self.computations[name or self.entry]
+    def walk(self, *, fused: bool = True) -> Iterator[tuple[Instruction, dict, int]]:
+        """(instruction, its computation, how often it runs), of all that a call runs.
+
+        fused: those inside of a kernel too.
+        """
+        return self._walk(self.entry, 1, self.trips, fused)
+
+    def _walk(self, name: str, times: int, trips: int, fused: bool) -> Iterator:
+        own = self.computations[name]
         for one in own.values():
             yield one, own, times
-            inner = times * self._trips(one) if one.kind == "while" else times
+            if not fused and one.kind not in ("while", "call", "conditional"):
+                continue
+            known = self._trips(one) if one.kind == "while" else 1
+            inner, rest = (times * trips, 1) if known is None else (times * known, trips)
             called = _CALLED.findall(one.rest)
             for branches in _BRANCHES.findall(one.rest):
                 called += re.findall(r"%?([\w.\-]+)", branches)
             for other in called:
                 if other in self.computations:
-                    yield from self.walk(other, inner)
+                    yield from self._walk(other, inner, rest, fused)
 
-    def _trips(self, loop: Instruction) -> int:
+    def _trips(self, loop: Instruction) -> int | None:
         if known := _TRIPS.search(loop.rest):
             return int(known[1])
         condition = _CONDITION.search(loop.rest)
@@ -117,11 +147,41 @@ class Program:
         ]
         if len(bounds) == 1 and any("direction=LT" in one.rest for one in lines):
             return bounds[0]
-        return self.trips
+        return None
 
     def flops(self) -> float:
         """Two for each multiply-add of all matrix products and convolutions."""
         return sum(times * _flops(one, own) for one, own, times in self.walk())
+
+    def dots(self) -> Counter[Dot]:
+        """How often each matrix product runs, by its shape; convolutions are none."""
+        found: Counter[Dot] = Counter()
+        for one, own, times in self.walk():
+            if dot := _dot(one, own):
+                found[dot] += times
+        return found
+
+    def bytes(self) -> float:
+        """That kernels read and write, each its operands and results once, from memory or a cache.
+
+        Of a slice, and of an update, which is taken to be in place, the part alone.
+        """
+        return sum(times * self._moved(one, own) for one, own, times in self.walk(fused=False))
+
+    def _moved(self, one: Instruction, own: dict[str, Instruction]) -> float:
+        if one.kind in _FREE:
+            return 0.0
+        called = _CALLED.search(one.rest) if one.kind == "fusion" else None
+        if called is None:
+            found = sum(_read(one, i, own[name]) for i, name in enumerate(one.operands))
+            return found + _written(one, own)
+        body = self.computations[called[1]]
+        found = _written([*body.values()][-1], body)
+        for parameter in body.values():
+            if parameter.kind == "parameter":
+                parts = sum(_read(user, i, parameter) for user, i in _users(parameter.name, body))
+                found += min(parts, _size(parameter))
+        return found
 
     def collectives(self) -> list[Collective]:
         """All of them, in the order of the text."""
@@ -199,13 +259,62 @@ def _together(rest: str) -> int:
 
 
 def _flops(one: Instruction, own: dict[str, Instruction]) -> float:
-    out = math.prod(one.results[0].shape) if one.results else 0
-    if one.kind == "dot" or "gemm" in _target(one.rest) or "matmul" in _target(one.rest):
-        joined = re.search(r'lhs_contracting_dim(?:s=\{|ensions":\[)([\d,"]*)', one.rest)
-        left = own[one.operands[0]].results[0].shape
-        axes = re.findall(r"\d+", joined[1]) if joined else [str(len(left) - 1)]
-        return 2.0 * out * math.prod(left[int(axis)] for axis in axes)
+    if dot := _dot(one, own):
+        return dot.flops
     return _convolution(one, own) if one.kind == "convolution" else 0.0
+
+
+def _dot(one: Instruction, own: dict[str, Instruction]) -> Dot | None:
+    """A product, also one that is left to a library."""
+    target = _target(one.rest)
+    if one.kind != "dot" and "gemm" not in target and "matmul" not in target:
+        return None
+    left = own[one.operands[0]].results[0].shape
+
+    def of(axes: str, default: list[int]) -> int:
+        named = re.search(rf'lhs_{axes}_dim(?:s=\{{|ensions":\[)([\d,"]*)', one.rest)
+        places = map(int, re.findall(r"\d+", named[1])) if named else default
+        return math.prod(left[place] for place in places)
+
+    joined, batch = of("contracting", [len(left) - 1]), of("batch", [])
+    rows = math.prod(left) // (joined * batch)
+    return Dot(batch, rows, joined, math.prod(one.results[0].shape) // (batch * rows))
+
+
+def _size(one: Instruction) -> float:
+    return sum(array.bytes for array in one.results)
+
+
+def _read(user: Instruction, place: int, operand: Instruction) -> float:
+    """Bytes that an instruction reads of its operand at a place."""
+    if place == 0 and user.kind in _SLICES:
+        return _size(user)
+    if place == 0 and user.kind in ("dynamic-update-slice", "scatter"):
+        return 0.0
+    return _size(operand)
+
+
+def _users(name: str, body: dict[str, Instruction]) -> Iterator[tuple[Instruction, int]]:
+    """(instruction, place among its operands) of all that take a value, in another shape too."""
+    for one in body.values():
+        for place, operand in enumerate(one.operands):
+            if operand == name and one.kind == "bitcast":
+                yield from _users(one.name, body)
+            elif operand == name:
+                yield one, place
+
+
+def _written(one: Instruction, own: dict[str, Instruction]) -> float:
+    """Bytes that an instruction, or a kernel that ends in it, writes; a sum in place reads them."""
+    if one.kind == "tuple":
+        return sum(_written(own[name], own) for name in one.operands)
+    if one.kind == "bitcast" and one.operands[0] in own:
+        return _written(own[one.operands[0]], own)
+    if one.kind == "dynamic-update-slice":
+        return _size(own[one.operands[1]])
+    if one.kind == "scatter":
+        return 2 * _size(own[one.operands[2]])
+    return _size(one)
 
 
 def _convolution(one: Instruction, own: dict[str, Instruction]) -> float:
