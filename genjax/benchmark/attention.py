@@ -6,13 +6,14 @@ import jax
 import numpy as np
 
 from genjax import attention
-from genjax.benchmark import peers_attention, products
+from genjax.benchmark import counts, peers_attention, roofs
 from genjax.benchmark.config import Config
 from genjax.benchmark.harness import Part, Rates, Row, ratio
 from genjax.benchmark.sizes import Heads
 from genjax.core import machine
 from genjax.scaling import cases, microbenchmark, timings
 
+LENGTHS = (1024, 2048, 4096, 8192)
 # Ours and the peers that compute the same, or what they call so.
 PEERS = {
     "flash": ("SDPA", "jax.nn"),
@@ -27,37 +28,37 @@ PEERS = {
 
 def part(config: Config, size: Heads) -> Part:
     """Every variant that has a peer, at every length of `config`, on its core."""
-    cores = str(config.cores)
+    cores, lengths = str(config.cores), config.lengths or LENGTHS
 
     def settle():
         machine.tune_cpu()
         microbenchmark.reserve(cores)
         machine.keep_buffers()
         # jax.nn forms the matrices of all pairs, four of them backward.
-        longest = max(config.lengths)
+        longest = max(lengths)
         machine.require_memory({"--lengths": 4 * 4.0 * size.heads * longest**2}, config)
 
     return Part(
         settle,
-        partial(rows, size, config.lengths),
-        partial(ratios, size, config.lengths),
-        partial(peers_attention.rows, size, config.lengths, timings.MODES, config.cores),
+        partial(rows, size, lengths),
+        partial(ratios, lengths),
+        partial(peers_attention.rows, size, lengths, timings.MODES, config.cores),
         cores,
     )
 
 
 def rows(size: Heads, lengths: tuple[int, ...]) -> dict[str, Row]:
     """Forward, and forward and backward."""
-    made = {"square": products.square(size.square)}
+    made = {}
     for length in lengths:
         for name in (*PEERS, "jax.nn"):
             for mode in timings.MODES:
                 made[f"{name} {mode} {length}"] = call(size, name, mode, length)
-    return made
+    return roofs.beside(made, size.roofs)
 
 
-def ratios(size: Heads, lengths: tuple[int, ...], rates: Rates) -> dict[str, np.ndarray]:
-    """Our time over the peer's, and flash against the machine's products."""
+def ratios(lengths: tuple[int, ...], rates: Rates) -> dict[str, np.ndarray]:
+    """Our time over the peer's."""
     found = {}
     for mode in timings.MODES:
         for name, theirs in PEERS.items():
@@ -67,9 +68,6 @@ def ratios(size: Heads, lengths: tuple[int, ...], rates: Rates) -> dict[str, np.
                         found[f"time of {name} / {peer}, {mode}, {n}"] = ratio(
                             rates, f"{peer} {mode} {n}", f"{name} {mode} {n}"
                         )
-    for n in lengths:
-        rate = 4.0 * size.width * n**2 * np.asarray(rates[f"flash forward {n}"])
-        found[f"flash / the machine's products, forward, {n}"] = rate / rates["square"]
     return found
 
 
@@ -85,4 +83,5 @@ def call(size: Heads, name: str, mode: str, length: int) -> Row:
     program = cases.of_variant(variant, mode, (1, length, size.heads, size.dim), "float32")
     compiled, _ = microbenchmark.compile_program(program)
     arguments = program.arguments()
-    return Row(lambda: jax.block_until_ready(compiled(*arguments)), 1, "calls/s")
+    done = counts.of_call(compiled.as_text() or "")
+    return Row(lambda: jax.block_until_ready(compiled(*arguments)), 1, "calls/s", done)

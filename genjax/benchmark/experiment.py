@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genjax.benchmark import attention, gan, harness, lm, sizes, vae
+from genjax.benchmark import attention, counts, gan, harness, lm, roofline, sizes, vae
 from genjax.benchmark.config import Config
 from genjax.core import config as configs
 from genjax.core import environment, files, platforms
@@ -21,7 +21,9 @@ PARTS = {
     "attention": (attention.part, sizes.Heads()),
     "lm": (lm.part, sizes.Decoder()),
 }
-RESULTS = "results.json"
+RESULTS, PICTURE = "results.json", "roofline.png"
+# Of a check: rounds, and seconds a row.
+ROUNDS, SECONDS = 2, 0.1
 
 
 def run(
@@ -34,8 +36,10 @@ def run(
 ) -> dict:
     """Measures what `config` asks for, says it, and writes it to <folder>/results.json.
 
-    {"rates": {row: [rounds]}, "ratios": {title: [rounds]}, "flags", "device", ...}, which is
-    returned too. resume: whether results that the folder holds are replaced, or refused.
+    {"rates": {row: [rounds]}, "counts": {row: {"flops", "bytes"} of a unit}, "shares": {row: {of
+    what: [rounds]}}, "ratios": {title: [rounds]}, "flags", "device", ...}, which is returned too;
+    beside it a picture of rates over intensity. resume: whether results that the folder holds are
+    replaced, or refused.
     compile_cache, platform: as in `genjax.run.execute`. Raises UsageError for what cannot be done,
     before anything is measured or written.
     """
@@ -50,18 +54,31 @@ def run(
         environment.compile_cache(compile_cache),
         microbenchmark.bound(part.cores),
     ):
-        rates, units = harness.measure(part, config.rounds, config.seconds)
+        rounds, seconds = (ROUNDS, SECONDS) if config.quick else (config.rounds, config.seconds)
+        rates, units, counted = harness.measure(part, rounds, seconds)
+    shares = {
+        row: {of: list(map(float, values)) for of, values in own.items()}
+        for row, own in counts.shares(counted, rates).items()
+    }
     ratios = {title: list(map(float, v)) for title, v in part.ratios(rates).items()}
-    found = {"rates": rates, "ratios": ratios, "flags": configs.to_json(config)}
+    done = {row: {"flops": one.flops, "bytes": one.bytes} for row, one in counted.items()}
+    found = {"rates": rates, "counts": done, "shares": shares, "ratios": ratios}
+    found["flags"] = configs.to_json(config)
     found |= environment.describe()
     for place in places:
         files.replace(place, (json.dumps(found, indent=1) + "\n").encode())
     say(str(found["device"]))
-    for line in harness.table(rates, units, ratios):
+    for line in (*harness.table(rates, units, ratios), *counts.table(shares)):
         say(line)
     if "nll" in rates:
         cores = int(found["device"]["cores"])
         say(f"NLL, images/s per core of {cores}: {np.median(rates['nll']) / cores:.1f}")
+    if config.quick:
+        say(f"--check: {rounds} rounds of {seconds} s a row; these figures are no measurement")
+    if counted:
+        drawn = places[0].with_name(PICTURE)
+        roofline.picture(counted, rates).savefig(drawn, dpi=150)
+        say(f"picture: {drawn}")
     say(f"results: {places[0]}")
     return found
 

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import optax
 
-from genjax.benchmark import peers, products, repeated
+from genjax.benchmark import peers, repeated, roofs
 from genjax.benchmark.config import Config
-from genjax.benchmark.harness import Part, Rates, Row, of_products, ratio
+from genjax.benchmark.harness import Part, Rates, Row, against, ratio
 from genjax.benchmark.sizes import Game
 from genjax.core import arrangement, machine, parallel
 from genjax.gan import losses, mixtures, networks, objectives
@@ -32,9 +32,7 @@ def part(config: Config, size: Game) -> Part:
 
 def rows(size: Game) -> dict[str, Row]:
     """One seed and several, and what remedies cost."""
-    return {
-        "products": products.products(shapes(size)),
-        "square": products.square(size.square),
+    made = {
         "train": game(size, [0]),
         "a seed a device": game(size, list(range(jax.local_device_count()))),
         "pack of 2": game(size, [0], pack=2),
@@ -42,45 +40,17 @@ def rows(size: Game) -> dict[str, Row]:
         "RpGAN with R1 and R2": game(size, [0], loss="rpgan", r1=0.1, r2=0.1),
         "seeds at once": game(size, list(range(size.seeds))),
     }
+    return roofs.beside(made, size.roofs)
 
 
 def ratios(size: Game, rates: Rates) -> dict[str, np.ndarray]:
-    """Against products, remedies and seeds against one without, and against the peer."""
-    flops = products.flops(shapes(size))
-    machine = np.maximum(rates["products"], rates["square"])
-    found = of_products(rates, "train", flops)
-    found |= {
-        "a seed a device / the machine's best products": flops
-        * np.asarray(rates["a seed a device"])
-        / machine,
+    """Remedies and seeds against one without, and against the peers."""
+    found = {
         "time of R1 and R2 / without": ratio(rates, "RpGAN", "RpGAN with R1 and R2"),
         "time of a pack of 2 / of 1": ratio(rates, "train", "pack of 2"),
         f"time of {size.seeds} seeds / of one": size.seeds * ratio(rates, "train", "seeds at once"),
     }
-    if "PyTorch loop" in rates:
-        found["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
-    return found
-
-
-def shapes(size: Game) -> list[products.Shape]:
-    """The products (m, k, n) of one step of PacGAN's protocol, 932 MFLOP in all.
-
-    The generator forward once; the discriminator on real and generated samples, and on generated
-    ones again for the generator, as a plain loop has it; all gradients but those of the inputs
-    that nobody asks for.
-    """
-    packs, width, units = size.packs, size.g_width, size.d_width * size.pieces
-    maker = [(2, width), *[(width, width)] * (size.g_depth - 1), (width, 2)]
-    judge = [(2, units), *[(size.d_width, units)] * (size.d_depth - 1), (size.d_width, 1)]
-    made = []
-    for i, (inputs, outputs) in enumerate(maker):
-        made += [(packs, inputs, outputs), (inputs, packs, outputs)]
-        made += [(packs, outputs, inputs)] if i else []
-    for i, (inputs, outputs) in enumerate(judge):
-        made += [(2 * packs, inputs, outputs), (inputs, 2 * packs, outputs)]
-        made += [(2 * packs, outputs, inputs)] if i else []
-        made += [(packs, inputs, outputs), (packs, outputs, inputs)]
-    return made
+    return found | against(rates, {"train": peers.LOOPS})
 
 
 def game(size: Game, seeds: list[int], *, pack: int = 1, loss: str = "ns", **recipe) -> Row:

@@ -8,28 +8,28 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax.benchmark.counts import Counts, Rates
 from genjax.core.errors import RunError
 from genjax.core.progress import say
-
-# {row: its rate in each round}
-Rates = Mapping[str, Any]
 
 
 class Row(NamedTuple):
     """What is measured: `run`, called again and again, does `work` units each time.
 
-    run: returns what it computed, when it is there.
+    run: returns what it computed, when it is there. counts: of its compiled program, where that is
+    known.
     """
 
     run: Callable[[], Any]
     work: float
     unit: str
+    counts: Counts | None = None
 
 
 class Part(NamedTuple):
@@ -56,9 +56,9 @@ def rate(row: Row, seconds: float) -> float:
     return calls * row.work / (time.perf_counter() - begun)
 
 
-def measure(part: Part, rounds: int, seconds: float) -> tuple[dict, dict]:
-    """({row: its rate in each round}, {row: its unit}) of our rows and, if they are installed, the
-    peers'; all are warmed up first."""
+def measure(part: Part, rounds: int, seconds: float) -> tuple[dict, dict, dict[str, Counts]]:
+    """({row: its rate in each round}, {row: its unit}, {row: its counts}) of our rows and, if they
+    are installed, the peers'; all are warmed up first."""
     rows = part.rows()
     with started(part.peers) as peers:
         units = {name: row.unit for name, row in rows.items()} | peers.units
@@ -72,7 +72,8 @@ def measure(part: Part, rounds: int, seconds: float) -> tuple[dict, dict]:
             for name in order.permutation(list(measures)):
                 rates[name].append(measures[name](seconds))
             say(f"round {round_ + 1} of {rounds}")
-    return rates, units
+    counts = {name: row.counts for name, row in rows.items() if row.counts}
+    return rates, units, counts
 
 
 def ratio(rates: Rates, above: str, below: str) -> np.ndarray:
@@ -80,13 +81,13 @@ def ratio(rates: Rates, above: str, below: str) -> np.ndarray:
     return np.divide(rates[above], rates[below])
 
 
-def of_products(rates: Rates, row: str, flops: float) -> dict[str, np.ndarray]:
-    """A row of so many FLOPs a unit, beside its own products alone, and the machine's best."""
-    done = flops * np.asarray(rates[row])
-    machine = np.maximum(rates["products"], rates["square"])
+def against(rates: Rates, peers: Mapping[str, Iterable[str]]) -> dict[str, np.ndarray]:
+    """Of each row beside its peers, those that are there."""
     return {
-        "training / the net's products alone": done / rates["products"],
-        "training / the machine's best products": done / machine,
+        f"{row} / {peer}": ratio(rates, row, peer)
+        for row, theirs in peers.items()
+        for peer in theirs
+        if peer in rates
     }
 
 
@@ -94,7 +95,7 @@ def table(rates: Rates, units: Mapping[str, str], ratios: Mapping[str, Any]) -> 
     """Lines: each row's median and range over the rounds, and the ratios with theirs."""
     lines = [f"{'row':36} {'median':>10} {'least':>10} {'most':>10}"]
     for name, values in rates.items():
-        giga = units[name] == "FLOP/s"
+        giga = units[name] in ("FLOP/s", "byte/s")
         shown = (f"{f(values) / (1e9 if giga else 1):10.1f}" for f in (np.median, np.min, np.max))
         lines.append(f"{name:36} {' '.join(shown)} {'G' if giga else ''}{units[name]}")
     lines.append(f"{'ratio':58} {'median':>8} {'least':>8} {'most':>8}")

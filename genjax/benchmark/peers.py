@@ -1,22 +1,30 @@
-"""The PyTorch peers of training: plain loops of the same nets, and pythae's likelihood.
+"""The PyTorch peers of training: loops of the same nets, and pythae's likelihood.
 
-They run in a process of their own, which alone imports torch (requirements-peers.txt). Each
-function raises ImportError where a package is missing.
+Each loop once as it is and once with all but the optimizer compiled (torch.compile); optimizers are
+fused. They run in a process of their own, which alone imports torch (requirements-peers.txt), on
+all cores. Each function raises ImportError where a package is missing.
 """
 
 # The peers are no dependencies of genjax.
 # pyright: reportMissingImports=false
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 
 from genjax.benchmark.harness import Row
 from genjax.benchmark.sizes import Autoencoders, Decoder, Game
+from genjax.core.errors import one_line
+from genjax.core.progress import say
+
+LOOPS = EAGER, COMPILED = "PyTorch eager", "torch.compile"
 
 
 def _torch():
     """PyTorch on all cores."""
+    # It compiles in this process: one that is a daemon's may have no others.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -24,8 +32,29 @@ def _torch():
     return torch
 
 
+def _both(make: Callable[[Callable], Row], length: str = "") -> dict[str, Row]:
+    """The row that `make` gives of a way to compile functions: none, and torch's.
+
+    The latter runs once: where it cannot, as without a compiler of C++, it is left out in a line.
+    """
+    import torch
+
+    rows, compiled = {EAGER + length: make(lambda function: function)}, make(torch.compile)
+    try:
+        compiled.run()
+    except Exception as error:
+        say(f"no row of {COMPILED}{length}: {one_line(error)[:150]}")
+        return rows
+    return rows | {COMPILED + length: compiled}
+
+
 def gan_rows(size: Game) -> dict[str, Row]:
-    """A plain loop of PacGAN's protocol, fused Adam: steps a second."""
+    """PacGAN's protocol, Adam: steps a second."""
+    _torch()
+    return _both(lambda wrap: _game(size, wrap))
+
+
+def _game(size: Game, wrap: Callable) -> Row:
     torch = _torch()
     nn, soft = torch.nn, torch.nn.functional.softplus
 
@@ -58,25 +87,37 @@ def gan_rows(size: Game) -> dict[str, Row]:
     points = torch.randn(size.points, 2)
     index = torch.randint(len(points), (size.steps, size.packs))
 
+    @wrap
+    def made():
+        return maker(torch.randn(size.packs, 2))
+
+    @wrap
+    def told_apart(real, fake):
+        logits = judge(torch.cat([real, fake]))
+        return (soft(-logits[: size.packs]) + soft(logits[size.packs :])).mean()
+
+    @wrap
+    def fooled(fake):
+        return soft(-judge(fake)).mean()
+
     def train():
         for rows in index:
-            fake = maker(torch.randn(size.packs, 2))
-            logits = judge(torch.cat([points[rows], fake.detach()]))
-            d_loss = (soft(-logits[: size.packs]) + soft(logits[size.packs :])).mean()
+            fake = made()
+            d_loss = told_apart(points[rows], fake.detach())
             # Both gradients from the same point; the discriminator's own stays clean of G's.
             d_grads = torch.autograd.grad(d_loss, list(judge.parameters()))
-            g_grads = torch.autograd.grad(soft(-judge(fake)).mean(), list(maker.parameters()))
+            g_grads = torch.autograd.grad(fooled(fake), list(maker.parameters()))
             for net, grads in ((maker, g_grads), (judge, d_grads)):
                 for parameter, grad in zip(net.parameters(), grads, strict=True):
                     parameter.grad = grad
             for optimizer in adam:
                 optimizer.step()
 
-    return {"PyTorch loop": Row(train, len(index), "steps/s")}
+    return Row(train, len(index), "steps/s")
 
 
 def vae_rows(size: Autoencoders) -> dict[str, Row]:
-    """A plain loop, and pythae's get_nll, of the same net: images a second."""
+    """The loops, and pythae's get_nll, of the same net: images a second."""
     torch, net = _torch(), size.net
     (hidden,), latent, side = net.hidden, net.latent, net.side
     from pythae.models import VAE, VAEConfig
@@ -109,15 +150,16 @@ def vae_rows(size: Autoencoders) -> dict[str, Row]:
             pixels = torch.sigmoid(self.logits(z)).reshape(len(z), 1, side, side)
             return ModelOutput(reconstruction=pixels)
 
-    encoder, decoder = Encoder(), Decoder()
-    optimizer = torch.optim.Adam(
-        [*encoder.parameters(), *decoder.parameters()], lr=1e-3, fused=True
-    )
     index = torch.from_numpy(np.random.default_rng(1).integers(0, len(data), (100, net.batch)))
 
-    def train():
-        for rows in index:
-            x = data[rows]
+    def loop(wrap):
+        encoder, decoder = Encoder(), Decoder()
+        optimizer = torch.optim.Adam(
+            [*encoder.parameters(), *decoder.parameters()], lr=1e-3, fused=True
+        )
+
+        @wrap
+        def loss(x):
             code = encoder(x)
             mean, log_var = code.embedding, code.log_covariance
             z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
@@ -125,9 +167,15 @@ def vae_rows(size: Autoencoders) -> dict[str, Row]:
                 decoder.logits(z), x, reduction="sum"
             )
             kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
-            optimizer.zero_grad(set_to_none=True)
-            ((bce + kl) / net.batch).backward()
-            optimizer.step()
+            return (bce + kl) / net.batch
+
+        def train():
+            for rows in index:
+                optimizer.zero_grad(set_to_none=True)
+                loss(data[rows]).backward()
+                optimizer.step()
+
+        return Row(train, index.numel(), "images/s")
 
     config = VAEConfig(input_dim=(1, side, side), latent_dim=latent, reconstruction_loss="bce")
     vae = VAE(config, encoder=Encoder(), decoder=Decoder())
@@ -137,22 +185,26 @@ def vae_rows(size: Autoencoders) -> dict[str, Row]:
         with torch.no_grad():
             vae.get_nll(shown, n_samples=size.nll_samples, batch_size=100)
 
-    return {
-        "PyTorch loop": Row(train, index.numel(), "images/s"),
-        "pythae get_nll": Row(nll, len(shown), "images/s"),
-    }
+    return _both(loop) | {"pythae get_nll": Row(nll, len(shown), "images/s")}
 
 
-def lm_rows(size: Decoder) -> dict[str, Row]:
-    """An eager decoder: pre-norm, rotary positions, SDPA, tied embeddings, clipping, AdamW.
+def lm_rows(size: Decoder, lengths: tuple[int, ...]) -> dict[str, Row]:
+    """Decoders of every length: pre-norm, rotary positions, SDPA, tied embeddings, clipping, AdamW.
 
     Tokens a second.
     """
+    found = {}
+    for n in lengths:
+        found |= _both(lambda wrap, n=n: _decoder(size, n, wrap), f" {n}")
+    return found
+
+
+def _decoder(size: Decoder, length: int, wrap: Callable) -> Row:
     torch = _torch()
     nn, functional = torch.nn, torch.nn.functional
     dim = size.width // size.heads
     rates = 10_000.0 ** (-torch.arange(dim // 2) / (dim // 2))
-    angles = torch.arange(size.context)[:, None] * rates
+    angles = torch.arange(length)[:, None] * rates
     cos, sin = angles.cos(), angles.sin()
 
     def rotate(x):
@@ -173,7 +225,7 @@ def lm_rows(size: Decoder) -> dict[str, Row]:
             )
 
         def forward(self, x):
-            qkv = self.qkv(self.first(x)).view(size.batch, size.context, 3, size.heads, dim)
+            qkv = self.qkv(self.first(x)).view(size.batch, length, 3, size.heads, dim)
             q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
             seen = functional.scaled_dot_product_attention(rotate(q), rotate(k), v, is_causal=True)
             x = x + self.out(seen.transpose(1, 2).reshape(x.shape))
@@ -191,19 +243,18 @@ def lm_rows(size: Decoder) -> dict[str, Row]:
             return self.norm(x) @ self.embed.weight.T
 
     model = Decoder()
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    windows = torch.randint(0, size.vocabulary - 1, (size.batch, size.context + 1))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+    windows = torch.randint(0, size.vocabulary - 1, (size.batch, length + 1))
 
-    def step():
-        logits = model(windows[:, :-1])
-        loss = functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+    @wrap
+    def loss(tokens, target):
+        return functional.cross_entropy(model(tokens).flatten(0, 1), target.flatten())
 
     def train():
         for _ in range(size.steps):
-            step()
+            optimizer.zero_grad()
+            loss(windows[:, :-1], windows[:, 1:]).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
 
-    return {"PyTorch decoder": Row(train, size.steps * size.batch * size.context, "tokens/s")}
+    return Row(train, size.steps * size.batch * length, "tokens/s")

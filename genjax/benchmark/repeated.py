@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from genjax.benchmark import counts
 from genjax.benchmark.harness import Row
 from genjax.core.parallel import Compiled
 
@@ -25,6 +26,10 @@ def row(
     """
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     held = [compiled.place(jax.jit(jax.vmap(init))(keys))]
+    assert compiled.text is not None  # Told by `compile_step`.
+    devices = compiled.plan.devices - compiled.plan.idle
+    text = compiled.text(held[0], index, len(index))
+    done = counts.of_steps(text, len(index), devices, work)
 
     def run():
         metrics = {}
@@ -32,4 +37,4 @@ def row(
             held[0], metrics = compiled.run(held[0], index, len(index))
         return jax.block_until_ready((held[0], metrics))
 
-    return Row(run, repeat * work, unit)
+    return Row(run, repeat * work, unit, done)

@@ -2,8 +2,13 @@
 
 from typing import NamedTuple
 
-# Of the square product that stands for the machine's best.
-SQUARE = 1024
+
+class Roofs(NamedTuple):
+    """What stands for the machine: a square product, and bytes of arrays that are copied."""
+
+    square: int = 1024
+    memory: int = 2**28
+    cache: int = 2**19
 
 
 class Net(NamedTuple):
@@ -39,7 +44,7 @@ class Autoencoders(NamedTuple):
     seeds: int = 10
     nll_images: int = 50
     nll_samples: int = 5000
-    square: int = SQUARE
+    roofs: Roofs = Roofs()
 
 
 class Game(NamedTuple):
@@ -57,7 +62,7 @@ class Game(NamedTuple):
     points: int = 100_000
     steps: int = 20
     seeds: int = 20
-    square: int = SQUARE
+    roofs: Roofs = Roofs()
 
 
 class Decoder(NamedTuple):
@@ -66,11 +71,10 @@ class Decoder(NamedTuple):
     width: int = 128
     depth: int = 4
     heads: int = 4
-    context: int = 256
     batch: int = 16
     vocabulary: int = 257
     steps: int = 2
-    square: int = SQUARE
+    roofs: Roofs = Roofs()
 
 
 class Heads(NamedTuple):
@@ -78,7 +82,7 @@ class Heads(NamedTuple):
 
     heads: int = 4
     dim: int = 64
-    square: int = SQUARE
+    roofs: Roofs = Roofs()
 
     @property
     def width(self) -> int:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax.benchmark import peers, products, repeated
+from genjax.benchmark import peers, repeated, roofs
 from genjax.benchmark.config import Config
-from genjax.benchmark.harness import Part, Rates, Row, of_products, ratio
+from genjax.benchmark.harness import Part, Rates, Row, against, ratio
 from genjax.benchmark.sizes import Autoencoders, Net
 from genjax.core import machine, parallel, steps
 from genjax.vae import networks
@@ -34,9 +34,7 @@ def rows(size: Autoencoders) -> dict[str, Row]:
     rng, one, all_ = np.random.default_rng, [0], list(range(size.seeds))
     images = rng(0).random((size.net.images, size.net.pixels), np.float32)
     few = rng(0).random((size.small.images, size.small.pixels), np.float32)
-    return {
-        "products": products.products(shapes(size.net)),
-        "square": products.square(size.square),
+    made = {
         "train": training(size.net, images, one),
         "nll": likelihood(size.net, images[: size.nll_images], size.nll_samples),
         "small, one seed": training(size.small, few, one),
@@ -45,13 +43,13 @@ def rows(size: Autoencoders) -> dict[str, Row]:
         "ten in turn": training(size.net, images, one, repeat=size.seeds),
         "ten at once": training(size.net, images, all_),
     }
+    return roofs.beside(made, size.roofs)
 
 
 def ratios(size: Autoencoders, rates: Rates) -> dict[str, np.ndarray]:
-    """Against products, seeds against one, and against the peers that there are."""
+    """Seeds against one, and against the peers that there are."""
     seeds = size.seeds
-    found = of_products(rates, "train", products.flops(shapes(size.net)) / size.net.batch)
-    found |= {
+    found = {
         "small: ten seeds at once / in turn": ratio(
             rates, "small, ten at once", "small, ten in turn"
         ),
@@ -60,23 +58,7 @@ def ratios(size: Autoencoders, rates: Rates) -> dict[str, np.ndarray]:
         * ratio(rates, "small, one seed", "small, ten at once"),
         "time of ten seeds / of one": seeds * ratio(rates, "train", "ten at once"),
     }
-    if "PyTorch loop" in rates:
-        found["training / PyTorch loop"] = ratio(rates, "train", "PyTorch loop")
-        found["NLL / pythae get_nll"] = ratio(rates, "nll", "pythae get_nll")
-    return found
-
-
-def shapes(net: Net) -> list[products.Shape]:
-    """The products (m, k, n) of one training step: what no implementation can leave out.
-
-    Forward, gradient of the weights, gradient of the inputs; the images need none.
-    """
-    made = []
-    for i, (inputs, outputs) in enumerate(net.layers):
-        made += [(net.batch, inputs, outputs), (inputs, net.batch, outputs)]
-        if i:
-            made.append((net.batch, outputs, inputs))
-    return made
+    return found | against(rates, {"train": peers.LOOPS, "nll": ("pythae get_nll",)})
 
 
 def training(net: Net, images: np.ndarray, seeds: list[int], repeat: int = 1) -> Row:

@@ -6,7 +6,7 @@ traced count, so that one compiled program serves every call; `arrangement` deci
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,7 @@ class Compiled(NamedTuple):
     fetch: what `run` returns -> on the host, of every process.
     own: [seeds, batch], the rows of a step that this process reads, where there are several; the
         others of its index may hold anything.
+    text: what `run` takes -> the compiled program as text (core.hlo).
     """
 
     run: Callable
@@ -73,6 +74,7 @@ class Compiled(NamedTuple):
     plan: Plan
     fetch: Callable = jax.device_get
     own: np.ndarray | None = None
+    text: Callable | None = None
 
 
 def identity(tree):
@@ -159,16 +161,22 @@ def compile_step(
     keys = jax.jit(jax.vmap(jax.random.key), out_shardings=by_seed)(np.asarray(seeds))
     here = [i for i, d in enumerate(a.mesh.devices.flat) if d.process_index == processes.rank()]
 
-    def run(state, index, count):
+    def given(state, index, count):
         if mode == "jit":
             index = put(index, a.sharding(a.batches))
         else:
             parts = np.split(index, planned.parts, axis=2)
             index = np.stack([parts[i] for i in here])
-        return made.function(state, arrays, index, keys, count)
+        return state, arrays, index, keys, count
 
-    def run_alone(state, index, count):
-        return jax.block_until_ready(run(state, index, count))
+    def run(*what):
+        return made.function(*given(*what))
+
+    def text(*what):
+        return cast(jax.stages.Wrapped, made.function).lower(*given(*what)).compile().as_text()
+
+    def run_alone(*what):
+        return jax.block_until_ready(run(*what))
 
     # XLA:CPU's devices share one pool of threads: the collectives of two programs in flight can
     # each hold threads that the other waits for.
@@ -191,7 +199,7 @@ def compile_step(
             for rows in split.values():
                 own[rows] = True
         own = own[0]
-    return Compiled(run_alone if alone else run, place, planned, fetch, own)
+    return Compiled(run_alone if alone else run, place, planned, fetch, own, text)
 
 
 def by_seed(measure: Callable) -> Callable:

@@ -93,7 +93,7 @@ def facts_of(program: Program, compiled) -> dict:
     }
 
 
-def compile_program(program: Program) -> tuple[Callable, dict]:
+def compile_program(program: Program) -> tuple[jax.stages.Compiled, dict]:
     """The compiled program, and what compiling says of it."""
     compiled = lower(program).compile()
     return compiled, facts_of(program, compiled)

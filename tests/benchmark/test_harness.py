@@ -13,8 +13,12 @@ import scripts
 
 from genjax.benchmark import experiment, harness
 from genjax.benchmark.config import Config
+from genjax.benchmark.counts import Counts
 from genjax.benchmark.harness import Part, Row
 from genjax.core.errors import RunError, UsageError
+
+COUNTS = Counts(30.0, 10.0, {})
+ROOFS = ("best product", "copy in memory", "copy in cache")
 
 
 def pause():
@@ -22,8 +26,8 @@ def pause():
     time.sleep(0.01)
 
 
-def part(peers=dict, order=None):
-    """Two rows of 10 ms; `order` collects the names as they run."""
+def part(peers=dict, order=None, roofs=()):
+    """Rows of 10 ms; `order` collects the names as they run."""
     order = [] if order is None else order
 
     def row(name, work):
@@ -31,7 +35,10 @@ def part(peers=dict, order=None):
 
     return Part(
         lambda: None,
-        lambda: {"one": row("one", 1), "two": row("two", 2)},
+        lambda: (
+            {"one": row("one", 1), "two": row("two", 2)._replace(counts=COUNTS)}
+            | {name: row(name, 10) for name in roofs}
+        ),
         lambda rates: {"two / one": harness.ratio(rates, "two", "one")},
         peers,
     )
@@ -47,8 +54,9 @@ def test_a_rate_is_work_over_time(monkeypatch):
 def test_rounds_measure_every_row_in_changing_order_beside_the_peers():
     order = []
     peers = partial(dict, peer=Row(partial(time.sleep, 0.01), 3, "steps/s"))
-    rates, units = harness.measure(part(peers, order), 6, 0.001)
+    rates, units, counted = harness.measure(part(peers, order), 6, 0.001)
     assert units == {"one": "calls/s", "two": "calls/s", "peer": "steps/s"}
+    assert counted == {"two": COUNTS}
     assert {name: len(values) for name, values in rates.items()} == dict.fromkeys(rates, 6)
     # 10 ms or more a call, of so much work: no rate is above.
     assert all(0 < rate <= 100 for rate in rates["one"])
@@ -72,7 +80,7 @@ def test_peers_that_die_are_said():
 
 
 def test_a_run_writes_what_it_says(tmp_path, monkeypatch, capfd):
-    monkeypatch.setitem(experiment.PARTS, "lm", (lambda config, size: part(), None))
+    monkeypatch.setitem(experiment.PARTS, "lm", (lambda config, size: part(roofs=ROOFS), None))
     config = Config(only="lm", rounds=2, seconds=0.1, json=str(tmp_path / "too.json"))
     found = experiment.run(config, tmp_path / "new", compile_cache="off")
     written = json.loads((tmp_path / "new" / "results.json").read_text())
@@ -81,6 +89,12 @@ def test_a_run_writes_what_it_says(tmp_path, monkeypatch, capfd):
     np.testing.assert_allclose(
         written["ratios"]["two / one"], np.divide(found["rates"]["two"], found["rates"]["one"])
     )
+    assert written["counts"] == {"two": {"flops": 30.0, "bytes": 10.0}}
+    rate = np.array(found["rates"]["two"])
+    for of, amount in (("best products", 30), ("copy in memory", 10), ("copy in cache", 10)):
+        roof = found["rates"][of.replace("products", "product")]
+        np.testing.assert_allclose(written["shares"]["two"][of], amount * rate / roof)
+    assert (tmp_path / "new" / "roofline.png").read_bytes()[:4] == b"\x89PNG"
     assert written["flags"]["only"] == "lm" and "json" not in written["flags"]
     assert written["device"]["backend"] == "cpu"
     said = capfd.readouterr().err
@@ -91,7 +105,11 @@ def test_a_run_writes_what_it_says(tmp_path, monkeypatch, capfd):
         (line,) = (line for line in said.splitlines() if line.startswith(f"{name}  "))
         shown = [f"{f(values):.{digits}f}" for f in (np.median, np.min, np.max)]
         assert line.removeprefix(name).split()[:3] == shown
+    assert "no measurement" not in said
+    config = config.replace(check=True, rounds=9)
     again = experiment.run(config, tmp_path / "new", compile_cache="off")
+    assert len(again["rates"]["two"]) == 2 and again["flags"]["check"]
+    assert "--check: 2 rounds of 0.1 s a row; these figures are no m" in capfd.readouterr().err
     assert json.loads((tmp_path / "new" / "results.json").read_text())["rates"] == again["rates"]
     with pytest.raises(UsageError, match="holds results and --noresume"):
         experiment.run(config, tmp_path / "new", resume=False, compile_cache="off")
@@ -109,6 +127,7 @@ BAD = {
     "one round": (["--rounds=1"], ["--rounds=1", "from 2"]),
     "no time": (["--seconds=0"], ["--seconds=0", "from 0.1"]),
     "no length": (["--lengths="], ["--lengths=", "at least one"]),
+    "lengths of nothing": (["--lengths=8"], ["--lengths=8", "no effect with --only=vae"]),
     "a length that is none": (["--lengths=8,x"], ["--lengths=8,x", "whole number"]),
     "a core that is not there": (
         ["--only=attention", "--cores=4095"],

@@ -1,0 +1,78 @@
+"""What the machine can do, as rows: products alone, at a program's own shapes too, and copies."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genjax.benchmark import counts
+from genjax.benchmark.harness import Row
+from genjax.benchmark.sizes import Roofs
+from genjax.core.hlo import Dot
+
+# Of a call: FLOPs of products, or one pass over all; bytes.
+FLOPS, BYTES = 40e9, 2.0**30
+
+
+def beside(rows: dict[str, Row], size: Roofs) -> dict[str, Row]:
+    """The rows, and those that they are held against."""
+    counted = {name: row.counts for name, row in rows.items() if row.counts}
+    made = dict(rows)
+    for owner in dict.fromkeys(counts.owners(counted).values()):
+        one = counted[owner]
+        made[counts.products_of(owner)] = products(one.dots, one.devices)
+    made[counts.BEST] = products({Dot(1, size.square, size.square, size.square): 1})
+    made[counts.MEMORY], made[counts.CACHE] = copy(size.memory), copy(size.cache)
+    return made
+
+
+def products(dots: Mapping[Dot, int], devices: int = 1) -> Row:
+    """FLOP/s of float32 products alone, each as often as it is said, in one compiled loop.
+
+    devices: that do all of them at once.
+    """
+    flops = sum(dot.flops * times for dot, times in dots.items())
+    loops = max(1, min(20, int(FLOPS / (devices * flops))))
+    pairs = [
+        (jnp.ones(_shape(d.batch, d.m, d.k)) / d.k, jnp.ones(_shape(d.batch, d.k, d.n)))
+        for d in dots
+    ]
+
+    def one(a, b, out):
+        # Each product waits for its last result, and the whole result is kept: nothing is hoisted
+        # out of the loop, shared or cut.
+        first = (0,) * a.ndim
+        a = a.at[first].add(1e-30 * out[first])
+        return a, a @ b
+
+    def run(pairs):
+        def body(_, carry):
+            return [
+                jax.lax.fori_loop(0, times, lambda _, c, b=b: one(c[0], b, c[1]), (a, out))
+                for (a, out), (_, b), times in zip(carry, pairs, dots.values(), strict=True)
+            ]
+
+        begun = [(a, jnp.zeros((*a.shape[:-1], b.shape[-1]))) for a, b in pairs]
+        return [out for _, out in jax.lax.fori_loop(0, loops, body, begun)]
+
+    if devices > 1:
+        mesh = Mesh(np.array(jax.local_devices()[:devices]), ("device",))
+        run = jax.shard_map(run, mesh=mesh, in_specs=P(), out_specs=P("device"), check_vma=False)
+        pairs = jax.device_put(pairs, NamedSharding(mesh, P()))
+    run = jax.jit(run)
+    return Row(lambda: jax.block_until_ready(run(pairs)), devices * loops * flops, "FLOP/s")
+
+
+def _shape(batch: int, rows: int, columns: int) -> tuple[int, ...]:
+    return (rows, columns) if batch == 1 else (batch, rows, columns)
+
+
+def copy(size: int) -> Row:
+    """Bytes a second of passes over an array of so many: each number is read and written once."""
+    passes = max(1, round(BYTES / (2 * size)))
+    numbers = jnp.zeros(size // 4)
+    run = jax.jit(lambda x: jax.lax.fori_loop(0, passes, lambda _, x: 0.5 * x + 1, x))
+    return Row(lambda: jax.block_until_ready(run(numbers)), 2.0 * size * passes, "byte/s")
