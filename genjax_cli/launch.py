@@ -63,11 +63,13 @@ the optimum is exact; text comes from a folder.
 Speed as ratios measured in one run: against this machine's own products, and against peers.
 
     {command} --only=vae     or --only=gan, --only=attention, --only=lm
+    {command} --check        two short rounds, in minutes; no measurement
 
 All rows are measured in rounds, in a random order each, so that a change of the machine's clock
 meets them alike. The peers run in a process of their own where they are installed
 (pip install -r requirements-peers.txt); it sleeps while JAX is measured, and the other way round.
-What was measured is said, and lies in results.json of --workdir; the same command measures
+FLOPs and bytes are those of the compiled programs; roofline.png shows them below what the machine
+does. What was measured is said, and lies in results.json of --workdir; the same command measures
 anew.""", alone=True),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from genjax.core import hlo
 
 # {row: one value a round}
 Rates = Mapping[str, Any]
-# What rows are held against: names of rates, FLOP/s or byte/s.
+# What rows are held against: names of rates, FLOP/s or B/s.
 BEST, MEMORY, CACHE = "best product", "copy in memory", "copy in cache"
 
 

@@ -95,7 +95,7 @@ def table(rates: Rates, units: Mapping[str, str], ratios: Mapping[str, Any]) -> 
     """Lines: each row's median and range over the rounds, and the ratios with theirs."""
     lines = [f"{'row':36} {'median':>10} {'least':>10} {'most':>10}"]
     for name, values in rates.items():
-        giga = units[name] in ("FLOP/s", "byte/s")
+        giga = units[name] in ("FLOP/s", "B/s")
         shown = (f"{f(values) / (1e9 if giga else 1):10.1f}" for f in (np.median, np.min, np.max))
         lines.append(f"{name:36} {' '.join(shown)} {'G' if giga else ''}{units[name]}")
     lines.append(f"{'ratio':58} {'median':>8} {'least':>8} {'most':>8}")

@@ -245,6 +245,33 @@ def test_bytes_are_xlas_where_there_is_no_loop(case):
     assert found == pytest.approx(compiled.cost_analysis()["bytes accessed"], rel=0.05)
 
 
+def test_a_kernel_that_ends_in_updates_writes_what_is_new():
+    """A sum into three rows of many, which are read for it, and a row in the place of another."""
+    text = """HloModule a
+%both (p: f32[900,4], q: s32[3,1], r: f32[3,4], s: f32[1,4], i: s32[]) -> f32[3600] {
+  %p = f32[900,4]{1,0} parameter(0)
+  %q = s32[3,1]{1,0} parameter(1)
+  %r = f32[3,4]{1,0} parameter(2)
+  %s = f32[1,4]{1,0} parameter(3)
+  %i = s32[] parameter(4)
+  %sum = f32[900,4]{1,0} scatter(%p, %q, %r), to_apply=%add
+  %row = f32[900,4]{1,0} dynamic-update-slice(%p, %s, %i, %i)
+  %flat = f32[3600]{0} bitcast(%row)
+  ROOT %t = (f32[900,4]{1,0}, f32[3600]{0}) tuple(%sum, %flat)
+}
+ENTRY %main (a: f32[900,4], b: s32[3,1], c: f32[3,4], d: f32[1,4], e: s32[]) -> f32[3600] {
+  %a = f32[900,4]{1,0} parameter(0)
+  %b = s32[3,1]{1,0} parameter(1)
+  %c = f32[3,4]{1,0} parameter(2)
+  %d = f32[1,4]{1,0} parameter(3)
+  %e = s32[] parameter(4)
+  ROOT %f = (f32[900,4]{1,0}, f32[3600]{0}) fusion(%a, %b, %c, %d, %e), kind=kLoop, calls=%both
+}
+"""
+    read, written = 3 + 12 + 4 + 1, 2 * 12 + 4
+    assert hlo.Program(text).bytes() == 4 * (read + written)
+
+
 def test_an_update_in_place_moves_what_is_new():
     def write(x, rows):
         def one(i, x):
