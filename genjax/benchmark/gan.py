@@ -35,7 +35,7 @@ def rows(size: Game) -> dict[str, Row]:
     made = {
         "train": game(size, [0]),
         "a seed a device": game(size, list(range(jax.local_device_count()))),
-        "pack of 2": game(size, [0], pack=2),
+        "packs of two": game(size, [0], pack=2),
         "RpGAN": game(size, [0], loss="rpgan"),
         "RpGAN with R1 and R2": game(size, [0], loss="rpgan", r1=0.1, r2=0.1),
         "seeds at once": game(size, list(range(size.seeds))),
@@ -47,7 +47,7 @@ def ratios(size: Game, rates: Rates) -> dict[str, np.ndarray]:
     """Remedies and seeds against one without, and against the peers."""
     found = {
         "time of R1 and R2 / without": ratio(rates, "RpGAN", "RpGAN with R1 and R2"),
-        "time of a pack of 2 / of 1": ratio(rates, "train", "pack of 2"),
+        "time of a pack of 2 / of 1": ratio(rates, "train", "packs of two"),
         f"time of {size.seeds} seeds / of one": size.seeds * ratio(rates, "train", "seeds at once"),
     }
     return found | against(rates, {"train": peers.LOOPS})

@@ -135,7 +135,8 @@ def started(make: Callable[[], dict[str, Row]]) -> Iterator[Peers]:
             units = {}
         yield Peers(here, units)
     finally:
-        here.close()
+        here.close()  # It ends when it reads on; what is in the middle of a row is ended.
+        process.join(2.0)
         process.terminate()
         process.join()
 
