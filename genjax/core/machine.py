@@ -43,6 +43,15 @@ def split_cpu(seeds: int, batch_size: int) -> None:
         os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
 
 
+def at_once(seeds: int) -> int:
+    """Of so many seeds, those that are surely in the midst of a step at the same time.
+
+    On CPU one a device, since they take turns.
+    """
+    devices = jax.local_devices()
+    return min(seeds, len(devices)) if devices[0].platform == "cpu" else seeds
+
+
 def keep_buffers() -> None:
     """Has glibc keep the memory of large buffers; call it before the first computation.
 
