@@ -19,6 +19,8 @@ from genjax.core.errors import UsageError
 MODES = ("jit", "pmap")
 # The least of a batch that is worth a CPU device of its own.
 CPU_ROWS = 4
+# The most that share seeds which they do not divide: each holds the state of all of them.
+UNEVEN_DEVICES = 8
 # The least rows of a matrix product that are worth an accelerator of its own. A product of m rows
 # with a bfloat16 matrix does m multiply-adds for each two bytes of weights: below peak rate /
 # bandwidth rows it takes the time of reading the weights, however few they are. That is 197e12 /
@@ -34,7 +36,7 @@ class Needs(NamedTuple):
     convolutions: whether it has any. rows: of a matrix product that one example brings, such as the
     length of a sequence. log_every: steps that no call passes a multiple of; 0: any.
     steps_per_call: at most; 0: decided by the platform. fsdp: devices that a copy of the parameters
-    is split over (core.fsdp).
+    is split over (core.fsdp). vmapped: a device's seeds side by side even where in turn is faster.
     """
 
     convolutions: bool = False
@@ -42,6 +44,7 @@ class Needs(NamedTuple):
     log_every: int = 0
     steps_per_call: int = 0
     fsdp: int = 1
+    vmapped: bool = False
 
 
 class Plan(NamedTuple):
@@ -50,7 +53,8 @@ class Plan(NamedTuple):
     replicas: devices that share the seeds. parts: devices that share the batch of each. idle:
     devices that do nothing. steps_per_call: steps inside one compiled call. unrolled: replicas side
     by side, no vmap. fsdp: devices that take the place of each, share its batch, and its copy of
-    the parameters.
+    the parameters. turns: a device's seeds one after the other (core.turns). uneven: so that they
+    have equal work, though they do not divide the seeds.
     """
 
     replicas: int
@@ -59,6 +63,8 @@ class Plan(NamedTuple):
     steps_per_call: int
     unrolled: bool
     fsdp: int = 1
+    turns: bool = False
+    uneven: bool = False
 
     @property
     def devices(self) -> int:
@@ -70,6 +76,9 @@ class Plan(NamedTuple):
         words = f"seeds over {self.replicas}, the batch of each over {self.parts}"
         if used == 1:
             words = "one device does all"
+        elif self.turns:
+            words = f"seeds over {self.replicas}, on each in turn"
+            words += " and some in parts" if self.uneven else ""
         if self.fsdp > 1:
             words = f"seeds over {self.replicas}, the batch of each over {self.parts * self.fsdp}"
             words += f", its parameters over {self.fsdp}"
@@ -90,19 +99,27 @@ def plan(
 
     As many devices work as share the seeds, and then the batch of each, evenly, with no fewer rows
     than make a device worth it; of two such ways the one with more of the seeds side by side, which
-    needs no communication. With pmap all devices share the batch. Where a copy of the parameters is
-    split, what is said of a device is of as many together. Raises UsageError where devices do not
-    divide the batch, or copies the devices.
+    needs no communication. On CPU the seeds of a device take turns (docs/notes/core.md has the
+    times), and share a few devices that do not divide them too. With pmap all devices share the
+    batch. Where a copy of the parameters is split, what is said of a device is of as many together.
+    Raises UsageError where devices do not divide the batch, or copies the devices.
     """
     if needs.fsdp > 1:
         check_copies(needs.fsdp, devices, batch_size)
-        one, rows = needs._replace(fsdp=1), batch_size // needs.fsdp
+        one, rows = needs._replace(fsdp=1, vmapped=True), batch_size // needs.fsdp
         made = plan(platform, devices // needs.fsdp, seeds, rows, one, mode)
         idle = devices - made.replicas * made.parts * needs.fsdp
         return made._replace(fsdp=needs.fsdp, idle=idle)
     on_cpu = platform == "cpu"
     # Both habits, loops and vmap, are wrong for convolutions on XLA:CPU: 3 to 13 times slower.
     unrolled = needs.convolutions and on_cpu
+    auto = 1 if unrolled else CPU_STEPS_PER_CALL if on_cpu else ACCELERATOR_STEPS_PER_CALL
+    steps = needs.steps_per_call or auto
+    if needs.log_every and steps > 1:
+        # Calls of one length, so that an index has no more rows than its call has steps. But two:
+        # a call of one is another program, without a loop, and rounds otherwise.
+        steps = max(2, -(-needs.log_every // -(-needs.log_every // steps)))
+    can_turn = on_cpu and mode == "jit" and steps > 1 and not (unrolled or needs.vmapped)
     if mode == "pmap":
         check_batch(mode, batch_size, devices)
         replicas, parts = 1, devices
@@ -111,16 +128,14 @@ def plan(
         # A convolution on CPU takes all cores by itself, and half a batch longer than a whole.
         most = 1 if unrolled else max(1, batch_size // least)
         ways = [(r, largest_divisor(batch_size, min(most, devices // r))) for r in _divisors(seeds)]
+        if can_turn:
+            ways += [(r, 1) for r in range(2, 1 + min(devices, seeds, steps, UNEVEN_DEVICES))]
         replicas, parts = max(
             (way for way in ways if way[1]), key=lambda way: (math.prod(way), way)
         )
-    auto = 1 if unrolled else CPU_STEPS_PER_CALL if on_cpu else ACCELERATOR_STEPS_PER_CALL
-    steps = needs.steps_per_call or auto
-    if needs.log_every and steps > 1:
-        # Calls of one length, so that an index has no more rows than its call has steps. But two:
-        # a call of one is another program, without a loop, and rounds otherwise.
-        steps = max(2, -(-needs.log_every // -(-needs.log_every // steps)))
-    return Plan(replicas, parts, devices - replicas * parts, steps, unrolled)
+    turns = can_turn and parts == 1
+    idle = devices - replicas * parts
+    return Plan(replicas, parts, idle, steps, unrolled, 1, turns, bool(seeds % replicas))
 
 
 def _divisors(number: int) -> list[int]:
@@ -190,6 +205,8 @@ def arrange(plan: Plan, devices: Sequence, mode: str = "jit") -> Arrangement:
     sharers = ("batch",) if plan.parts > 1 else ()
     if plan.fsdp == 1:
         mesh = Mesh(used.reshape(plan.replicas, plan.parts), ("replica", "batch"))
+        if plan.uneven:
+            return Arrangement(plan, mode, mesh, (), P(), P(), batches=P(), metrics=P())
         return Arrangement(plan, mode, mesh, sharers)
     mesh = Mesh(used.reshape(plan.replicas, plan.parts, -1), ("replica", "batch", fsdp.AXIS))
     batches = P(None, "replica", ("batch", fsdp.AXIS))

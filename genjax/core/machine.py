@@ -14,6 +14,12 @@ from genjax.core import arrangement
 from genjax.core.config import Options, shown, written
 from genjax.core.errors import UsageError
 
+# Devices that share seeds unevenly meet twice a call. XLA takes one that another process keeps from
+# its core for hung, and ends the process after 40 s.
+_WAITS = (
+    "xla_cpu_collective_call_warn_stuck_timeout_seconds",
+    "xla_cpu_collective_call_terminate_timeout_seconds",
+)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -32,15 +38,25 @@ def split_cpu(seeds: int, batch_size: int) -> None:
     """Makes the CPU's cores devices, as many as share the seeds, and then the batch, evenly.
 
     To be called before the first computation. What XLA:CPU runs on one core (loops, small products)
-    then runs on all of them. A count that XLA_FLAGS gives stays, and other backends do not care.
+    then runs on all of them. What XLA_FLAGS gives stays, and other backends do not care.
     """
     given = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     plan = arrangement.plan("cpu", cores or 1, seeds, batch_size)
     count = plan.replicas * plan.parts
-    if count > 1 and "xla_force_host_platform_device_count" not in given:
-        flag = f"--xla_force_host_platform_device_count={count}"
-        os.environ["XLA_FLAGS"] = f"{given} {flag}".strip()
+    if count > 1:
+        wanted = {"xla_force_host_platform_device_count": count, **dict.fromkeys(_WAITS, 86_400)}
+        flags = [f"--{name}={value}" for name, value in wanted.items() if name not in given]
+        os.environ["XLA_FLAGS"] = " ".join((given, *flags)).strip()
+
+
+def at_once(seeds: int) -> int:
+    """Of so many seeds, those that are surely in the midst of a step at the same time.
+
+    On CPU one a device, since they take turns.
+    """
+    devices = jax.local_devices()
+    return min(seeds, len(devices)) if devices[0].platform == "cpu" else seeds
 
 
 def keep_buffers() -> None:

@@ -1,8 +1,9 @@
 """A step for all seeds as one program on many devices, and what is measured of each seed.
 
 Two modes, the same program: `jit` of `shard_map` over a mesh (replica, batch), and `pmap` over the
-batch. Replicas (independent seeds) are one program by `vmap`, many steps one call by a loop with a
-traced count, so that one compiled program serves every call; `arrangement` decides who does what.
+batch. Replicas (independent seeds) are one program by `vmap`, or in turn (`turns`), many steps one
+call by a loop with a traced count, so that one compiled program serves every call; `arrangement`
+decides who does what.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genjax.core import processes
+from genjax.core import processes, turns
 from genjax.core.arrangement import Arrangement, Needs, Plan, arrange, largest_divisor, plan
 
 
@@ -100,8 +101,12 @@ def program(step: Callable, arrangement: Arrangement, take: Callable = take) -> 
         def gather(tree):
             return jax.lax.all_gather(tree, a.sharers, tiled=True)
 
-    replicas = _replicas(step, take, a.plan.unrolled, total, gather)
-    many = _loop(replicas, a.plan.steps_per_call)
+    def one(state, arrays, index, key):
+        return step(state, take(arrays, index), key, total=total, gather=gather)
+
+    many = _loop(_replicas(one, a.plan.unrolled), a.plan.steps_per_call)
+    if a.plan.turns:
+        many = turns.loop(one, a.plan)
     if a.mode == "pmap":
         function = jax.pmap(
             many,
@@ -252,11 +257,8 @@ def _seed_mesh(params) -> Mesh:
     return Mesh(np.array(used), ("replica",))
 
 
-def _replicas(step, take, unrolled, total, gather):
+def _replicas(one, unrolled):
     """One step of every seed: leaves and keys [seeds, ...], index [seeds, batch]."""
-
-    def one(state, arrays, index, key):
-        return step(state, take(arrays, index), key, total=total, gather=gather)
 
     def side_by_side(state, arrays, index, keys):
         outs = [

@@ -162,8 +162,9 @@ def memory_needed(job: Job) -> dict[str, float]:
     used = {domain for names in job.trained_on.values() for domain in names}
     pools = 4.0 * len(used) * config.pool * config.context * config.seeds
     pools = 0.0 if config.corpus else pools
-    rows = 4.0 * config.seeds * config.batch_size * config.context
-    logits = min(rows * source.vocabulary, config.seeds * LOGITS)
+    row = 4.0 * config.batch_size * config.context
+    at_once = machine.at_once(config.seeds)
+    logits = min(at_once * row * source.vocabulary, at_once * LOGITS)
     nets = [arm for arm in job.arms.values() if arm.model != "ngram"]
     return {
         "--pool, --context, --grid or --seeds": pools,
@@ -173,9 +174,12 @@ def memory_needed(job: Job) -> dict[str, float]:
         * max(job.size(name)["parameters"] for name in job.arms),
         # Logits, and what each block keeps.
         "--batch_size, --context, --width, --depth, --vocabulary or --seeds": max(
-            (logits + rows * arm.width * arm.depth / config.microbatches for arm in nets), default=0
+            (logits + at_once * row * arm.width * arm.depth / config.microbatches for arm in nets),
+            default=0,
         ),
-        "--steps_per_call, --batch_size, --context or --seeds": rows * config.steps_per_call,
+        "--steps_per_call, --batch_size, --context or --seeds": row
+        * config.seeds
+        * config.steps_per_call,
     }
 
 

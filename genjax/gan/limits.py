@@ -37,7 +37,7 @@ def memory_needed(config: Config, arm: Arm, size: Size) -> dict[str, float]:
     rows, calls = 4.0 * config.batch_size * arm.n_critic, config.seeds * config.steps_per_call
     # Of dense nets: convolutions have widths of their own, and take one seed after the other.
     made, judged, wide = arm.g_width * arm.g_depth, arm.d_width * arm.d_depth, arm.g_width
-    seeds = config.seeds
+    seeds = machine.at_once(config.seeds)
     if arm.convolutional:
         made, judged, wide, seeds = 0, 0, 0, 1
     return {
@@ -87,7 +87,7 @@ def check_memory(config: Config, arm: Arm, shape) -> None:
     """Raises UsageError where the steps that a generator looks ahead do not fit memory."""
     if not arm.unroll:
         return
-    needed = config.seeds * arm.unroll * look_ahead_bytes(config, arm, shape)
+    needed = machine.at_once(config.seeds) * arm.unroll * look_ahead_bytes(config, arm, shape)
     free = machine.memory_free()
     if needed > free:
         raise UsageError(

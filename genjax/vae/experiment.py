@@ -54,6 +54,8 @@ def run(config: Config, folder: str | Path, **how) -> Run:
 
 def prepare(config: Config) -> Job:
     """Reads the data and builds the networks. Raises UsageError where they do not fit."""
+    # Before the first computation. Seeds alone share the cores: of one all take the whole batch.
+    machine.split_cpu(config.seeds, batch_size=1)
     splits = data.load(
         config.data,
         seed=config.split_seed,
@@ -108,7 +110,7 @@ def memory_needed(job: Job) -> dict[str, float]:
     config, pixels = job.config, math.prod(job.splits["train"]["image"].shape[1:])
     held = [
         # Of an image: what each draw makes, hidden units and pixels, and a mixture's densities.
-        (config.seeds if arm.arch == "mlp" else 1)
+        (machine.at_once(config.seeds) if arm.arch == "mlp" else 1)
         * (
             MODELS[arm.model].draws(arm) * (sum(arm.hidden) + pixels)
             + MODELS[arm.model].network(arm).get("pseudo_inputs", 0) * arm.latent

@@ -20,7 +20,12 @@ IMAGE, WINDOW = Needs(), Needs(rows=1024)
         ("cpu", 1, 3, 128, IMAGE, (1, 1, 0)),
         ("cpu", 4, 1, 16, IMAGE, (1, 4, 0)),
         ("cpu", 4, 1, 12, IMAGE, (1, 3, 1)),  # Four rows a core at least.
-        ("cpu", 4, 6, 16, IMAGE, (2, 2, 0)),  # All four; three would have the seeds alone.
+        ("cpu", 4, 6, 16, IMAGE, (4, 1, 0)),  # By a timetable.
+        ("cpu", 2, 3, 128, IMAGE, (2, 1, 0)),
+        ("cpu", 3, 2, 16, IMAGE, (2, 1, 1)),
+        ("cpu", 64, 65, 16, IMAGE, (13, 4, 12)),  # Too many to hold all seeds each.
+        ("cpu", 2, 3, 128, Needs(convolutions=True), (1, 1, 1)),
+        ("cpu", 2, 3, 15, Needs(steps_per_call=1), (1, 1, 1)),  # Nothing to cut.
         ("cpu", 2, 2, 128, Needs(convolutions=True), (2, 1, 0)),
         ("cpu", 4, 2, 128, Needs(convolutions=True), (2, 1, 2)),
         # 128 images bring a product that the weights' reading outlasts.
@@ -37,7 +42,26 @@ IMAGE, WINDOW = Needs(), Needs(rows=1024)
 def test_seeds_then_the_batch_share_the_devices(platform, devices, seeds, batch, needs, found):
     made = plan(platform, devices, seeds, batch, needs)
     assert made[:3] == found
-    assert seeds % made.replicas == 0 and batch % made.parts == 0
+    assert made.uneven == (seeds % made.replicas > 0) and batch % made.parts == 0
+
+
+@pytest.mark.parametrize(
+    ("platform", "devices", "seeds", "needs", "mode", "turns"),
+    [
+        ("cpu", 2, 4, IMAGE, "jit", True),
+        ("cpu", 1, 1, IMAGE, "jit", True),  # As it will be among others.
+        ("cpu", 4, 3, IMAGE, "jit", False),  # They share the batch.
+        ("cpu", 2, 4, IMAGE, "pmap", False),
+        ("cpu", 2, 4, Needs(convolutions=True), "jit", False),
+        ("cpu", 2, 4, Needs(fsdp=2), "jit", False),
+        ("cpu", 2, 4, Needs(steps_per_call=1), "jit", False),
+        ("cpu", 2, 4, Needs(vmapped=True), "jit", False),
+        ("gpu", 1, 4, IMAGE, "jit", False),
+        ("tpu", 2, 4, WINDOW, "jit", False),
+    ],
+)
+def test_seeds_of_a_core_take_turns(platform, devices, seeds, needs, mode, turns):
+    assert plan(platform, devices, seeds, 16, needs, mode).turns == turns
 
 
 @pytest.mark.parametrize(
@@ -64,7 +88,10 @@ def test_calls_are_as_long_as_the_platform_likes_and_no_longer_than_rows_are_apa
 def test_a_plan_says_who_does_what():
     assert str(plan("tpu", 64, 1, 128)) == "one device does all, 63 idle, 1000 steps a call"
     both = "seeds over 2, the batch of each over 2, 100 steps a call"
-    assert str(plan("cpu", 4, 6, 16)) == both
+    assert str(plan("cpu", 4, 2, 16)) == both
+    assert str(plan("cpu", 2, 4, 16)) == "seeds over 2, on each in turn, 100 steps a call"
+    uneven = "seeds over 2, on each in turn and some in parts, 100 steps a call"
+    assert str(plan("cpu", 2, 3, 16)) == uneven
 
 
 def embedding_step(products):

@@ -15,7 +15,8 @@ from genjax.core.training_options import Training
     [
         (2, 4, 16, 2),
         (2, 3, 16, 2),
-        (2, 3, 15, 1),
+        (2, 3, 15, 2),
+        (2, 1, 15, 1),
         (6, 3, 16, 6),
         (5, 3, 16, 4),
         (1, 4, 16, 1),
@@ -25,9 +26,13 @@ from genjax.core.training_options import Training
 def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, count):
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(cores)))
     monkeypatch.setenv("XLA_FLAGS", "")
-    machine.split_cpu(seeds, batch)
     asked = f"--xla_force_host_platform_device_count={count}"
-    assert machine.os.environ["XLA_FLAGS"] == (asked if count > 1 else "")
+    # And that XLA does not give up a device which waits for another.
+    wait = "--xla_cpu_collective_call_{}_timeout_seconds=86400"
+    asked = [asked, wait.format("warn_stuck"), wait.format("terminate")] if count > 1 else []
+    for _ in range(2):
+        machine.split_cpu(seeds, batch)
+        assert machine.os.environ["XLA_FLAGS"].split() == asked
 
 
 def test_free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages(monkeypatch):
