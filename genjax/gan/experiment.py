@@ -163,16 +163,15 @@ def work(job: Job, folder, clock) -> None:
     folder.write_json("data.json", facts(job, task))
     if folder.read_json("evaluation/truth.json") is None:
         say(f"the floor: measures of {config.eval_samples} perfect samples, and of wrong ones")
-        found = evaluate.floor(task, config.eval_samples, config.data_seed)
-        folder.write_json("evaluation/truth.json", found)
+        with clock.part("evaluate"):
+            found = evaluate.floor(task, config.eval_samples, config.data_seed)
+            folder.write_json("evaluation/truth.json", found)
     for name, arm in arms.items():
         method = method_of(config, name, task.shape, task.spread)
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue
         with clock.part("train"):
             params, looking = train(config, folder, name, method, tasks[arm.pack])
-        s, cpu = looking.seconds, looking.cpu_seconds
-        clock.add(train_s=-s, train_cpu_s=-cpu, evaluate_s=s, evaluate_cpu_s=cpu)
         with clock.part("evaluate"):
             untrained = parallel.each(begin(config, method).params, config.seeds)
             found = watch.figures_of(folder, name, looking, untrained, method.more)

@@ -4,7 +4,6 @@ An arm's figures are means over the evaluations of a final window, whose length 
 """
 
 import math
-import time
 from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
@@ -109,19 +108,16 @@ class Watch:
         }
         self.windows = windows(config, every)
         self.every_snapshot = every * max(1, config.steps // every // SNAPSHOTS)
-        self.text, self.seconds, self.cpu_seconds = "", 0.0, 0.0
+        self.text = ""
 
     def __call__(self, state) -> dict[str, list[float]]:
         """{measure: [seeds]}."""
-        started, cpu = time.monotonic(), time.process_time()
         measures = self.measure(state)
         now = dict(zip(self.seeds, measures["modes"], strict=True))
         lost = evaluate.fallen(evaluations(self.folder, self.arm), now, self.task.modes)
         self.text = f"modes {np.mean(list(now.values())):.1f} of {self.task.modes}"
         if lost and self.plays:
             self.text += f", COLLAPSE: seed {', '.join(map(str, lost))} lost modes"
-        self.seconds += time.monotonic() - started
-        self.cpu_seconds += time.process_time() - cpu
         return measures
 
     def measure(self, state) -> dict[str, list[float]]:

@@ -142,11 +142,13 @@ def work(job: Job, folder, clock) -> None:
     facts = {"image_shape": job.splits["train"]["image"].shape[1:], "checksum": job.checksum}
     folder.write_json("data.json", facts)
     shown = measured_images(config, job.splits)
-    classify, record = classifier.trained(folder, shown, config.classifier_steps)
+    with clock.part("train"):
+        classify, record = classifier.trained(folder, shown, config.classifier_steps)
     folder.write_json("evaluation/classifier.json", record)
-    ref = evaluate.reference(shown, classify)
-    if folder.read_json("evaluation/baselines.json") is None:
-        folder.write_json("evaluation/baselines.json", baselines(job, ref))
+    with clock.part("evaluate"):
+        ref = evaluate.reference(shown, classify)
+        if folder.read_json("evaluation/baselines.json") is None:
+            folder.write_json("evaluation/baselines.json", baselines(job, ref))
     for name, model in job.models.items():
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue

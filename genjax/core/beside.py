@@ -1,0 +1,144 @@
+"""What training hands over between two calls: rows, measures, checkpoints, in their order.
+
+`InTurn` does each at once, and training waits. `Beside` does them in one thread while training goes
+on: the same calls in the same order, and so the same rows and files.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import jax
+import numpy as np
+
+
+class Pace:
+    """How long training stood still between two calls, in seconds.
+
+    What it waits for the device counts for nothing: the device is at work. So the device itself
+    stood still no longer than `longest`.
+    """
+
+    def __init__(self):
+        self.longest = 0.0
+        self._since: float | None = None
+
+    def calls(self, function: Callable) -> Callable:
+        """The function, between whose calls the time counts."""
+
+        def run(*args):
+            if self._since is not None:
+                self.longest = max(self.longest, time.monotonic() - self._since)
+            found = function(*args)
+            self._since = time.monotonic()
+            return found
+
+        return run
+
+    def waits(self, function: Callable) -> Callable:
+        """The function, whose own time does not count."""
+
+        def run(*args):
+            began = time.monotonic()
+            try:
+                return function(*args)
+            finally:
+                if self._since is not None:
+                    self._since += time.monotonic() - began
+
+        return run
+
+
+class InTurn:
+    """Does what it is asked at once.
+
+    measured, measured_cpu: seconds, and the processor's, in which training waited for measures.
+    beside: seconds of measures beside training.
+    """
+
+    def __init__(self):
+        self.pace = Pace()
+        self.measured = self.measured_cpu = self.beside = 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        pass
+
+    def kept(self, state):
+        """A state of the device, which the next call may overwrite, once it is there."""
+        return jax.block_until_ready(state)
+
+    def do(self, task: Callable, *args) -> None:
+        """Does a task after those before it."""
+        task(*args)
+
+    def measure(self, task: Callable, *args) -> None:
+        """The same of a measure, whose time is counted."""
+        began, cpu = time.monotonic(), time.process_time()
+        try:
+            task(*args)
+        finally:
+            self.measured += time.monotonic() - began
+            self.measured_cpu += time.process_time() - cpu
+
+
+class Beside(InTurn):
+    """Does what it is asked in a thread of its own; at its end all is done.
+
+    One measure is under way at most: the next one waits, and training with it. An error in a task
+    is raised where the next is asked for, or at the end; what was asked behind it is left undone.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+        self._last: Future | None = None
+        self._failed: BaseException | None = None
+
+    def __exit__(self, kind, error, trace):
+        # What was asked before an error of training comes before it.
+        if kind is None or issubclass(kind, Exception):
+            self._wait()
+        self._pool.shutdown(cancel_futures=True)
+        if self._failed is not None and self._failed is not error:
+            raise self._failed
+
+    def kept(self, state):
+        """A copy: the next call overwrites the state."""
+        return jax.tree.map(_copied, state)
+
+    def do(self, task: Callable, *args) -> None:
+        if self._failed is not None:
+            raise self._failed
+        self._last = self._pool.submit(self._one, task, *args)
+
+    def measure(self, task: Callable, *args) -> None:
+        self._wait()
+        self.do(self._timed, task, *args)
+
+    def _wait(self):
+        """Until all is done; training stands still, for measures most of all."""
+        if self._last is not None:
+            super().measure(self._last.result)
+
+    def _one(self, task, *args):
+        if self._failed is None:
+            try:
+                task(*args)
+            except BaseException as error:  # Raised again where training goes on.
+                self._failed = error
+
+    def _timed(self, task, *args):
+        began = time.monotonic()
+        try:
+            task(*args)
+        finally:
+            self.beside += time.monotonic() - began
+
+
+def _copied(leaf):
+    if isinstance(leaf, jax.Array):  # No program is compiled for it.
+        return jax.device_put(leaf, leaf.sharding, may_alias=False)
+    return np.array(leaf)
