@@ -1,12 +1,14 @@
-"""What training hands over between two calls: rows, measures, checkpoints, in their order.
+"""What threads do: what training hands over between two calls, in its order, and independent tasks.
 
-`InTurn` does each at once, and training waits. `Beside` does them in one thread while training goes
-on: the same calls in the same order, and so the same rows and files.
+`InTurn` does rows, measures and checkpoints at once, and training waits. `Beside` does them in one
+thread while training goes on: the same calls in the same order, and so the same rows and files.
 """
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -142,3 +144,25 @@ def _copied(leaf):
     if isinstance(leaf, jax.Array):  # No program is compiled for it.
         return jax.device_put(leaf, leaf.sharding, may_alias=False)
     return np.array(leaf)
+
+
+def on_cores(function: Callable, items: Sequence) -> list:
+    """[function(item) for item in items], as many at a time as there are cores.
+
+    The first error, in their order, is raised; what has not begun then never does.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if len(items) < 2 or (cores or 1) < 2:
+        return [function(item) for item in items]
+    # What `with` sets of JAX is the thread's own.
+    precision = cast(Any, jax.config).jax_default_matmul_precision
+
+    def one(item):
+        with jax.default_matmul_precision(precision):
+            return function(item)
+
+    pool = ThreadPoolExecutor(min(len(items), cores or 1), thread_name_prefix="core")
+    try:
+        return [found.result() for found in [pool.submit(one, item) for item in items]]
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -183,19 +183,18 @@ def work(job: Job, folder, clock) -> None:
 
 def tasks_of(job: Job, folder) -> dict[int, Task]:
     """The task by samples a pack; of images their classifier is trained first."""
-    config, made, classify = job.config, {}, None
+    config = job.config
+    packs = dict.fromkeys(arm.pack for arm in config.arms().values())
+    options = config.points, next(iter(packs)), config.data_seed
     if job.splits:
         classify, record = classifier.trained(folder, job.splits, config.classifier_steps)
         folder.write_json("evaluation/classifier.json", record)
-    for pack in dict.fromkeys(arm.pack for arm in config.arms().values()):
-        options = config.points, pack, config.data_seed
-        if job.splits and classify:
-            splits = job.splits["train"], job.splits["test"]
-            made[pack] = stacked_task(*splits, classify, *options)
-        else:
-            assert job.mixture is not None
-            made[pack] = mixture_task(job.mixture, *options, job.points)
-    return made
+        splits = job.splits["train"], job.splits["test"]
+        task = stacked_task(*splits, classify, *options)
+    else:
+        assert job.mixture is not None
+        task = mixture_task(job.mixture, *options, job.points)
+    return {pack: task._replace(arrays=task.packed(pack)) for pack in packs}
 
 
 def facts(job: Job, task: Task) -> dict:

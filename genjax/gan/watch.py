@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel, processes
+from genjax.core.beside import on_cores
 from genjax.core.errors import RunError
 from genjax.gan import evaluate
 from genjax.gan.config import Config
@@ -81,7 +82,8 @@ class Look:
                 row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
             return row
 
-        rows = processes.share(of_seed, list(zip(found, params, seeds, strict=True)))
+        cases = list(zip(found, params, seeds, strict=True))
+        rows = processes.share(of_seed, cases, on_cores)
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def untrained(self, params, seeds) -> dict[str, list[float]]:

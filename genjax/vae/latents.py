@@ -1,5 +1,6 @@
 """Measures of a latent space: its units, its distribution, what can be read from it."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -73,9 +74,11 @@ def mmd_imq(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
     def kernel_sum(a, b):
         total, squares = 0.0, (b**2).sum(1)
         for part in np.array_split(a, -(-len(a) // CHUNK)):
-            squared = (part**2).sum(1)[:, None] + squares - 2 * part @ b.T
-            squared = np.maximum(squared, 0)
-            total += sum((c / (c + squared)).sum() for c in scales)
+            squared = (part**2).sum(1)[:, None] + squares
+            squared -= 2 * part @ b.T
+            np.maximum(squared, 0, out=squared)
+            made = np.empty_like(squared)  # Fresh pages for each scale take as long as it does.
+            total += sum(np.divide(c, np.add(c, squared, out=made), out=made).sum() for c in scales)
         return total
 
     x, y = x.astype(np.float64), y.astype(np.float64)
@@ -124,15 +127,22 @@ def probe_accuracy(
     labels: how many training labels it sees, drawn evenly over classes by `seed`; None: all. At
     most 200 iterations, which is short of convergence for tens of thousands of raw images.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    return _accuracy(probe, train, train_labels, test, test_labels, labels, seed)
+
+
+@contextlib.contextmanager
+def short_of_convergence():
+    """Around threads that fit probes, which may end before they converge; filters are of all."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _accuracy(probe, train, train_labels, test, test_labels, labels, seed)
+        yield
 
 
 def knn_accuracy(

@@ -1,5 +1,6 @@
 """What is done beside training: the same calls in the same order, of the states of their steps."""
 
+import os
 import signal
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 
 from genjax.core import interrupt, loop, parallel, training
 from genjax.core.arrangement import Plan
-from genjax.core.beside import Beside, InTurn
+from genjax.core.beside import Beside, InTurn, on_cores
 from genjax.core.errors import RunError
 
 WHEN = loop.Schedule([5, 6], 24, log_every=4, save_every=8, validate_every=6)
@@ -183,3 +184,33 @@ def test_what_training_waits_for_is_counted():
 def test_programs_that_wait_for_each_other_run_alone(plan, processes, beside, monkeypatch):
     monkeypatch.setattr(training.processes, "count", lambda: processes)
     assert training.apart(plan) == beside
+
+
+def test_items_are_done_on_all_cores_and_found_in_their_order(monkeypatch):
+    """Two wait for each other; both compute as the thread that asked does."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    both = threading.Barrier(2, timeout=LIMIT)
+
+    def precision(item):
+        both.wait()
+        return item, jax.make_jaxpr(lambda x: x @ x)(np.eye(2)).eqns[0].params["precision"]
+
+    with jax.default_matmul_precision("highest"):
+        found = on_cores(precision, [4, 3, 2, 1])
+    assert [item for item, _ in found] == [4, 3, 2, 1]
+    assert all(p == (jax.lax.Precision.HIGHEST,) * 2 for _, p in found)
+
+
+def test_of_errors_on_several_cores_the_first_item_s_is_raised(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    done = []
+
+    def fail(item):
+        slowly(np.zeros(1))
+        if item < 2:
+            raise RunError(f"item {item}")
+        done.append(item)
+
+    with pytest.raises(RunError, match="item 0"):
+        on_cores(fail, range(400))
+    assert len(done) < 398
