@@ -164,7 +164,8 @@ def _pairs(left, right):
 
         def within(limits):
             with quiet():
-                least, most = limits**2 - slack, limits**2 + slack
+                ends = limits**2 - slack, limits**2 + slack
+                least, most = (end.astype(np.float32) for end in ends)
             inside, near = found <= least, ~(found > most)  # Of nan too it must be decided.
             if np.count_nonzero(near) > np.count_nonzero(inside):
                 open_ = near & ~inside
