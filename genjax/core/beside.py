@@ -152,7 +152,19 @@ def on_cores(function: Callable, items: Sequence) -> list:
     The first error, in their order, is raised; what has not begun then never does.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if len(items) < 2 or (cores or 1) < 2:
+    return _in_threads(function, items, cores or 1)
+
+
+def at_once(function: Callable, items: Sequence) -> list:
+    """The same of items that wait for a device, up to 32 at a time.
+
+    Each call of a program waits for the training call that is under way; so all wait for one.
+    """
+    return _in_threads(function, items, 32)
+
+
+def _in_threads(function, items, most):
+    if len(items) < 2 or most < 2:
         return [function(item) for item in items]
     # What `with` sets of JAX is the thread's own.
     precision = cast(Any, jax.config).jax_default_matmul_precision
@@ -161,7 +173,7 @@ def on_cores(function: Callable, items: Sequence) -> list:
         with jax.default_matmul_precision(precision):
             return function(item)
 
-    pool = ThreadPoolExecutor(min(len(items), cores or 1), thread_name_prefix="core")
+    pool = ThreadPoolExecutor(min(len(items), most), thread_name_prefix="beside")
     try:
         return [found.result() for found in [pool.submit(one, item) for item in items]]
     finally:

@@ -221,7 +221,7 @@ def thinned_recall(
         values, vectors = np.linalg.eigh(np.cov(made.T))
         root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
         thin = made.mean(0) + (own - mean) / (TRUNCATED * mixture.sigma) @ root
-        radii = np.partition(cdist(made, made), k, 1)[:, k]
+        radii = KDTree(made).query(made, k + 1)[0][:, k]
         recalled += int((cdist(thin, made) <= radii).any(1).sum())
         kept += len(own)
     return {

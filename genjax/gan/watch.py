@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel, processes
-from genjax.core.beside import on_cores
+from genjax.core.beside import at_once, on_cores
 from genjax.core.errors import RunError
 from genjax.gan import evaluate
 from genjax.gan.config import Config
@@ -72,17 +72,18 @@ class Look:
         self, params, found, seeds, *, near: bool = True, slow: bool = True
     ) -> dict[str, list[float]]:
         """{measure: [seeds]} of the samples found; near, slow: those of neighbours, slow ones."""
+        slopes = processes.share(self.log_slopes, params, at_once) if near else params
 
         def of_seed(case):
-            x, one, seed = case
+            x, of_generator, seed = case
             row = self.task.quick(x)
             if near:
-                row |= self.task.near(x) | {"log_jacobian": float(self.log_slopes(one).mean())}
+                row |= self.task.near(x) | {"log_jacobian": float(of_generator.mean())}
             if slow:
                 row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
             return row
 
-        cases = list(zip(found, params, seeds, strict=True))
+        cases = list(zip(found, slopes, seeds, strict=True))
         rows = processes.share(of_seed, cases, on_cores)
         return {name: [row[name] for row in rows] for name in rows[0]}
 
@@ -128,7 +129,7 @@ class Watch:
         Those of other samplers are called `<suffix>/<measure>`.
         """
         params = parallel.each(state.params, len(self.seeds))
-        samples = processes.share(self.look.sample, params)
+        samples = processes.share(self.look.sample, params, at_once)
         step = int(state.step[0])
         for x, seed in zip(samples, self.seeds, strict=True):
             if not np.isfinite(x).all():
@@ -143,7 +144,7 @@ class Watch:
         measures = self.look.measures(params, samples, self.seeds, near=near, slow=slow)
         if step in self.windows.final:
             for suffix, look in self.more.items():
-                found = processes.share(look.sample, params)
+                found = processes.share(look.sample, params, at_once)
                 others = look.measures(params, found, self.seeds, near=near, slow=False)
                 measures |= {f"{suffix}/{name}": values for name, values in others.items()}
             if self.plays:

@@ -11,7 +11,7 @@ import pytest
 
 from genjax.core import interrupt, loop, parallel, training
 from genjax.core.arrangement import Plan
-from genjax.core.beside import Beside, InTurn, on_cores
+from genjax.core.beside import Beside, InTurn, at_once, on_cores
 from genjax.core.errors import RunError
 
 WHEN = loop.Schedule([5, 6], 24, log_every=4, save_every=8, validate_every=6)
@@ -199,6 +199,16 @@ def test_items_are_done_on_all_cores_and_found_in_their_order(monkeypatch):
         found = on_cores(precision, [4, 3, 2, 1])
     assert [item for item, _ in found] == [4, 3, 2, 1]
     assert all(p == (jax.lax.Precision.HIGHEST,) * 2 for _, p in found)
+
+
+def test_items_that_wait_for_a_device_wait_together(monkeypatch):
+    """However few cores there are."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    every = threading.Barrier(20, timeout=LIMIT)
+    assert at_once(lambda item: every.wait() >= 0 and item, range(20)) == [*range(20)]
+    assert (
+        on_cores(lambda item: threading.current_thread(), range(3)) == [threading.main_thread()] * 3
+    )
 
 
 def test_of_errors_on_several_cores_the_first_item_s_is_raised(monkeypatch):
