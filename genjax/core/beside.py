@@ -13,6 +13,9 @@ from typing import Any, cast
 import jax
 import numpy as np
 
+# Measures and checkpoints that are asked for and not done, at most: of each a state is kept.
+AHEAD = 3
+
 
 class Pace:
     """How long training stood still between two calls, in seconds.
@@ -76,8 +79,12 @@ class InTurn:
         """Does a task after those before it."""
         task(*args)
 
+    def save(self, task: Callable, *args) -> None:
+        """The same of a task that keeps a state."""
+        self.do(task, *args)
+
     def measure(self, task: Callable, *args) -> None:
-        """The same of a measure, whose time is counted."""
+        """The same of one whose time is counted."""
         began, cpu = time.monotonic(), time.process_time()
         try:
             task(*args)
@@ -89,20 +96,21 @@ class InTurn:
 class Beside(InTurn):
     """Does what it is asked in a thread of its own; at its end all is done.
 
-    One measure is under way at most: the next one waits, and training with it. An error in a task
-    is raised where the next is asked for, or at the end; what was asked behind it is left undone.
+    With `AHEAD` measures or checkpoints undone it waits. An error in a task is raised where the
+    next is asked for, or at the end; what was asked behind it is left undone.
     """
 
     def __init__(self):
         super().__init__()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._last: Future | None = None
+        self._states: list[Future] = []
         self._failed: BaseException | None = None
 
     def __exit__(self, kind, error, trace):
         # What was asked before an error of training comes before it.
-        if kind is None or issubclass(kind, Exception):
-            self._wait()
+        if self._last is not None and (kind is None or issubclass(kind, Exception)):
+            self._wait(self._last)
         self._pool.shutdown(cancel_futures=True)
         if self._failed is not None and self._failed is not error:
             raise self._failed
@@ -117,13 +125,17 @@ class Beside(InTurn):
         self._last = self._pool.submit(self._one, task, *args)
 
     def measure(self, task: Callable, *args) -> None:
-        self._wait()
-        self.do(self._timed, task, *args)
+        self.save(self._timed, task, *args)
 
-    def _wait(self):
-        """Until all is done; training stands still, for measures most of all."""
-        if self._last is not None:
-            super().measure(self._last.result)
+    def save(self, task: Callable, *args) -> None:
+        if len(self._states) == AHEAD:
+            self._wait(self._states.pop(0))
+        self.do(task, *args)
+        self._states.append(cast(Future, self._last))
+
+    def _wait(self, future):
+        """Training stands still, for measures most of all."""
+        super().measure(future.result)
 
     def _one(self, task, *args):
         if self._failed is None:

@@ -128,7 +128,7 @@ def fit(
             if due or stop:
                 late = drain(late)
                 rest = _rest(group, step, seeds, fetch) if group else None
-                work.do(hooks.save, step, keep(state) if kept is None else kept, rest)
+                work.save(hooks.save, step, keep(state) if kept is None else kept, rest)
             if stop:
                 interrupt.ask(stop)  # Where another process was told.
                 break

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel
+from genjax.core.beside import on_cores
 from genjax.core.steps import example_noise
 from genjax.images import distances
 from genjax.vae import latents, learned_prior, samplers
@@ -140,8 +141,16 @@ def neural_coder(model: Model, functions: Functions, params, ref: Reference, see
     Fitted samplers see draws of the posterior of (at most 10,000) training images, which for a
     deterministic encoder are its codes.
     """
-    train = ref.splits["train"]["image"][:MOST]
-    _, draws, _, _ = represent(functions, params, train, seed)
+    known: dict[tuple, tuple] = {}
+
+    def seen(images):
+        """(mean, z) of images; of the same once. They are kept: no others come to lie there."""
+        where = images.ctypes.data, images.shape
+        if where not in known:
+            known[where] = *represent(functions, params, images, seed)[:2], images
+        return known[where]
+
+    draws = seen(ref.splits["train"]["image"][:MOST])[1]
     sources = fitted_sources(draws)
 
     def normal(count, rng):
@@ -155,8 +164,8 @@ def neural_coder(model: Model, functions: Functions, params, ref: Reference, see
         means, log_stds = jax.device_get(model.mixture(params))
         sources["vamp"] = lambda n, rng: samplers.mixture_draws(means, log_stds, n, rng)
     return Coder(
-        encode=lambda x: represent(functions, params, x, seed)[0],
-        draw=lambda x: represent(functions, params, x, seed)[1],
+        encode=lambda x: seen(x)[0],
+        draw=lambda x: seen(x)[1],
         decode=lambda z: parallel.batched(lambda rows: functions.decode(params, rows), z),
         sources=sources,
     )
@@ -220,12 +229,13 @@ def measure_coder(
         "latent": codes[:2000],
         "label": test["label"][:2000],
     }
-    for name in names:
-        if name in coder.sources:
-            images = coder.decode(coder.sources[name](ref.compared, rng))
-            found = measure_samples(images, ref, seed)
-            measures |= {f"{name}/{measure}": value for measure, value in found.items()}
-            arrays[f"samples_{name}"] = images[:64]
+    there = [name for name in names if name in coder.sources]
+    # One after the other: they share a generator.
+    made = [coder.decode(coder.sources[name](ref.compared, rng)) for name in there]
+    every = on_cores(lambda images: measure_samples(images, ref, seed), made)
+    for name, images, found in zip(there, made, every, strict=True):
+        measures |= {f"{name}/{measure}": value for measure, value in found.items()}
+        arrays[f"samples_{name}"] = images[:64]
     return measures, arrays
 
 

@@ -263,10 +263,14 @@ def baselines(job: Job, ref) -> dict[str, list[float]]:
         "mean": mean,
         "pixels": lambda: probed(ref, lambda images: images.reshape(len(images), -1), 0),
     }
+    of_seed = untrained(job, ref)
+    makes = list(rows.values()) + [partial(of_seed, seed) for seed in config.all_seeds]
+    made = on_cores(lambda make: make(), makes)
     found = {}
-    for row, one in zip(rows, on_cores(lambda make: make(), list(rows.values())), strict=True):
+    for row, one in zip(rows, made, strict=False):
         found |= {f"{row}/{path}": [value] for path, value in one.items()}
-    return found | untrained(job, ref)
+    every = made[len(rows) :]
+    return found | {path: [one[path] for one in every] for path in every[0]}
 
 
 def probed(ref, code, seed: int) -> dict[str, float]:
@@ -281,8 +285,8 @@ def probed(ref, code, seed: int) -> dict[str, float]:
     )
 
 
-def untrained(job: Job, ref) -> dict[str, list[float]]:
-    """Reconstruction and probes of the autoencoder before its first step, by seed."""
+def untrained(job: Job, ref) -> Callable:
+    """seed -> reconstruction and probes of the autoencoder before its first step."""
     config, train, test = job.config, ref.splits["train"], ref.splits["test"]
     plain = config.replace(model="ae", compare=(), arm={})
     model = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
@@ -297,8 +301,7 @@ def untrained(job: Job, ref) -> dict[str, list[float]]:
         read = probed(ref, partial(parallel.batched, partial(encode, params)), seed)
         return rows | {f"random/{path}": value for path, value in read.items()}
 
-    every = on_cores(of_seed, config.all_seeds)
-    return {path: [one[path] for one in every] for path in every[0]}
+    return of_seed
 
 
 def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
@@ -308,12 +311,17 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
 
     def of_seed(pair):
         one, seed = pair
-        coder = evaluate.neural_coder(model, functions, one, ref, seed)
-        found, arrays = evaluate.measure_coder(coder, ref, config.samplers, seed)
-        parts = [evaluate.measure_units(functions, one, ref, seed)]
+        given = functions, one, ref, seed
+
+        def coder():
+            made = evaluate.neural_coder(model, *given)
+            return evaluate.measure_coder(made, ref, config.samplers, seed)
+
+        parts = [coder, lambda: evaluate.measure_units(*given)]
         if not arm.deterministic:
-            parts.append(evaluate.measure_posterior(model, functions, one, ref, seed))
-        for more, extra in parts:
+            parts.append(lambda: evaluate.measure_posterior(model, *given))
+        found, arrays = {}, {}
+        for more, extra in on_cores(lambda part: part(), parts):
             found, arrays = found | more, arrays | extra
         say(f"{name}: seed {seed} measured")
         return found, arrays

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.core import interrupt, loop, parallel, training
+from genjax.core import beside, interrupt, loop, parallel, training
 from genjax.core.arrangement import Plan
 from genjax.core.beside import Beside, InTurn, at_once, on_cores
 from genjax.core.errors import RunError
@@ -77,17 +77,24 @@ def test_training_goes_on_while_it_is_measured():
     assert fit(Beside(), validate, reached=reached) == fit(InTurn())
 
 
-def test_a_measure_waits_for_the_one_before_it_and_training_with_it():
-    """However slow measures are, no more than one state is kept for them."""
-    steps, far = [], []
+def test_however_slow_measures_are_three_states_are_kept(monkeypatch):
+    """Copies that were made and whose measure, or checkpoint, is not done."""
+    kept, most = [], []
+    real = Beside.kept
+
+    def copied(self, state):
+        kept.append(int(state[0]))
+        return real(self, state)
 
     def validate(state):
         found = slowly(state)
-        far.append(steps[-1] - int(state[0]))
+        most.append(len([step for step in kept if step >= state[0]]))
         return found
 
-    assert fit(Beside(), validate, reached=steps.append)[1] is None
-    assert len(far) == 4 and max(far) <= WHEN.validate_every
+    monkeypatch.setattr(Beside, "kept", copied)
+    fit(Beside(), validate)
+    # Of the steps 6, 8, 12, 16, 18 and 24, one of which waits for its turn.
+    assert len(most) == 4 and max(most) == beside.AHEAD + 1
 
 
 def failing(at):
