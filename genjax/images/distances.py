@@ -1,6 +1,7 @@
 """Measures of reconstructions and samples, on pixels or on a classifier's features."""
 
 import functools
+import threading
 
 import numpy as np
 from jaxtyping import Float
@@ -32,7 +33,8 @@ class Cloud:
     def __init__(self, points: Float[np.ndarray, "n f"], neighbours: int = 5):
         self.points, self.neighbours = points, neighbours
         self._radii: dict[int, np.ndarray] = {}
-        self.kernel_sums: dict[tuple, list[float]] = {}
+        self._subsets: dict[tuple, list] = {}
+        self._lock = threading.Lock()
 
     @functools.cached_property
     def _nearest(self) -> np.ndarray:
@@ -53,6 +55,34 @@ class Cloud:
             self._radii[k] = np.array(found)
         return self._radii[k]
 
+    def subsets(self, others: int, subsets: int, size: int, seed: int) -> list:
+        """[(which of these points, which of so many others, `_cubes` of the former's pairs)]."""
+        key = others, subsets, size, seed
+        with self._lock:  # Threads that ask for the same ones wait for the first.
+            if key not in self._subsets:
+                rng, points = np.random.default_rng(seed), self.points.astype(np.float64)
+                made, buffers = [], np.empty((2, size, size))
+                for _ in range(subsets):
+                    own = rng.choice(len(points), size, replace=False)
+                    other = rng.choice(others, size, replace=False)
+                    cubes = _cubes(points[own], points[own], *buffers)
+                    made.append((own, other, cubes.sum() - np.trace(cubes)))
+                self._subsets[key] = made
+            return self._subsets[key]
+
+
+def _cubes(u, v, base, cube):
+    """The kernel (x.y / f + 1)^3 of all pairs, in `cube`; both buffers are overwritten."""
+    np.matmul(u, v.T, out=base)
+    for first in range(0, len(base), 50):  # Rows that stay in the cache.
+        some, made = base[first : first + 50], cube[first : first + 50]
+        some /= u.shape[1]
+        some += 1
+        # NumPy's general power takes some ten times as long as two products.
+        np.multiply(some, some, out=made)
+        made *= some
+    return cube
+
 
 def kernel_distance(
     a: Float[np.ndarray, "n f"] | Cloud,
@@ -67,38 +97,19 @@ def kernel_distance(
     Kernel (x.y / f + 1)^3 (Binkowski et al. 2018, section 4, KID). Where there are no more than
     `subset_size` features, all of them are taken once, and the deviation is 0.
     """
-    rng = np.random.default_rng(seed)
     a = a if isinstance(a, Cloud) else Cloud(a)
     left, b = a.points.astype(np.float64), b.astype(np.float64)
     size = min(subset_size, len(left), len(b))
     if size == max(len(left), len(b)):
         subsets = 1
-    # Sums over pairs of `a`, whose subsets follow from these numbers.
-    own = a.kernel_sums.setdefault((len(b), subsets, size, seed), [])
-    # Buffers of that size are fresh pages each time, which take longer than the products.
-    base, cube = np.empty((2, size, size))
-
-    def cubes(u, v):
-        # NumPy's general power takes some ten times as long as two products.
-        np.matmul(u, v.T, out=base)
-        for first in range(0, size, 50):  # Rows that stay in the cache.
-            some, made = base[first : first + 50], cube[first : first + 50]
-            some /= left.shape[1]
-            some += 1
-            np.multiply(some, some, out=made)
-            made *= some
-        return cube
-
+    # A buffer of that size is fresh pages each time, which take longer than the products.
+    buffers = np.empty((2, size, size))
     values = []
-    for i in range(subsets):
-        x = left[rng.choice(len(left), size, replace=False)]
-        y = b[rng.choice(len(b), size, replace=False)]
-        if len(own) == i:
-            xx = cubes(x, x)
-            own.append(xx.sum() - np.trace(xx))
-        yy = cubes(y, y)
-        within = own[i] + yy.sum() - np.trace(yy)
-        values.append(within / (size * (size - 1)) - 2 * cubes(x, y).mean())
+    for own, other, within_a in a.subsets(len(b), subsets, size, seed):
+        x, y = left[own], b[other]
+        yy = _cubes(y, y, *buffers)
+        within = within_a + yy.sum() - np.trace(yy)
+        values.append(within / (size * (size - 1)) - 2 * _cubes(x, y, *buffers).mean())
     return float(np.mean(values)), float(np.std(values))
 
 

@@ -1,9 +1,12 @@
 """Measures of samples in the cases that trained models reach: copies, collapse, small sets."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from genjax.core.beside import at_once
 from genjax.images import distances
 
 RNG = np.random.default_rng(2)
@@ -116,7 +119,19 @@ def test_what_hangs_on_one_side_alone_is_computed_once(monkeypatch):
     alone = [distances.kernel_distance(points, fake, **options, seed=seed) for seed in (1, 2)]
     twice = [distances.kernel_distance(cloud, fake, **options, seed=s) for s in (1, 2, 1, 2)]
     assert twice == alone * 2
-    assert len(cloud.kernel_sums) == 2
+
+
+def test_threads_that_share_a_cloud_find_what_each_finds_alone():
+    points, fakes = RNG.normal(size=(400, 30)), RNG.normal(size=(16, 300, 30))
+    options = {"subsets": 40, "subset_size": 200, "seed": 3}
+
+    def measured(cloud, fake):
+        found = distances.precision_recall_density_coverage(cloud, fake)
+        return distances.kernel_distance(cloud, fake, **options), found
+
+    alone = [measured(points, fake) for fake in fakes]
+    shared = distances.Cloud(points)
+    assert at_once(functools.partial(measured, shared), list(fakes)) == alone
 
 
 def test_exact_and_wholly_wrong_reconstructions_stay_finite():
