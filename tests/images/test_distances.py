@@ -1,6 +1,6 @@
 """Measures of samples in the cases that trained models reach: copies, collapse, small sets."""
 
-import functools
+import threading
 
 import numpy as np
 import pytest
@@ -101,6 +101,10 @@ def test_the_nearest_of_many_points_is_found_exactly(monkeypatch):
         np.testing.assert_allclose(search.nearest(found), best, rtol=1e-6, atol=1e-6, err_msg=name)
         assert name == "noise" or sum(compared) < 20 * len(found)
     assert (search.nearest(points[:50]) == 0).all()
+    # In all directions alike the map tells little.
+    every, some = (RNG.normal(size=(n, 300)).astype(np.float32) for n in (3000, 30))
+    found = distances.Search(every).nearest(some)
+    np.testing.assert_allclose(found, cdist(some, every).min(1), rtol=1e-6)
     few = distances.Search(points[:3, :2])
     np.testing.assert_allclose(
         few.nearest(points[:9, :2]), cdist(points[:9, :2], points[:3, :2]).min(1), rtol=1e-6
@@ -122,16 +126,16 @@ def test_what_hangs_on_one_side_alone_is_computed_once(monkeypatch):
 
 
 def test_threads_that_share_a_cloud_find_what_each_finds_alone():
-    points, fakes = RNG.normal(size=(400, 30)), RNG.normal(size=(16, 300, 30))
-    options = {"subsets": 40, "subset_size": 200, "seed": 3}
+    points, fakes = RNG.normal(size=(500, 30)), RNG.normal(size=(8, 450, 30))
+    options = {"subsets": 40, "subset_size": 400, "seed": 3}
+    alone = [distances.kernel_distance(points, fake, **options) for fake in fakes]
+    shared, begin = distances.Cloud(points), threading.Barrier(len(fakes), timeout=20)
 
-    def measured(cloud, fake):
-        found = distances.precision_recall_density_coverage(cloud, fake)
-        return distances.kernel_distance(cloud, fake, **options), found
+    def measured(fake):
+        begin.wait()
+        return distances.kernel_distance(shared, fake, **options)
 
-    alone = [measured(points, fake) for fake in fakes]
-    shared = distances.Cloud(points)
-    assert at_once(functools.partial(measured, shared), list(fakes)) == alone
+    assert at_once(measured, list(fakes)) == alone
 
 
 def test_exact_and_wholly_wrong_reconstructions_stay_finite():
