@@ -73,7 +73,7 @@ class InTurn:
 
     def kept(self, state):
         """A state of the device, which the next call may overwrite, once it is there."""
-        return jax.block_until_ready(state)
+        return self.pace.waits(jax.block_until_ready)(state)
 
     def do(self, task: Callable, *args) -> None:
         """Does a task after those before it."""
@@ -116,8 +116,11 @@ class Beside(InTurn):
             raise self._failed
 
     def kept(self, state):
-        """A copy: the next call overwrites the state."""
-        return jax.tree.map(_copied, state)
+        """A copy in the host's memory: the next call overwrites the state."""
+        if jax.default_backend() == "cpu":
+            return jax.tree.map(_copied, state)  # Training does not wait for it.
+        # A device may have no room for a second one.
+        return jax.tree.map(np.array, jax.device_get(super().kept(state)))
 
     def do(self, task: Callable, *args) -> None:
         if self._failed is not None:

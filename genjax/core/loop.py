@@ -88,7 +88,6 @@ def fit(
     size, work = compiled.plan.steps_per_call, work or InTurn()
     group, late, step = [window] if window else [], [], start
     run, fetch = work.pace.calls(compiled.run), work.pace.waits(compiled.fetch)
-    keep = work.pace.waits(work.kept)
 
     def look(step, state):
         assert hooks.validate is not None
@@ -121,14 +120,14 @@ def fit(
             if step % log_every == 0 or step == steps:
                 group, late = [], group
             if hooks.validate and (step == steps or validate_every and step % validate_every == 0):
-                kept = keep(state)
+                kept = work.kept(state)
                 late = drain(late, kept)
             due = step == steps or (save_every and step % save_every == 0)
             stop = processes.most(interrupt.asked())
             if due or stop:
                 late = drain(late)
                 rest = _rest(group, step, seeds, fetch) if group else None
-                work.save(hooks.save, step, keep(state) if kept is None else kept, rest)
+                work.save(hooks.save, step, work.kept(state) if kept is None else kept, rest)
             if stop:
                 interrupt.ask(stop)  # Where another process was told.
                 break

@@ -203,11 +203,12 @@ def part(seeds: int) -> slice:
     return slice(rank() * seeds // count(), (rank() + 1) * seeds // count())
 
 
-def _in_turn(function: Callable, items: Sequence) -> list:
+def in_turn(function: Callable, items: Sequence) -> list:
+    """[function(item) for item in items]."""
     return [function(item) for item in items]
 
 
-def share(function: Callable, items: Sequence, each: Callable = _in_turn) -> list:
+def share(function: Callable, items: Sequence, each: Callable = in_turn) -> list:
     """[function(item) for item in items]; each process computes its part, and all have all.
 
     each: (function, items) -> the part's values.

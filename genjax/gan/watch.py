@@ -67,12 +67,18 @@ class Look:
     def __init__(self, method: Method, task: Task, samples: int):
         self.task, self.sample = task, evaluate.sampler(method, samples)
         self.log_slopes = evaluate.sensitivity(method, task, evaluate.log_norm)
+        # Of images one seed's are as many as memory should hold.
+        self._each = at_once if len(task.shape) == 1 else processes.in_turn
+
+    def samples(self, params) -> list[np.ndarray]:
+        """Of each seed; params: a tree a seed."""
+        return processes.share(self.sample, params, self._each)
 
     def measures(
         self, params, found, seeds, *, near: bool = True, slow: bool = True
     ) -> dict[str, list[float]]:
         """{measure: [seeds]} of the samples found; near, slow: those of neighbours, slow ones."""
-        slopes = processes.share(self.log_slopes, params, at_once) if near else params
+        slopes = processes.share(self.log_slopes, params, self._each) if near else params
 
         def of_seed(case):
             x, of_generator, seed = case
@@ -129,7 +135,7 @@ class Watch:
         Those of other samplers are called `<suffix>/<measure>`.
         """
         params = parallel.each(state.params, len(self.seeds))
-        samples = processes.share(self.look.sample, params, at_once)
+        samples = self.look.samples(params)
         step = int(state.step[0])
         for x, seed in zip(samples, self.seeds, strict=True):
             if not np.isfinite(x).all():
@@ -144,7 +150,7 @@ class Watch:
         measures = self.look.measures(params, samples, self.seeds, near=near, slow=slow)
         if step in self.windows.final:
             for suffix, look in self.more.items():
-                found = processes.share(look.sample, params, at_once)
+                found = look.samples(params)
                 others = look.measures(params, found, self.seeds, near=near, slow=False)
                 measures |= {f"{suffix}/{name}": values for name, values in others.items()}
             if self.plays:

@@ -142,13 +142,16 @@ def test_a_stop_waits_for_what_was_asked_before_it(at):
     assert [str(event) for event in left[0]] == [str(event) for event in right[0]]
 
 
-def test_a_copy_outlives_the_state_that_a_call_is_given():
-    add = jax.jit(lambda state: state + 1, donate_argnums=0)
-    state = {"w": jnp.zeros((2, 3))}
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_a_copy_outlives_the_state_that_a_call_is_given(backend, monkeypatch):
+    """On the device, or, where that may have no room, on the host."""
+    add, state = jax.jit(lambda state: state + 1, donate_argnums=0), {"w": jnp.zeros((2, 3))}
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     with Beside() as work:
         kept = work.kept(state)
         jax.block_until_ready(jax.tree.map(add, state))
     assert kept["w"].tolist() == np.zeros((2, 3)).tolist()
+    assert isinstance(kept["w"], jax.Array if backend == "cpu" else np.ndarray)
     with pytest.raises(RuntimeError, match="deleted"):
         state["w"].tolist()
 
