@@ -283,7 +283,7 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
         _require_same_data(kept, getattr(job, "checksum", None))
         if kept.read_json("summary.json") is None:
             if parent:
-                kept.at_checkpoint = parent.at_checkpoint
+                kept.at_checkpoint, kept.spent = parent.at_checkpoint, parent.spent
             else:
                 clock.keep(kept)
             kept.job = Job({name: steps_of(config, arm) for name, arm in config.arms().items()})

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -17,11 +18,14 @@ import jax
 import scipy.linalg  # noqa: F401 - XLA's own LAPACK; a limit reaches what is loaded.
 import threadpoolctl
 
+from genjax.core.beside import InTurn
 from genjax.core.errors import UsageError, one_line
 from genjax.core.progress import say
 
 # What JAX warns of, for each program anew.
 CACHE_WARNING = "Error (reading|writing) persistent compilation cache entry"
+# The one entry of the time that is no sum.
+STALL = "longest_stall_s"
 # Seconds between two notes of the time on the way.
 SAVE_EVERY = 5.0
 
@@ -83,7 +87,9 @@ def blas_on_one_thread() -> contextlib.AbstractContextManager:
 class Clock:
     """Where a run's time went, over all its attempts: by part, in all, and what JAX compiled.
 
-    An attempt that was killed counts as far as its last checkpoint or finished part.
+    evaluate_s is what training, or the next arm, waited for; beside_s is of measures beside
+    training; longest_stall_s the longest time between two training calls. An attempt that was
+    killed counts as far as its last checkpoint or finished part.
     """
 
     def __init__(self):
@@ -92,6 +98,7 @@ class Clock:
         self.compiled = {"compile_s": 0.0, "cache_hits": 0, "cache_misses": 0}
         self.earlier: dict[str, float] = {}
         self._open: dict[str, tuple[float, float]] = {}
+        self._lock, self._stall = threading.Lock(), 0.0
         self._save: Callable = lambda timing: None
         jax.monitoring.register_event_duration_secs_listener(self._duration)
         jax.monitoring.register_event_listener(self._event)
@@ -103,17 +110,19 @@ class Clock:
 
     def _duration(self, event: str, duration_secs: float, **_):
         if event == "/jax/core/compile/backend_compile_duration":
-            self.compiled["compile_s"] += duration_secs
+            with self._lock:  # Threads compile, too.
+                self.compiled["compile_s"] += duration_secs
 
     def _event(self, event, **_):
-        self.compiled["cache_hits"] += event == "/jax/compilation_cache/cache_hits"
-        self.compiled["cache_misses"] += event == "/jax/compilation_cache/cache_misses"
+        with self._lock:
+            self.compiled["cache_hits"] += event == "/jax/compilation_cache/cache_hits"
+            self.compiled["cache_misses"] += event == "/jax/compilation_cache/cache_misses"
 
     def keep(self, folder) -> None:
         """Counts this attempt in a run folder's timing.json, from now on at each checkpoint."""
         self.earlier = folder.read_json("timing.json") or {}
         self._save = folder.write_timing
-        folder.at_checkpoint = partial(self.save, every=SAVE_EVERY)
+        folder.at_checkpoint, folder.spent = partial(self.save, every=SAVE_EVERY), self.spent
         self.save()
 
     def save(self, every: float = 0.0) -> None:
@@ -127,6 +136,12 @@ class Clock:
         """Adds to parts, in seconds."""
         for name, value in seconds.items():
             self.parts[name] = self.parts.get(name, 0.0) + value
+
+    def spent(self, work: InTurn) -> None:
+        """Takes what a training waited for its measures out of the part `train`."""
+        self.add(train_s=-work.measured, train_cpu_s=-work.measured_cpu)
+        self.add(evaluate_s=work.measured, evaluate_cpu_s=work.measured_cpu, beside_s=work.beside)
+        self._stall = max(self._stall, work.pace.longest)
 
     @contextlib.contextmanager
     def part(self, name: str):
@@ -149,7 +164,8 @@ class Clock:
         rest = {"total_s": time.monotonic() - self.begun} | self.compiled | {"attempts": 1}
         counts = [self.earlier, self.parts, *map(self._since, self._open), rest]
         names = dict.fromkeys(name for count in counts[1:] + counts[:1] for name in count)
-        return {name: sum(count.get(name, 0) for count in counts) for name in names}
+        found = {name: sum(count.get(name, 0) for count in counts) for name in names}
+        return found | {STALL: max(self.earlier.get(STALL, 0.0), self._stall)}
 
 
 def device() -> dict[str, str]:

@@ -45,6 +45,7 @@ class Folder:
     ):
         self.path = Path(path)
         self.at_checkpoint: Callable = lambda: None
+        self.spent: Callable = lambda work: None
         self.job = Job({})
         self.writers = Writers()
         # How training goes about it: the precision of its products, steps that are traced.

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from genjax.core import interrupt, processes
+from genjax.core.beside import InTurn
 from genjax.core.errors import RunError
 from genjax.core.parallel import Compiled
 
@@ -70,11 +71,13 @@ def fit(
     *,
     start: int = 0,
     window: Window | None = None,
+    work: InTurn | None = None,
 ):
     """Trains from `start` to the schedule's end and returns the state, leaves [seeds, ...].
 
     batches: (first, count) -> index [count, seeds, batch], a function of its arguments alone.
     window: what was saved with the state, where training was interrupted between two rows.
+    work: who calls the hooks; by default each is waited for.
 
     Metrics are fetched one call after they are due, and only where they are logged, so that the
     device never waits for the host. Raises RunError at the first loss, or other metric, that is not
@@ -82,43 +85,52 @@ def fit(
     call that runs, and a save.
     """
     seeds, steps, log_every, save_every, validate_every = when
-    size = compiled.plan.steps_per_call
+    size, work = compiled.plan.steps_per_call, work or InTurn()
     group, late, step = [window] if window else [], [], start
+    run, fetch = work.pace.calls(compiled.run), work.pace.waits(compiled.fetch)
 
-    def drain(calls, look=None):
+    def look(step, state):
+        assert hooks.validate is not None
+        hooks.write(_rows(step, seeds, hooks.validate(state)))
+
+    def drain(calls, kept=None):
         end, means = step, {}
         if calls:
-            end, metrics = calls[-1].first + calls[-1].steps, _joined(calls, seeds, compiled.fetch)
+            end, metrics = calls[-1].first + calls[-1].steps, _joined(calls, seeds, fetch)
             means = {name: values.mean(0) for name, values in metrics.items()}
-            hooks.write(_rows(end, seeds, means))
-        if look:
-            hooks.write(_rows(step, seeds, look(state)))
+            work.do(hooks.write, _rows(end, seeds, means))
+        if kept is not None:
+            work.measure(look, step, kept)
         if calls:
-            hooks.progress(end, means)
+            work.do(hooks.progress, end, means)
         return []
 
-    while step < steps:
-        before = step % log_every
-        end = step - before + min(log_every, (before // size + 1) * size)
-        end = min(steps, end)
-        index = batches(step, end - step)
-        padding = np.full((size - len(index), *index.shape[1:]), -1, np.int32)
-        state, metrics = compiled.run(state, np.concatenate([index, padding]), end - step)
-        late = drain(late)
-        group.append(Window(step, end - step, metrics))
-        step = end
-        if step % log_every == 0 or step == steps:
-            group, late = [], group
-        if hooks.validate and (step == steps or (validate_every and step % validate_every == 0)):
-            late = drain(late, hooks.validate)
-        due = step == steps or (save_every and step % save_every == 0)
-        stop = processes.most(interrupt.asked())
-        if due or stop:
+    with work:
+        while step < steps:
+            before = step % log_every
+            end = step - before + min(log_every, (before // size + 1) * size)
+            end = min(steps, end)
+            index = batches(step, end - step)
+            padding = np.full((size - len(index), *index.shape[1:]), -1, np.int32)
+            state, metrics = run(state, np.concatenate([index, padding]), end - step)
             late = drain(late)
-            hooks.save(step, state, _rest(group, step, seeds, compiled.fetch) if group else None)
-        if stop:
-            interrupt.ask(stop)  # Where another process was told.
-            break
+            group.append(Window(step, end - step, metrics))
+            step = end
+            kept = None
+            if step % log_every == 0 or step == steps:
+                group, late = [], group
+            if hooks.validate and (step == steps or validate_every and step % validate_every == 0):
+                kept = work.kept(state)
+                late = drain(late, kept)
+            due = step == steps or (save_every and step % save_every == 0)
+            stop = processes.most(interrupt.asked())
+            if due or stop:
+                late = drain(late)
+                rest = _rest(group, step, seeds, fetch) if group else None
+                work.save(hooks.save, step, work.kept(state) if kept is None else kept, rest)
+            if stop:
+                interrupt.ask(stop)  # Where another process was told.
+                break
     return state
 
 

@@ -203,9 +203,17 @@ def part(seeds: int) -> slice:
     return slice(rank() * seeds // count(), (rank() + 1) * seeds // count())
 
 
-def share(function: Callable, items: Sequence) -> list:
-    """[function(item) for item in items]; each process computes its part, and all have all."""
-    mine = [function(items[i]) for i in range(rank(), len(items), count())]
+def in_turn(function: Callable, items: Sequence) -> list:
+    """[function(item) for item in items]."""
+    return [function(item) for item in items]
+
+
+def share(function: Callable, items: Sequence, each: Callable = in_turn) -> list:
+    """[function(item) for item in items]; each process computes its part, and all have all.
+
+    each: (function, items) -> the part's values.
+    """
+    mine = each(function, [items[i] for i in range(rank(), len(items), count())])
     parts = gather(mine)
     return [parts[i % count()][i // count()] for i in range(len(items))]
 

@@ -12,21 +12,31 @@ from tqdm import tqdm
 class Job:
     """All trainings of a run: how much is done, and how long the rest takes.
 
-    planned: {name: steps}, in their order; what comes up besides is added when it begins.
+    planned: {name: steps}, in their order, each measured behind its training; what comes up besides
+    is added when it begins. clock: in seconds.
     """
 
-    def __init__(self, planned: dict[str, int]):
-        self._steps = dict(planned)
+    def __init__(self, planned: dict[str, int], clock: Callable[[], float] = time.monotonic):
+        self._steps, self._planned, self._clock = dict(planned), [*planned], clock
         self._done = dict.fromkeys(planned, 0)
-        self._seconds, self._trained = 0.0, 0
+        # Of each the steps and seconds of its first stretch, which compiles, and of the others.
+        self._first: dict[str, tuple[int, float]] = {}
+        self._rest: dict[str, tuple[int, float]] = {}
+        self._unmeasured = [*planned]
+        self._ended: float | None = None  # When a planned training did that is measured now.
+        self._measured: list[float] = []
         self.bar: tqdm | None = None
         self.plan: object = None  # Of the devices; the last one that was said.
 
     def begin(self, name: str, steps: int, start: int) -> None:
         """A training begins, or goes on; what was planned before it needed none."""
-        names = [*self._steps]
-        for before in names[: names.index(name)] if name in names else ():
-            self._steps[before] = self._done[before]
+        if name in self._unmeasured:
+            if self._ended is not None:
+                self._measured.append(self._clock() - self._ended)
+            self._ended = None
+            for before in self._unmeasured[: self._unmeasured.index(name)]:
+                self._steps[before] = self._done[before]
+                self._unmeasured.remove(before)
         self._steps[name], self._done[name] = steps, start
         if self.bar is None and _speaks and sys.stderr.isatty():
             self.bar = tqdm(total=self.total, unit="step", leave=True)
@@ -39,9 +49,12 @@ class Job:
 
     def reach(self, name: str, step: int, seconds: float) -> None:
         """A training reached a step; seconds: that it took since the last time."""
-        self._trained += step - self._done[name]
-        self._seconds += seconds
+        steps, into = step - self._done[name], self._rest if name in self._first else self._first
+        before = into.get(name, (0, 0.0))
+        into[name] = before[0] + steps, before[1] + seconds
         self._done[name] = step
+        if step == self._steps[name] and name in self._unmeasured:
+            self._ended = self._clock()
 
     @property
     def total(self) -> int:
@@ -55,8 +68,17 @@ class Job:
 
     @property
     def left(self) -> float:
-        """Seconds that the rest of training takes at the mean pace so far, at least 0."""
-        return (self.total - self.done) * self._seconds / max(self._trained, 1)
+        """Seconds that the rest takes, at least 0: training, each at its own pace or, before that
+        is known, at the mean of the others', and measuring, as long as it took so far."""
+        paces = {name: took / steps for name, (steps, took) in self._rest.items() if steps}
+        firsts = {name: took / max(steps, 1) for name, (steps, took) in self._first.items()}
+        alike = [pace for name, pace in paces.items() if name in self._planned]
+        mean = np.mean(alike or [*paces.values()] or [*firsts.values()] or [0.0])
+        training = sum(
+            (steps - self._done[name]) * paces.get(name, mean)
+            for name, steps in self._steps.items()
+        )
+        return float(training + len(self._unmeasured) * np.mean(self._measured or [0.0]))
 
     def close(self) -> None:
         """Ends the bar's line."""

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from genjax.core import interrupt, loop, parallel, platforms, processes
-from genjax.core.arrangement import Needs
+from genjax.core.arrangement import Needs, Plan
+from genjax.core.beside import Beside, InTurn
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.folder import Folder
 from genjax.core.loop import Hooks, Schedule
@@ -38,15 +39,15 @@ def needs(config: Training, when: Schedule, *, convolutions: bool = False, rows:
     return Needs(convolutions, rows, when.log_every, config.steps_per_call)
 
 
-def exactly(validate: Callable | None) -> Callable | None:
-    """What is measured along training, with float32 products whatever training has."""
+def apart(plan: Plan) -> bool:
+    """Whether other programs may run while a training call does.
 
-    def measure(state):
-        assert validate is not None
-        with platforms.products("highest"):
-            return validate(state)
-
-    return measure if validate else None
+    Several processes ask each other in both, and so do devices where parameters are in parts: in
+    one order alone. Devices of a CPU have one pool of threads: where they share a batch, each can
+    hold threads that another waits for.
+    """
+    shared = plan.parts > 1 and jax.default_backend() == "cpu"
+    return processes.count() == 1 and plan.fsdp == 1 and not shared
 
 
 def initial(init: Callable, seeds: list[int]):
@@ -67,6 +68,8 @@ def train(
     status: Callable[[], str] = str,
 ):
     """Trains all seeds of one thing in a run folder, or continues it; the state on the host.
+
+    Measures, rows and checkpoints are made beside it where they may be (`apart`).
 
     state: to begin with, leaves [seeds, ...], on the host. batches: (first, count) -> index
     [count, seeds, batch, ...]. validate: state -> {metric: [seeds]}. status: what the line of
@@ -89,11 +92,17 @@ def train(
         checkpoints.save(step, state, folder.notes() | {"window": window and window.to_json()})
         folder.at_checkpoint()
 
-    if validate and processes.count() > 1:
-        own, fetch = validate, compiled.fetch
-        validate = lambda state: own(fetch(state))  # noqa: E731
-    hooks = Hooks(lambda rows: folder.write(name, rows), progress, save, exactly(validate))
+    def measure(state):
+        # With float32 products, whatever training has. On the host: a slice of what devices share
+        # would be a program of all of them.
+        assert validate is not None
+        with platforms.products("highest"):
+            return validate(compiled.fetch(state))
+
+    look = measure if validate else None
+    hooks = Hooks(lambda rows: folder.write(name, rows), progress, save, look)
     traced = folder.path / "profile" / name
+    work = Beside() if apart(compiled.plan) else InTurn()
     done = []
     try:
         with (
@@ -102,9 +111,12 @@ def train(
             platforms.profiled(compiled, folder.profile, when.steps - start, traced) as compiled,
         ):
             state = compiled.place(found if start else state)
-            state = loop.fit(compiled, state, when, batches, hooks, start=start, window=window)
+            state = loop.fit(
+                compiled, state, when, batches, hooks, start=start, window=window, work=work
+            )
         done = [f"checkpoints/{name}/{when.steps}"]
     finally:
         checkpoints.close()
         folder.end(*done)
+        folder.spent(work)
     return compiled.fetch(state)

@@ -21,7 +21,8 @@ VENDI = 500
 class Task(NamedTuple):
     """A data set whose modes are known.
 
-    arrays, take, size: what training reads, and how many examples there are. shape: of a sample.
+    arrays, take, size: what training reads, and how many examples there are. packed: members of a
+    pack -> the arrays of such packs, of which all else is the same. shape: of a sample.
     spread: root mean variance of a coordinate, the unit of gradient penalties. weights: the shares
     of the modes in the data [modes].
     quick: samples -> measures taken at every evaluation. near: samples -> those that compare all
@@ -31,6 +32,7 @@ class Task(NamedTuple):
     """
 
     arrays: dict
+    packed: Callable
     take: Callable
     size: int
     shape: tuple[int, ...]
@@ -66,10 +68,11 @@ def mixture_task(
     threshold = modes.duplicate_threshold(reference)
     bins = modes.Bins(data[:50_000], modes.bin_count(len(mixture.means)))
 
+    neighbours = modes.Neighbours(reference)
+
     def near(found):
         some = found[:PAIRS]
-        thinned = modes.thinned_recall(reference, some, mixture)
-        return modes.neighbours(reference, some) | thinned
+        return neighbours.measure(some) | modes.thinned_recall(reference, some, mixture)
 
     def slow(found, seed):
         some = found[:PAIRS]
@@ -79,8 +82,13 @@ def mixture_task(
             **bins.measure(found),
         }
 
+    def packed(members):
+        rng = np.random.default_rng([seed, 1, members])
+        return {"real": mixtures.packs(data, members, rng)}
+
     return Task(
-        arrays={"real": mixtures.packs(data, members, np.random.default_rng([seed, 1, members]))},
+        arrays=packed(members),
+        packed=packed,
         take=parallel.take,
         size=len(data),
         shape=(2,),
@@ -126,11 +134,13 @@ def stacked_task(
     """
     classes = int(train["label"].max()) + 1
     weights = stacked.mode_weights(train["label"], classes)
-    triples = stacked.triples(
-        len(train["label"]), points, members, np.random.default_rng([seed, 0])
-    )
     stack = jax.jit(lambda images, chosen: stacked.stack(images[chosen]))
     kept = store(train["image"])
+
+    def packed(members):
+        rng = np.random.default_rng([seed, 0])
+        triples = stacked.triples(len(train["label"]), points, members, rng)
+        return {"triple": triples, "image": kept.rows}
 
     def perfect(count, rng):
         chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
@@ -162,9 +172,11 @@ def stacked_task(
     more = layers(perfect(4 * PAIRS, np.random.default_rng([seed, 3])))[1]
     bins = modes.Bins(more.reshape(len(more), -1))
 
+    neighbours = modes.Neighbours(real_features)
+
     def near(found):
         some = found[:PAIRS]
-        return modes.neighbours(real_features, layers(some)[1].reshape(len(some), -1))
+        return neighbours.measure(layers(some)[1].reshape(len(some), -1))
 
     def slow(found, seed):
         probabilities, features = layers(found)
@@ -178,7 +190,8 @@ def stacked_task(
         }
 
     return Task(
-        arrays={"triple": triples, "image": kept.rows},
+        arrays=packed(members),
+        packed=packed,
         take=partial(stacked.take, kept.read),
         size=points,
         shape=shape,

@@ -163,16 +163,15 @@ def work(job: Job, folder, clock) -> None:
     folder.write_json("data.json", facts(job, task))
     if folder.read_json("evaluation/truth.json") is None:
         say(f"the floor: measures of {config.eval_samples} perfect samples, and of wrong ones")
-        found = evaluate.floor(task, config.eval_samples, config.data_seed)
-        folder.write_json("evaluation/truth.json", found)
+        with clock.part("evaluate"):
+            found = evaluate.floor(task, config.eval_samples, config.data_seed)
+            folder.write_json("evaluation/truth.json", found)
     for name, arm in arms.items():
         method = method_of(config, name, task.shape, task.spread)
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue
         with clock.part("train"):
             params, looking = train(config, folder, name, method, tasks[arm.pack])
-        s, cpu = looking.seconds, looking.cpu_seconds
-        clock.add(train_s=-s, train_cpu_s=-cpu, evaluate_s=s, evaluate_cpu_s=cpu)
         with clock.part("evaluate"):
             untrained = parallel.each(begin(config, method).params, config.seeds)
             found = watch.figures_of(folder, name, looking, untrained, method.more)
@@ -184,19 +183,18 @@ def work(job: Job, folder, clock) -> None:
 
 def tasks_of(job: Job, folder) -> dict[int, Task]:
     """The task by samples a pack; of images their classifier is trained first."""
-    config, made, classify = job.config, {}, None
+    config = job.config
+    packs = dict.fromkeys(arm.pack for arm in config.arms().values())
+    options = config.points, next(iter(packs)), config.data_seed
     if job.splits:
         classify, record = classifier.trained(folder, job.splits, config.classifier_steps)
         folder.write_json("evaluation/classifier.json", record)
-    for pack in dict.fromkeys(arm.pack for arm in config.arms().values()):
-        options = config.points, pack, config.data_seed
-        if job.splits and classify:
-            splits = job.splits["train"], job.splits["test"]
-            made[pack] = stacked_task(*splits, classify, *options)
-        else:
-            assert job.mixture is not None
-            made[pack] = mixture_task(job.mixture, *options, job.points)
-    return made
+        splits = job.splits["train"], job.splits["test"]
+        task = stacked_task(*splits, classify, *options)
+    else:
+        assert job.mixture is not None
+        task = mixture_task(job.mixture, *options, job.points)
+    return {pack: task._replace(arrays=task.packed(pack)) for pack in packs}
 
 
 def facts(job: Job, task: Task) -> dict:

@@ -4,7 +4,6 @@ An arm's figures are means over the evaluations of a final window, whose length 
 """
 
 import math
-import time
 from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel, processes
+from genjax.core.beside import at_once, on_cores
 from genjax.core.errors import RunError
 from genjax.gan import evaluate
 from genjax.gan.config import Config
@@ -67,22 +67,30 @@ class Look:
     def __init__(self, method: Method, task: Task, samples: int):
         self.task, self.sample = task, evaluate.sampler(method, samples)
         self.log_slopes = evaluate.sensitivity(method, task, evaluate.log_norm)
+        # Of images one seed's are as many as memory should hold.
+        self._each = at_once if len(task.shape) == 1 else processes.in_turn
+
+    def samples(self, params) -> list[np.ndarray]:
+        """Of each seed; params: a tree a seed."""
+        return processes.share(self.sample, params, self._each)
 
     def measures(
         self, params, found, seeds, *, near: bool = True, slow: bool = True
     ) -> dict[str, list[float]]:
         """{measure: [seeds]} of the samples found; near, slow: those of neighbours, slow ones."""
+        slopes = processes.share(self.log_slopes, params, self._each) if near else params
 
         def of_seed(case):
-            x, one, seed = case
+            x, of_generator, seed = case
             row = self.task.quick(x)
             if near:
-                row |= self.task.near(x) | {"log_jacobian": float(self.log_slopes(one).mean())}
+                row |= self.task.near(x) | {"log_jacobian": float(of_generator.mean())}
             if slow:
                 row |= self.task.slow(x, seed) | {"contrast": evaluate.contrast(self.task, x)}
             return row
 
-        rows = processes.share(of_seed, list(zip(found, params, seeds, strict=True)))
+        cases = list(zip(found, slopes, seeds, strict=True))
+        rows = processes.share(of_seed, cases, on_cores)
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def untrained(self, params, seeds) -> dict[str, list[float]]:
@@ -109,19 +117,16 @@ class Watch:
         }
         self.windows = windows(config, every)
         self.every_snapshot = every * max(1, config.steps // every // SNAPSHOTS)
-        self.text, self.seconds, self.cpu_seconds = "", 0.0, 0.0
+        self.text = ""
 
     def __call__(self, state) -> dict[str, list[float]]:
         """{measure: [seeds]}."""
-        started, cpu = time.monotonic(), time.process_time()
         measures = self.measure(state)
         now = dict(zip(self.seeds, measures["modes"], strict=True))
         lost = evaluate.fallen(evaluations(self.folder, self.arm), now, self.task.modes)
         self.text = f"modes {np.mean(list(now.values())):.1f} of {self.task.modes}"
         if lost and self.plays:
             self.text += f", COLLAPSE: seed {', '.join(map(str, lost))} lost modes"
-        self.seconds += time.monotonic() - started
-        self.cpu_seconds += time.process_time() - cpu
         return measures
 
     def measure(self, state) -> dict[str, list[float]]:
@@ -130,7 +135,7 @@ class Watch:
         Those of other samplers are called `<suffix>/<measure>`.
         """
         params = parallel.each(state.params, len(self.seeds))
-        samples = processes.share(self.look.sample, params)
+        samples = self.look.samples(params)
         step = int(state.step[0])
         for x, seed in zip(samples, self.seeds, strict=True):
             if not np.isfinite(x).all():
@@ -145,7 +150,7 @@ class Watch:
         measures = self.look.measures(params, samples, self.seeds, near=near, slow=slow)
         if step in self.windows.final:
             for suffix, look in self.more.items():
-                found = processes.share(look.sample, params)
+                found = look.samples(params)
                 others = look.measures(params, found, self.seeds, near=near, slow=False)
                 measures |= {f"{suffix}/{name}": values for name, values in others.items()}
             if self.plays:

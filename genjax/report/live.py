@@ -1,7 +1,7 @@
 """The page of a run while it trains: drawn from what is logged so far, and served on this machine.
 
-Drawn by the process that trains, between two of its calls, and for at most a fiftieth of its time:
-no number depends on it, and whatever fails in it is a line.
+Drawn by the process that trains, where its rows are written, and for at most a fiftieth of its
+time: no number depends on it, and whatever fails in it is a line.
 """
 
 import threading

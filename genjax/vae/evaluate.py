@@ -1,5 +1,7 @@
 """What one trained autoencoder is worth: every measure of it, and the arrays its pictures show."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +22,8 @@ MOST = 10_000
 # Codes that the MMD compares, each with each.
 PAIRED = 5_000
 PATHS, POINTS = 200, 11
+# Of precision, recall, density and coverage.
+NEIGHBOURS = 5
 COLLAPSE = (0.001, 0.01, 0.1, 1.0)
 SHOWN = 8
 
@@ -38,23 +42,37 @@ UNITS = {
 }  # fmt: skip
 
 
-class Reference(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Reference:
     """The data and the feature space that all models of a comparison share.
 
     splits: {"train" | "valid" | "test": {"image" [n, h, w, c], "label" [n]}}, as the measures see
         them (dynamic binarization drawn once). classify: images -> (probabilities, features).
-    test_distance: the median of test images to the nearest training image.
     """
 
     splits: dict
     classify: Callable
     test_features: np.ndarray
-    test_distance: float
 
     @property
     def compared(self) -> int:
         """Images that a measure of samples compares: all test images, at most 10,000."""
         return min(MOST, len(self.test_features))
+
+    @functools.cached_property
+    def real(self) -> distances.Cloud:
+        """The test features that samples are compared with."""
+        return distances.Cloud(self.test_features[: self.compared])
+
+    @functools.cached_property
+    def train(self) -> distances.Search:
+        """The training images that samples may be copies of."""
+        return distances.Search(flat(self.splits["train"]["image"]))
+
+    @functools.cached_property
+    def test_distance(self) -> float:
+        """The median of test images to the nearest training image."""
+        return distances.nearest_distance(self.train, flat(self.splits["test"]["image"]))
 
 
 class Coder(NamedTuple):
@@ -71,13 +89,9 @@ class Coder(NamedTuple):
 
 def reference(splits: dict, classify: Callable) -> Reference:
     """Runs the classifier over the test images, at most 10,000."""
-    train, test = (flat(splits[name]["image"]) for name in ("train", "test"))
-    return Reference(
-        splits,
-        classify,
-        classify(splits["test"]["image"][:MOST])[1],
-        distances.nearest_distance(train, test),
-    )
+    made = Reference(splits, classify, classify(splits["test"]["image"][:MOST])[1])
+    _ = made.real.radii(NEIGHBOURS), made.test_distance  # Before threads share it.
+    return made
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -126,8 +140,16 @@ def neural_coder(model: Model, functions: Functions, params, ref: Reference, see
     Fitted samplers see draws of the posterior of (at most 10,000) training images, which for a
     deterministic encoder are its codes.
     """
-    train = ref.splits["train"]["image"][:MOST]
-    _, draws, _, _ = represent(functions, params, train, seed)
+    known: dict[tuple, tuple] = {}
+
+    def seen(images):
+        """(mean, z) of images; of the same once. They are kept: no others come to lie there."""
+        where = images.ctypes.data, images.shape
+        if where not in known:
+            known[where] = *represent(functions, params, images, seed)[:2], images
+        return known[where]
+
+    draws = seen(ref.splits["train"]["image"][:MOST])[1]
     sources = fitted_sources(draws)
 
     def normal(count, rng):
@@ -141,8 +163,8 @@ def neural_coder(model: Model, functions: Functions, params, ref: Reference, see
         means, log_stds = jax.device_get(model.mixture(params))
         sources["vamp"] = lambda n, rng: samplers.mixture_draws(means, log_stds, n, rng)
     return Coder(
-        encode=lambda x: represent(functions, params, x, seed)[0],
-        draw=lambda x: represent(functions, params, x, seed)[1],
+        encode=lambda x: seen(x)[0],
+        draw=lambda x: seen(x)[1],
         decode=lambda z: parallel.batched(lambda rows: functions.decode(params, rows), z),
         sources=sources,
     )
@@ -194,7 +216,8 @@ def measure_coder(
     measures["mmd"] = latents.mmd_imq(draws, rng.standard_normal(draws.shape))
     measures["frechet_to_normal"] = latents.frechet_to_normal(draws)
     measures |= scale_free(draws, coder.draw(train["image"][:MOST]), seed)
-    measures |= probes(coder.encode(train["image"]), train["label"], codes, test["label"], seed)
+    seen = coder.encode(train["image"][:MOST])
+    measures |= probes(seen, train["label"], codes, test["label"], seed)
     more, rows = interpolations(coder, ref, codes, rng)
     measures |= more
     shown = one_a_class(test["label"], SHOWN)
@@ -223,12 +246,19 @@ def one_a_class(labels: np.ndarray, count: int) -> np.ndarray:
 
 def scale_free(draws: np.ndarray, train_draws: np.ndarray, seed: int) -> dict[str, float]:
     """MMD to N(0, I) of draws rescaled as training draws are, and of draws of N(0, I) itself."""
-    rng = np.random.default_rng([seed, 3])
-    normal, again, other = (rng.standard_normal(draws.shape) for _ in range(3))
+    normal, floor = _normals(draws.shape, seed)
     return {
         "mmd_rescaled": latents.mmd_imq(latents.rescaled(draws, train_draws), normal),
-        "mmd_normal": latents.mmd_imq(again, other),
+        "mmd_normal": floor,
     }
+
+
+@functools.lru_cache(maxsize=64)
+def _normals(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, float]:
+    """Draws of N(0, I), and the MMD of two others: the same for all models of a seed."""
+    rng = np.random.default_rng([seed, 3])
+    normal, again, other = (rng.standard_normal(shape) for _ in range(3))
+    return normal, latents.mmd_imq(again, other)
 
 
 def probes(train_codes, train_labels, test_codes, test_labels, seed: int) -> dict[str, float]:
@@ -274,11 +304,10 @@ def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, 
     Where there is one class, there is no balance of classes.
     """
     probabilities, features = ref.classify(images)
-    real = ref.test_features[: ref.compared]
-    kernel, _ = distances.kernel_distance(real, features, seed=seed)
-    found = {"kfid": distances.frechet_distance(real, features), "kkid": kernel}
-    found |= distances.precision_recall_density_coverage(real, features)
-    near = distances.nearest_distance(flat(ref.splits["train"]["image"]), flat(images))
+    kernel, _ = distances.kernel_distance(ref.real, features, seed=seed)
+    found = {"kfid": distances.frechet_distance(ref.real.points, features), "kkid": kernel}
+    found |= distances.precision_recall_density_coverage(ref.real, features, NEIGHBOURS)
+    near = distances.nearest_distance(ref.train, flat(images))
     found["memorisation"] = near / ref.test_distance
     one_class = probabilities.shape[1] == 1
     return found | ({} if one_class else distances.class_balance(probabilities))

@@ -17,12 +17,13 @@ import optax
 
 from genjax import claims, data
 from genjax.core import machine, order, parallel, processes, steps, training
+from genjax.core.beside import on_cores
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.images import classifier, distances
 from genjax.images.stored import store
 from genjax.run import Experiment, Run, execute
-from genjax.vae import evaluate, load, networks, objectives
+from genjax.vae import evaluate, latents, load, networks, objectives
 from genjax.vae.about import ABOUT
 from genjax.vae.architecture import Architecture
 from genjax.vae.claims import judge
@@ -144,17 +145,19 @@ def work(job: Job, folder, clock) -> None:
     facts = {"image_shape": job.splits["train"]["image"].shape[1:], "checksum": job.checksum}
     folder.write_json("data.json", facts)
     shown = measured_images(config, job.splits)
-    classify, record = classifier.trained(folder, shown, config.classifier_steps)
+    with clock.part("train"):
+        classify, record = classifier.trained(folder, shown, config.classifier_steps)
     folder.write_json("evaluation/classifier.json", record)
-    ref = evaluate.reference(shown, classify)
-    if folder.read_json("evaluation/baselines.json") is None:
-        folder.write_json("evaluation/baselines.json", baselines(job, ref))
+    with clock.part("evaluate"), latents.short_of_convergence():
+        ref = evaluate.reference(shown, classify)
+        if folder.read_json("evaluation/baselines.json") is None:
+            folder.write_json("evaluation/baselines.json", baselines(job, ref))
     for name, model in job.models.items():
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue
         with clock.part("train"):
             params = train(job, folder, name)
-        with clock.part("evaluate"):
+        with clock.part("evaluate"), latents.short_of_convergence():
             found, arrays = measure(job, name, params, ref)
             if model.log_std:
                 stds = [math.exp(model.log_std(one)) for one in parallel.each(params, config.seeds)]
@@ -241,46 +244,66 @@ def measured_images(config: Config, splits: dict) -> dict:
 
 def baselines(job: Job, ref) -> dict[str, list[float]]:
     """Measures without training: PCA, new images, noise, pixels; by seed what no step trained."""
-    config = job.config
-    train, test = ref.splits["train"], ref.splits["test"]
-    pca = evaluate.pca_coder(train["image"], config.latent)
-    rows = {"pca": evaluate.measure_coder(pca, ref, ["gaussian", "gmm"], 0)[0]}
-    noise = np.random.default_rng(0).random((ref.compared, *test["image"].shape[1:]), np.float32)
-    rows["noise"] = evaluate.measure_samples(noise, ref, 0)
-    rows["floor"] = evaluate.measure_floor(ref)
-    mean = np.broadcast_to(train["image"].mean(0), test["image"].shape)
-    rows["mean"] = distances.reconstruction_errors(test["image"], mean)
-    rows["pixels"] = probed(ref, lambda images: images.reshape(len(images), -1), 0)
-    found = {f"{row}/{path}": [v] for row, one in rows.items() for path, v in one.items()}
-    return found | untrained(job, ref)
+    config, train, test = job.config, ref.splits["train"], ref.splits["test"]
+
+    def pca():
+        coder = evaluate.pca_coder(train["image"], config.latent)
+        return evaluate.measure_coder(coder, ref, ["gaussian", "gmm"], 0)[0]
+
+    def noise():
+        shape = (ref.compared, *test["image"].shape[1:])
+        return evaluate.measure_samples(np.random.default_rng(0).random(shape, np.float32), ref, 0)
+
+    def mean():
+        same = np.broadcast_to(train["image"].mean(0), test["image"].shape)
+        return distances.reconstruction_errors(test["image"], same)
+
+    rows = {
+        "pca": pca,
+        "noise": noise,
+        "floor": lambda: evaluate.measure_floor(ref),
+        "mean": mean,
+        "pixels": lambda: probed(ref, lambda images: images.reshape(len(images), -1), 0),
+    }
+    of_seed = untrained(job, ref)
+    makes = list(rows.values()) + [partial(of_seed, seed) for seed in config.all_seeds]
+    made = on_cores(lambda make: make(), makes)
+    found = {}
+    for row, one in zip(rows, made, strict=False):
+        found |= {f"{row}/{path}": [value] for path, value in one.items()}
+    every = made[len(rows) :]
+    return found | {path: [one[path] for one in every] for path in every[0]}
 
 
 def probed(ref, code, seed: int) -> dict[str, float]:
     """What the probes read from codes that `code` makes of images."""
     train, test = ref.splits["train"], ref.splits["test"]
     return evaluate.probes(
-        code(train["image"]), train["label"], code(test["image"]), test["label"], seed
+        code(train["image"][: evaluate.MOST]),
+        train["label"],
+        code(test["image"]),
+        test["label"],
+        seed,
     )
 
 
-def untrained(job: Job, ref) -> dict[str, list[float]]:
-    """Reconstruction and probes of the autoencoder before its first step, by seed."""
+def untrained(job: Job, ref) -> Callable:
+    """seed -> reconstruction and probes of the autoencoder before its first step."""
     config, train, test = job.config, ref.splits["train"], ref.splits["test"]
     plain = config.replace(model="ae", compare=(), arm={})
     model = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
     encode = jax.jit(lambda params, x: model.encode(params, x)["mean"])
     rebuild = jax.jit(lambda params, x: jax.nn.sigmoid(model.decode(params, encode(params, x))))
-    found = {}
-    for seed in config.all_seeds:
+
+    def of_seed(seed):
         params = model.init(jax.random.key(seed), train["image"][:FIRST])
         rebuilt = parallel.batched(partial(rebuild, params), test["image"])
         one = distances.reconstruction_errors(test["image"], rebuilt)
         rows = {f"untrained/{path}": value for path, value in one.items()}
         read = probed(ref, partial(parallel.batched, partial(encode, params)), seed)
-        rows |= {f"random/{path}": value for path, value in read.items()}
-        for path, value in rows.items():
-            found.setdefault(path, []).append(value)
-    return found
+        return rows | {f"random/{path}": value for path, value in read.items()}
+
+    return of_seed
 
 
 def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
@@ -290,18 +313,23 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
 
     def of_seed(pair):
         one, seed = pair
-        coder = evaluate.neural_coder(model, functions, one, ref, seed)
-        found, arrays = evaluate.measure_coder(coder, ref, config.samplers, seed)
-        parts = [evaluate.measure_units(functions, one, ref, seed)]
+        given = functions, one, ref, seed
+
+        def coder():
+            made = evaluate.neural_coder(model, *given)
+            return evaluate.measure_coder(made, ref, config.samplers, seed)
+
+        parts = [coder, lambda: evaluate.measure_units(*given)]
         if not arm.deterministic:
-            parts.append(evaluate.measure_posterior(model, functions, one, ref, seed))
-        for more, extra in parts:
+            parts.append(lambda: evaluate.measure_posterior(model, *given))
+        found, arrays = {}, {}
+        for more, extra in on_cores(lambda part: part(), parts):
             found, arrays = found | more, arrays | extra
         say(f"{name}: seed {seed} measured")
         return found, arrays
 
     pairs = list(zip(parallel.each(params, config.seeds), config.all_seeds, strict=True))
-    collected, pictures = zip(*processes.share(of_seed, pairs), strict=True)
+    collected, pictures = zip(*processes.share(of_seed, pairs, on_cores), strict=True)
     arrays = pictures[0]
     for part in ("variances", "kl_units"):
         if part in arrays:

@@ -142,7 +142,7 @@ def test_a_collapse_is_announced_after_a_pause_too(plays, said, tmp_path, monkey
         folder.write("gan", [{"seed": s, "step": 10, "modes": m} for s, m in ((0, 3.0), (1, 9.0))])
     watch = object.__new__(Watch)
     vars(watch).update(arm="gan", task=SimpleNamespace(modes=8), seeds=[0, 1])
-    vars(watch).update(text="", seconds=0.0, cpu_seconds=0.0, plays=plays)
+    vars(watch).update(text="", plays=plays)
     monkeypatch.setattr(Watch, "measure", lambda self, state: {"modes": [3.0, 5.0]})
     with opened() as watch.folder:
         watch(None)

@@ -196,7 +196,11 @@ def test_recall_of_thinned_truth_sees_lost_modes_alone():
 
     def recalls(samples):
         found = modes.thinned_recall(real, samples.astype(np.float32), RING)
-        return found["recall_thinned"], found["recall_lost"], modes.neighbours(real, samples)
+        return (
+            found["recall_thinned"],
+            found["recall_lost"],
+            modes.Neighbours(real).measure(samples),
+        )
 
     for shape in (np.eye(2), 0.6 * np.eye(2), np.diag([0.8, 0.01])):
         thinned, lost, plain = recalls(centre + (fake - centre) @ shape)
@@ -223,7 +227,7 @@ def test_neighbours_are_three_for_precision_and_recall_and_five_for_the_rest(dim
     real = RNG.normal(size=(400, dimensions)).astype(np.float32)
     fake = RNG.normal(0.5, 1.5, size=(300, dimensions)).astype(np.float32)
     fake[:20] = fake[20]  # Collapsed ones, whose radii are 0.
-    found = modes.neighbours(real, fake)
+    found = modes.Neighbours(real).measure(fake)
 
     def distance(a, b):
         return np.linalg.norm(a[:, None].astype(float) - b, axis=-1)

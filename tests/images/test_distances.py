@@ -1,8 +1,12 @@
 """Measures of samples in the cases that trained models reach: copies, collapse, small sets."""
 
+import threading
+
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
+from genjax.core.beside import at_once
 from genjax.images import distances
 
 RNG = np.random.default_rng(2)
@@ -60,6 +64,78 @@ def test_nearest_distance_by_brute_force():
     found = distances.nearest_distance(train, images)
     assert found == pytest.approx(np.median(every[:1000]))
     assert found != pytest.approx(np.median(every))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e25])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pairs_are_within_a_limit_where_their_distances_are(scale, dtype, monkeypatch):
+    """Limits that are distances of some pair, of neighbours, and of nobody; also where squares
+    leave float32, and where points are no numbers."""
+    monkeypatch.setattr(distances, "TOGETHER", 3000)
+    left, right = ((scale * RNG.normal(size=(n, 20))).astype(dtype) for n in (130, 90))
+    left[:30] = right[:30]
+    right[40] = np.nan if scale == 1 else right[41]
+    every = cdist(left, right)
+    edge = np.take_along_axis(every, RNG.integers(90, size=(130, 1)), 1)
+    for limit in (edge, np.nextafter(edge, 0), every[:1], np.zeros((130, 1)), 0 * edge + 6 * scale):
+        found = np.concatenate([within(limit[rows] if len(limit) > 1 else limit)
+                                for rows, within in distances._pairs(left, right)])  # fmt: skip
+        np.testing.assert_array_equal(found, every <= limit)
+    assert (every <= edge).sum() > (every < edge).sum() + 100
+
+
+def test_the_nearest_of_many_points_is_found_exactly(monkeypatch):
+    """Of points that lie along few directions, of copies, and of noise that lies nowhere near."""
+    compared = []
+    real = distances.Search._compared
+    monkeypatch.setattr(
+        distances.Search, "_compared", lambda s, x, i: compared.append(len(i)) or real(s, x, i)
+    )
+    flat = RNG.normal(size=(6000, 12)) @ RNG.normal(size=(12, 300))
+    points = (flat + 0.05 * RNG.normal(size=flat.shape)).astype(np.float32)
+    search = distances.Search(points[:5900])
+    images = {"new": points[5900:], "copies": points[:50], "noise": RNG.normal(size=(40, 300))}
+    for name, found in images.items():
+        del compared[:]
+        best = cdist(found, points[:5900]).min(1)
+        np.testing.assert_allclose(search.nearest(found), best, rtol=1e-6, atol=1e-6, err_msg=name)
+        assert name == "noise" or sum(compared) < 20 * len(found)
+    assert (search.nearest(points[:50]) == 0).all()
+    # In all directions alike the map tells little.
+    every, some = (RNG.normal(size=(n, 300)).astype(np.float32) for n in (3000, 30))
+    found = distances.Search(every).nearest(some)
+    np.testing.assert_allclose(found, cdist(some, every).min(1), rtol=1e-6)
+    few = distances.Search(points[:3, :2])
+    np.testing.assert_allclose(
+        few.nearest(points[:9, :2]), cdist(points[:9, :2], points[:3, :2]).min(1), rtol=1e-6
+    )
+
+
+def test_what_hangs_on_one_side_alone_is_computed_once(monkeypatch):
+    """Radii by k from one search, as from a search of that k; sums over pairs of each subset."""
+    points, fake = RNG.normal(size=(300, 6)), RNG.normal(size=(200, 6))
+    cloud = distances.Cloud(points)
+    radii = {k: distances.Cloud(points, k).radii(k) for k in (1, 3, 5)}
+    found = {k: cloud.radii(k) for k in radii}
+    np.testing.assert_equal(found, radii)
+    np.testing.assert_allclose(radii[3], np.sort(cdist(points, points), 1)[:, 3])
+    options = {"subsets": 20, "subset_size": 50}
+    alone = [distances.kernel_distance(points, fake, **options, seed=seed) for seed in (1, 2)]
+    twice = [distances.kernel_distance(cloud, fake, **options, seed=s) for s in (1, 2, 1, 2)]
+    assert twice == alone * 2
+
+
+def test_threads_that_share_a_cloud_find_what_each_finds_alone():
+    points, fakes = RNG.normal(size=(500, 30)), RNG.normal(size=(8, 450, 30))
+    options = {"subsets": 40, "subset_size": 400, "seed": 3}
+    alone = [distances.kernel_distance(points, fake, **options) for fake in fakes]
+    shared, begin = distances.Cloud(points), threading.Barrier(len(fakes), timeout=20)
+
+    def measured(fake):
+        begin.wait()
+        return distances.kernel_distance(shared, fake, **options)
+
+    assert at_once(measured, list(fakes)) == alone
 
 
 def test_exact_and_wholly_wrong_reconstructions_stay_finite():

@@ -1,5 +1,7 @@
 """Measures of codes and samples against definitions, and with a wrong coder for each."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from linear_gaussian import LATENT, SHAPE, classify, data, flat
@@ -185,7 +187,7 @@ def path(coder, codes, count=4000):
         return np.full((len(images), 2), 0.5), flat(images)
 
     features = pixels(images)[1][np.resize(np.arange(len(images)), count)]
-    ref = evaluate.Reference({}, pixels, features, 1.0)
+    ref = evaluate.Reference({}, pixels, features)
     return evaluate.interpolations(coder, ref, codes, np.random.default_rng(2))
 
 
@@ -279,7 +281,7 @@ def test_no_more_test_images_than_most_are_compared(ref, monkeypatch):
     monkeypatch.setattr(evaluate, "MOST", 200)
     small = evaluate.reference(ref.splits, classify)
     assert small.compared == len(small.test_features) == 200
-    assert ref._replace(test_features=ref.test_features[:90]).compared == 90
+    assert dataclasses.replace(ref, test_features=ref.test_features[:90]).compared == 90
     np.testing.assert_array_equal(
         small.test_features, classify(ref.splits["test"]["image"])[1][:200]
     )
