@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from genjax.core import fsdp
+from genjax.core import fsdp, threefry
 from genjax.core.errors import UsageError
 
 
@@ -35,7 +35,7 @@ def example_noise(
     draw: Callable, key: Array, stream: int, index: Int[Array, " b"], shape: tuple[int, ...]
 ) -> Array:
     """draw(key, shape) for each example: [b, *shape], a function of (key, stream, index) alone."""
-    key = jax.random.fold_in(key, stream)
+    key = jax.random.fold_in(threefry.written_out(key), stream)
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), shape))(index)
 
 
@@ -81,7 +81,8 @@ def training_step(
         everywhere = fsdp.over_parts(summed, parts) if parts > 1 else summed
         grads, (sums, count) = everywhere(state.params, batch)
         if reduction == "mean":
-            grads = jax.tree.map(lambda g: g / count, grads)
+            # Not g / count: XLA gives a division a pass of its own over all gradients.
+            grads = jax.tree.map(lambda g, share=1 / count: share * g, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         state = fsdp.split(State(state.step + 1, params, opt_state), parts)

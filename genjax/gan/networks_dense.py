@@ -19,12 +19,6 @@ PIECES = 5
 FREQUENCIES = 32
 
 
-def _matmul(x, kernel, dimensions, precision=None):
-    """`layers.product` as a discriminator's nn.Dense asks for it."""
-    del dimensions, precision
-    return layers.product(x, kernel)
-
-
 class _Dense(nn.Module):
     """A dense layer, batch norm where asked, and an activation or the maximum of PIECES."""
 
@@ -127,7 +121,7 @@ class MLPDiscriminator(nn.Module):
         if a.d_fourier:
             h = Fourier(FREQUENCIES, a.d_fourier)(h)
         for _ in range(a.d_depth):
-            h = _Dense(a.d_width, a.d_layer, a.init_std, a.dtype, a.d_norm, False, _matmul)(
+            h = _Dense(a.d_width, a.d_layer, a.init_std, a.dtype, a.d_norm, False, layers.by_rows)(
                 h, total
             )
         if a.minibatch != "none":

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.core import hlo
 from genjax.images import layers
 
 RNG = np.random.default_rng(0)
@@ -25,6 +26,42 @@ def test_a_product_has_jaxs_own_slopes():
 
     found, expected = slopes(layers.product), slopes(jnp.matmul)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, expected)
+
+
+def test_slopes_of_a_product_transpose_nothing():
+    """Of inputs with an axis of size 1 in front, as a decoder has for a single draw."""
+    x, kernel = (
+        jnp.asarray(RNG.normal(size=size), jnp.float32) for size in ((1, 64, 80), (80, 96))
+    )
+
+    def compiled(product):
+        def value(x, kernel):
+            return jnp.sin(product(x, kernel)).sum()
+
+        return jax.jit(jax.grad(value, (0, 1))).lower(x, kernel).compile()
+
+    ours, plain = compiled(layers.product), compiled(jnp.matmul)
+    jax.tree.map(np.testing.assert_array_almost_equal, ours(x, kernel), plain(x, kernel))
+    assert layers.product(x, kernel).shape == (1, 64, 96)
+
+    def across(compiled):
+        kinds = [one.kind for one, *_ in hlo.Program(compiled.as_text()).walk()]
+        return kinds.count("transpose") + kinds.count("copy")
+
+    assert across(plain) and not across(ours)
+
+
+def test_a_gaussian_head_is_two_dense_layers():
+    """The same parameters, by the same names, and what each makes by itself."""
+    head = layers.GaussianHead(5, jnp.dtype("float32"))
+    h = jnp.asarray(RNG.normal(size=(3, 4, 7)), jnp.float32)
+    params = head.init(jax.random.key(0), h)["params"]
+    assert sorted(params) == ["log_std", "mean"]
+    params = jax.tree.map(lambda leaf: leaf + RNG.normal(size=leaf.shape), params)
+    made = dict(zip(("mean", "log_std"), head.apply({"params": params}, h), strict=True))
+    for name, found in made.items():
+        kernel, bias = params[name]["kernel"], params[name]["bias"]
+        np.testing.assert_allclose(found, h @ kernel + bias, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2, 128), (128, 128), (128, 1), (400, 200), (3, 3, 16, 64)])

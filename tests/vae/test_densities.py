@@ -29,6 +29,8 @@ def test_bernoulli_stays_finite(logit):
         expected = 20 * (x * logit - np.logaddexp(0, logit))
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(slope, np.full(20, x - special.expit(logit)), atol=1e-6)
+        by_target = jax.grad(densities.bernoulli_log_prob, 1)(logits, target)
+        np.testing.assert_array_equal(by_target, logits)
 
 
 def test_gaussian_is_scipys():
