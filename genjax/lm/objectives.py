@@ -40,9 +40,14 @@ _half_logits.defvjp(_half_logits_forward, _half_logits_backward)
 
 
 def of_logits(found: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy in nats, and whether the likeliest token is the target, of each position."""
-    values = optax.softmax_cross_entropy_with_integer_labels(found, jnp.maximum(target, 0))
-    return values, jnp.argmax(found, -1) == target
+    """Cross-entropy in nats, and whether no token is likelier than the target, of each position.
+
+    Not by an argmax, which is a pass of its own and takes one number after the other on CPU.
+    """
+    asked = jnp.maximum(target, 0)
+    values = optax.softmax_cross_entropy_with_integer_labels(found, asked)
+    own = jnp.take_along_axis(found, asked[..., None], -1)[..., 0]
+    return values, (own == found.max(-1)) & (target >= 0)
 
 
 def of_outputs(x: jax.Array, table: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:

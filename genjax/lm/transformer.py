@@ -16,6 +16,7 @@ import numpy as np
 from genjax.attention import Variant, blocks
 from genjax.attention.variants.full import full
 from genjax.core import fsdp
+from genjax.lm.dense import dense
 from genjax.lm.objectives import logits, of_outputs
 
 BASE = 10_000.0
@@ -66,25 +67,32 @@ def rotate(x: jax.Array, place: jax.Array | None = None, length: int = 0) -> jax
     if length * half <= TABLE:
         cos, sin = _table(length, half)
         if place is not None:
-            cos, sin = (part[place].reshape(-1, 1, half) for part in (cos, sin))
+            cos, sin = (part[place].reshape(-1, 1, 2 * half) for part in (cos, sin))
     else:
         places = jnp.arange(length) if place is None else place
         cos, sin = (part.reshape(-1, 1, half) for part in _computed(places, half))
-    left, right = x[..., :half], x[..., half:]
-    out = jnp.concatenate([left * cos - right * sin, left * sin + right * cos], -1)
-    return out.astype(x.dtype)
+        cos, sin = _of_both(jnp, cos, sin)
+    # The halves change places; joined from two results, each number would ask which one it is of.
+    swapped = x.reshape(*x.shape[:-1], 2, half)[..., ::-1, :].reshape(x.shape)
+    return (x * cos + swapped * sin).astype(x.dtype)
+
+
+def _of_both(library, cos, sin) -> tuple:
+    """What the numbers of both halves are multiplied by, and what those of the other half are."""
+    return library.concatenate([cos, cos], -1), library.concatenate([-sin, sin], -1)
 
 
 @functools.cache
 def _table(length: int, half: int) -> tuple[jax.Array, jax.Array]:
-    """Cosine and sine of each position's angles [length, 1, half], rounded from float64.
+    """`_of_both` of each position's angles [length, 1, 2 half], rounded from float64.
 
     On the host, once: XLA:CPU computes them again for every head and row. The same two arrays for
     all layers are two constants of a program; NumPy's would be two a layer.
     """
     angles = np.arange(length)[:, None, None] * BASE ** (-np.arange(half) / half)
     with jax.ensure_compile_time_eval():
-        return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)
+        cos, sin = _of_both(np, np.cos(angles), np.sin(angles))
+        return jnp.asarray(cos, jnp.float32), jnp.asarray(sin, jnp.float32)
 
 
 def _computed(places: jax.Array, half: int) -> tuple[jax.Array, jax.Array]:
@@ -118,7 +126,7 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x):
         batch, length, width = x.shape
-        qkv = nn.Dense(3 * width, use_bias=False, dtype=self.dtype, name="qkv")(x)
+        qkv = dense(3 * width, self.dtype, "qkv")(x)
         q, k, v = jnp.split(qkv.reshape(batch, length, 3 * self.heads, -1), 3, 2)
         extra = self.param("extra", self.variant.init)
         if self.kept:
@@ -129,7 +137,7 @@ class SelfAttention(nn.Module):
             if not self.variant.trained:
                 extra = jax.tree.map(jax.lax.stop_gradient, extra)
             out = self.variant.attend(q, k, v, extra=extra)
-        return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(out.reshape(x.shape))
+        return dense(width, self.dtype, "out")(out.reshape(x.shape))
 
     def next(self, q, k, v):
         """One query against the keys so far that the variant's pattern gives it."""
@@ -149,16 +157,12 @@ class SelfAttention(nn.Module):
 
 def block(module: "Network | Block", x: jax.Array, i: int) -> jax.Array:
     """A block by its number: what mixes positions and a feed-forward part, added to their input."""
-
-    def dense(width, name):
-        return nn.Dense(width, use_bias=False, dtype=module.dtype, name=name)
-
     h = nn.RMSNorm(dtype=module.dtype, name=f"mixer_norm_{i}")(x)
     x = x + module.mixer(name=f"mixer_{i}")(h)
     if module.feed_forward:
         h = nn.RMSNorm(dtype=module.dtype, name=f"feed_norm_{i}")(x)
-        h = dense(4 * module.width, f"up_{i}")(h)
-        x = x + dense(module.width, f"down_{i}")(nn.relu(h))
+        h = dense(4 * module.width, module.dtype, f"up_{i}")(h)
+        x = x + dense(module.width, module.dtype, f"down_{i}")(nn.relu(h))
     return x
 
 
