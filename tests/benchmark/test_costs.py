@@ -60,7 +60,7 @@ def test_a_point_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
         "seeds": 1,
         "batch_size": 8,
         "points": 100,
-        "eval_samples": 20,
+        "eval_samples": 100,
         "evaluations": 1,
     }
     tiny = costs.Axis("seeds", "gan", lambda n: options | {"g_width": n, "d_width": n}, (4, 8))
