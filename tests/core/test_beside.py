@@ -186,8 +186,10 @@ def test_what_training_waits_for_is_counted():
     [
         (Plan(2, 1, 0, 100, False), 1, True),
         (Plan(2, 1, 0, 100, False), 2, False),
-        # Devices of one CPU that share a batch, or parameters.
+        # Devices of one CPU that share a batch, or seeds unevenly, or parameters.
         (Plan(1, 2, 0, 100, False), 1, False),
+        (Plan(2, 1, 0, 100, False, turns=True), 1, True),
+        (Plan(2, 1, 0, 100, False, turns=True, uneven=True), 1, False),
         (Plan(1, 1, 0, 100, False, fsdp=2), 1, False),
     ],
 )
