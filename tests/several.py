@@ -100,7 +100,7 @@ def trained(room: str, mode: str, seeds: int) -> dict[str, np.ndarray]:
     begin = init if room == "gan" else lambda key: steps.init_state(init(key), SGD)
     state = compiled.place(training.initial(begin, numbers))
     if compiled.own is not None:  # Nothing but its own rows is read.
-        assert 0 < compiled.own.sum() and compiled.own.all() == compiled.plan.uneven
+        assert compiled.own.sum() > 0 and compiled.own.all() == compiled.plan.uneven
         others = ~compiled.own.reshape(seeds, BATCH, *[1] * (index.ndim - 3))
         index = np.where(others, 0, index)
     state, metrics = compiled.run(state, index, STEPS)
