@@ -43,10 +43,10 @@ def apart(plan: Plan) -> bool:
     """Whether other programs may run while a training call does.
 
     Several processes ask each other in both, and so do devices where parameters are in parts: in
-    one order alone. Devices of a CPU have one pool of threads: where they share a batch, each can
-    hold threads that another waits for.
+    one order alone. Devices of a CPU have one pool of threads: where they share a batch, or seeds
+    that they do not divide, each can hold threads that another waits for.
     """
-    shared = plan.parts > 1 and jax.default_backend() == "cpu"
+    shared = (plan.parts > 1 or plan.uneven) and jax.default_backend() == "cpu"
     return processes.count() == 1 and plan.fsdp == 1 and not shared
 
 
