@@ -10,7 +10,7 @@ import pytest
 from run_folders import Killed, opened, there
 
 from genjax.core import checkpoints, files, interrupt, loop, parallel, rows, training
-from genjax.core.arrangement import Plan
+from genjax.core.arrangement import Needs, Plan, plan
 from genjax.core.errors import UsageError
 from genjax.report import page
 
@@ -225,3 +225,11 @@ def test_a_reader_of_parameters_is_told_in_a_line(trained, tmp_path, how):
     spoil(path, how)
     with pytest.raises(UsageError, match=r"checkpoints/a/40: is damaged \("):
         checkpoints.last_params(path / "checkpoints" / "a")
+
+
+def test_measures_run_beside_training_where_no_device_waits_for_another():
+    def beside(devices, seeds, **needs):
+        return training.apart(plan("cpu", devices, seeds, 16, Needs(**needs)))
+
+    assert beside(1, 3) and beside(2, 4)
+    assert not beside(2, 1) and not beside(2, 3) and not beside(2, 2, fsdp=2)
