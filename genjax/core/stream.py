@@ -11,7 +11,6 @@ import numpy as np
 
 from genjax.core import extras, machine, processes
 from genjax.core.errors import RunError
-from genjax.core.progress import say
 
 # Of the free memory, what data may take that are not streamed. On the host the other half is for
 # networks and measures; on a device a step's parameters, moments, gradients and activations are not
@@ -27,7 +26,7 @@ MOST_WORKERS = 8
 
 
 def chosen(asked: str, what: str, host: float, device: float) -> bool:
-    """Whether --input streams; says in a line why. All processes must ask, and decide alike.
+    """Whether --input streams; `reason` then says why. All processes must ask, and decide alike.
 
     asked: auto, device or stream. host, device: bytes of memory that the data take on the host and
     on each device where they are not streamed.
@@ -41,12 +40,23 @@ def chosen(asked: str, what: str, host: float, device: float) -> bool:
         f"{what}: {host / 1e9:,.2f} GB on the host, {device / 1e9:,.2f} GB on each device; "
         f"{free[0] / 1e9:,.1f} and {free[1] / 1e9:,.1f} GB may be"
     )
-    if not streams:
-        say(f"--input={asked}: on the device; {needed}")
-        return False
-    extras.require("stream", f"--input={asked} (stream; {needed})")
-    say(f"--input={asked}: streamed, by {workers()} processes beside this one; {needed}")
-    return True
+    how = f"streamed by {workers()} worker processes" if streams else "from memory"
+    _Last.reason = f"--input={asked}: {how}; {needed}"
+    if streams:
+        extras.require("stream", f"--input={asked} (stream; {needed})")
+    return streams
+
+
+class _Last:
+    """The last choice; data are read before anything may be said, since they may be refused."""
+
+    reason = ""
+
+
+def reason() -> str:
+    """The line of the last choice, once; '' where there was none since."""
+    found, _Last.reason = _Last.reason, ""
+    return found
 
 
 def workers() -> int:

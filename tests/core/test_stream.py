@@ -75,20 +75,17 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
         raise
 
 
-def test_data_are_streamed_where_they_do_not_fit(monkeypatch, capsys):
+def test_data_are_streamed_where_they_do_not_fit(monkeypatch):
     monkeypatch.setattr(machine, "host_free", lambda: 8e9)
     monkeypatch.setattr(machine, "memory_free", lambda: 4e9)
-    asked = {
-        ("auto", 4e9, 1e9): False,
-        ("auto", 4.1e9, 1e9): True,  # More than half of the host's.
-        ("auto", 4e9, 1.1e9): True,  # More than a quarter of a device's.
-        ("device", 9e9, 9e9): False,
-        ("stream", 0.0, 0.0): True,
-    }
-    assert {ask: stream.chosen(ask[0], "x", *ask[1:]) for ask in asked} == asked
-    said = capsys.readouterr().err
-    assert "--input=auto: streamed, by" in said and "4.10 GB on the host" in said
-    assert "--input=auto: on the device; x: 4.00 GB on the host, 1.00 GB on each device" in said
+    assert not stream.chosen("device", "x", 9e9, 9e9) and not stream.reason()
+    assert stream.chosen("stream", "x", 0.0, 0.0) and stream.reason()
+    assert stream.chosen("auto", "x", 4e9, 1.1e9)  # More than a quarter of a device's.
+    assert stream.chosen("auto", "x", 4.1e9, 1e9)  # More than half of the host's.
+    assert stream.reason().startswith("--input=auto: streamed by ") and not stream.reason()
+    assert not stream.chosen("auto", "x", 4e9, 1e9)
+    needed = "x: 4.00 GB on the host, 1.00 GB on each device; 4.0 and 1.0 GB may be"
+    assert stream.reason() == f"--input=auto: from memory; {needed}"
     monkeypatch.setitem(sys.modules, "grain", None)
     with pytest.raises(
         UsageError, match=r"^--input=auto .*needs grain: pip install '.*\[stream\]'"

@@ -56,7 +56,7 @@ def test_a_streamed_run_of_texts_ends_as_one_that_draws_itself(tmp_path, monkeyp
             place.write_bytes(letters(size).tobytes())
     monkeypatch.setattr(stream, "CALL", 1)
     made = [run(tmp_path / "corpus", tmp_path / way, input=way) for way in ("device", "stream")]
-    assert "--input=stream: streamed, by" in capsys.readouterr().err
+    assert "--input=stream: streamed by" in capsys.readouterr().err
     assert scripts.rows(tmp_path / "device") == scripts.rows(tmp_path / "stream")
     assert made[0].summary["metrics"] == made[1].summary["metrics"]
 
