@@ -104,12 +104,13 @@ class Streamed(NamedTuple):
             index = order(first, count)
             mine = np.ones(index.shape[1:], bool) if own is None else own
             rows = np.zeros((*index.shape, self.size), np.uint8)
-            # In the place of none the first, as `parallel.take` has it.
-            numbers = self.chosen(np.maximum(index[:, mine], 0).ravel())
-            images = self.rows[numbers.ravel()].bytes()
-            images = images.reshape(len(index), mine.sum(), math.prod(self.shape))
-            rows[:, mine, : images.shape[-1]] = images
             rows[..., -4:] = index[..., None].view(np.uint8)
+            if mine.any():
+                # In the place of none the first, as `parallel.take` has it.
+                numbers = self.chosen(np.maximum(index[:, mine], 0).ravel())
+                images = self.rows[numbers.ravel()].bytes()
+                images = images.reshape(len(index), mine.sum(), math.prod(self.shape))
+                rows[:, mine, : images.shape[-1]] = images
             return rows
 
         return many

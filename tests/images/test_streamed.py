@@ -45,6 +45,7 @@ def test_no_row_is_read_that_training_does_not_ask_for(mapped):
     asked = []
 
     def counting(numbers):
+        assert len(numbers)
         asked.extend(numbers.tolist())
         return mapped.read(numbers)
 
@@ -54,6 +55,9 @@ def test_no_row_is_read_that_training_does_not_ask_for(mapped):
     packed = stored.kept(counted).pack(index, own)(1, 3)
     assert asked == (10 + index(1, 3)[:, 1, 2:4]).ravel().tolist()
     assert not packed[:, ~own, :-4].any() and packed[:, own, :-4].any()
+    asked.clear()  # A process without a device of the mesh.
+    assert not stored.kept(counted).pack(index, own & False)(1, 3)[..., :-4].any()
+    assert asked == []
 
 
 def test_measures_see_a_part_of_what_is_large_spread_evenly(mapped, monkeypatch):
