@@ -10,7 +10,7 @@ import numpy as np
 from genjax.core import parallel
 from genjax.gan import mixtures, modes, stacked
 from genjax.gan.modes import RADIUS
-from genjax.images.stored import Streamed, store
+from genjax.images.stored import Stored, Streamed, store
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
@@ -126,6 +126,25 @@ def wrong_draws(mixture: mixtures.Mixture) -> dict[str, Callable]:
     }
 
 
+def _stacked(kept: Stored, triples: np.ndarray) -> dict:
+    arrays = {"triple": triples, "image": kept.rows}
+    return {"arrays": arrays, "take": partial(stacked.take, kept.read)}
+
+
+def _streamed(images, triples: np.ndarray) -> dict:
+    each = (*triples.shape[1:], *images.shape[1:])
+    streamed = Streamed(images, each, triples.__getitem__)
+    take = partial(stacked.take_streamed, streamed.read)
+    return {"arrays": {}, "take": take, "streamed": streamed}
+
+
+def _layers(classify: Callable, found) -> list[np.ndarray]:
+    """(probabilities, features) of each layer: [n, 3, ...]."""
+    images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
+    flat = images.reshape(-1, *images.shape[2:], 1)
+    return [part.reshape(len(found), 3, -1) for part in classify(flat)]
+
+
 def stacked_task(
     train: dict, splits: dict, classify: Callable, points: int, members: int, seed: int
 ) -> Task:
@@ -139,18 +158,13 @@ def stacked_task(
     weights = stacked.mode_weights(train["label"], classes)
     stack = jax.jit(lambda images, chosen: stacked.stack(images[chosen]))
     shape = (*train["image"].shape[1:3], 3)
+    layers = partial(_layers, classify)
     kept = store(train["image"]) if isinstance(train["image"], np.ndarray) else None
 
     def packed(members):
         rng = np.random.default_rng([seed, 0])
         triples = stacked.triples(len(train["label"]), points, members, rng)
-        if kept:
-            arrays = {"triple": triples, "image": kept.rows}
-            return {"arrays": arrays, "take": partial(stacked.take, kept.read)}
-        each = (*triples.shape[1:], *train["image"].shape[1:])
-        streamed = Streamed(train["image"], each, triples.__getitem__)
-        take = partial(stacked.take_streamed, streamed.read)
-        return {"arrays": {}, "take": take, "streamed": streamed}
+        return _stacked(kept, triples) if kept else _streamed(train["image"], triples)
 
     def perfect(count, rng):
         chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
@@ -165,12 +179,6 @@ def stacked_task(
         found = perfect(count, rng)
         noise = 0.5 * rng.standard_normal(found.shape)
         return np.clip(found + noise, -1, 1).astype(np.float32)
-
-    def layers(found):
-        """(probabilities, features) of each layer: [n, 3, ...]."""
-        images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
-        flat = images.reshape(-1, *images.shape[2:], 1)
-        return [part.reshape(len(found), 3, -1) for part in classify(flat)]
 
     def names(found):
         return stacked.mode_of(layers(found)[0].argmax(-1), classes)
