@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -84,7 +84,7 @@ def mixture_task(
             **bins.measure(found),
         }
 
-    def packed(members):
+    def packed(members) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 1, members])
         return {"arrays": {"real": mixtures.packs(data, members, rng)}}
 
@@ -161,7 +161,7 @@ def stacked_task(
     layers = partial(_layers, classify)
     kept = store(train["image"]) if isinstance(train["image"], np.ndarray) else None
 
-    def packed(members):
+    def packed(members) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 0])
         triples = stacked.triples(len(train["label"]), points, members, rng)
         return _stacked(kept, triples) if kept else _streamed(train["image"], triples)
