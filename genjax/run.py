@@ -274,9 +274,10 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
 
     parent: the run that the folder is a block of, whose timing.json counts the time.
     """
-    from genjax.core import platforms
+    from genjax.core import platforms, stream
 
     experiment, clock = way.experiment, way.clock
+    stream.reason()  # Of a run before, which was refused.
     job = experiment.prepare(config)
     kept = way.open(config, folder, experiment.disk_needed(job))
     with contextlib.closing(kept):
@@ -291,6 +292,8 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
             kept.profile = way.profile
             kept.writers = way.writers_of(kept, config)
             say(plan(experiment, config, kept.path))
+            if where := stream.reason():
+                say(where)
             with platforms.products("highest"):
                 experiment.work(job, kept, clock)
             kept.seal()

@@ -29,14 +29,16 @@ import scripts
 import small_gan
 
 import genjax
-from genjax.core import interrupt, parallel, processes, steps, training
+from genjax.core import interrupt, order, parallel, processes, steps, training
 from genjax.core.arrangement import Needs
 from genjax.core.folder import Folder
+from genjax.data import rows
 from genjax.domains import networks as language
 from genjax.domains.config import Arm
 from genjax.domains.training import take_windows
 from genjax.gan import objectives as game
 from genjax.gan.players import Recipe
+from genjax.images import stored
 from genjax.lm import finetune
 from genjax.vae import networks, objectives
 from genjax.vae.architecture import Architecture
@@ -109,6 +111,34 @@ def trained(room: str, mode: str, seeds: int) -> dict[str, np.ndarray]:
     return {"loss": losses} | {jax.tree_util.keystr(path): leaf for path, leaf in found}
 
 
+def streamed(folder: Path) -> dict[str, np.ndarray]:
+    """{name: losses, parameters} of the VAE on images from a file, which are those from memory."""
+    pixels = np.random.default_rng(8).integers(256, size=(40, 4, 4, 1), dtype=np.uint8)
+    file = folder / f"images{processes.count()}{processes.rank()}"
+    file.write_bytes(pixels.tobytes())
+    there = stored.store(np.divide(pixels, 255, dtype=np.float32))
+    step, _, init, _, _ = vae(np.random.default_rng(7), 2)
+    ends = []
+    for kept in (there, stored.kept(rows.mapped(file, 0, pixels.shape))):
+        compiled = parallel.compile_step(
+            step, kept.arrays, [0, 1], BATCH, take=kept.take, needs=Needs(steps_per_call=STEPS)
+        )
+        index = order.batches([0, 1], len(pixels), BATCH)
+        with stored.reading(kept, index, compiled, STEPS) as batches:
+            read = batches(0, STEPS)
+        state = training.initial(lambda key: steps.init_state(init(key), SGD), [0, 1])
+        state, metrics = compiled.run(compiled.place(state), read, STEPS)
+        found = jax.tree_util.tree_leaves_with_path(compiled.fetch(state).params)
+        ends.append({"loss": compiled.fetch(metrics)["loss"]})
+        ends[-1] |= {jax.tree_util.keystr(path): leaf for path, leaf in found}
+    scripts.assert_identical(*ends)
+    images = read[..., : pixels[0].size].any((0, -1))
+    own = np.ones_like(images) if compiled.own is None else compiled.own
+    assert own.sum() * processes.count() == own.size
+    np.testing.assert_array_equal(images, own)  # A process reads its own rows alone.
+    return ends[-1]
+
+
 def told() -> None:
     """What hosts tell each other: sums with the sign of zero, odd sizes, shares."""
     rank, many = processes.rank(), processes.count()
@@ -137,6 +167,7 @@ def all_steps(address: str, folder: Path) -> None:
         for case in CASES:
             for name, value in trained(*case).items():
                 found["/".join((*map(str, case), name))] = value
+        found |= {f"streamed/{name}": value for name, value in streamed(folder).items()}
         if not processes.rank():
             np.savez(folder / f"{processes.count()}.npz", **found)
 

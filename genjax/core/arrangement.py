@@ -35,8 +35,9 @@ class Needs(NamedTuple):
 
     convolutions: whether it has any. rows: of a matrix product that one example brings, such as the
     length of a sequence. log_every: steps that no call passes a multiple of; 0: any.
-    steps_per_call: at most; 0: decided by the platform. fsdp: devices that a copy of the parameters
-    is split over (core.fsdp). vmapped: a device's seeds side by side even where in turn is faster.
+    steps_per_call: at most; 0: decided by the platform, up to most_steps (0: any). fsdp: devices
+    that a copy of the parameters is split over (core.fsdp). vmapped: a device's seeds side by side
+    even where in turn is faster.
     """
 
     convolutions: bool = False
@@ -45,6 +46,7 @@ class Needs(NamedTuple):
     steps_per_call: int = 0
     fsdp: int = 1
     vmapped: bool = False
+    most_steps: int = 0
 
 
 class Plan(NamedTuple):
@@ -114,7 +116,7 @@ def plan(
     # Both habits, loops and vmap, are wrong for convolutions on XLA:CPU: 3 to 13 times slower.
     unrolled = needs.convolutions and on_cpu
     auto = 1 if unrolled else CPU_STEPS_PER_CALL if on_cpu else ACCELERATOR_STEPS_PER_CALL
-    steps = needs.steps_per_call or auto
+    steps = needs.steps_per_call or min(auto, needs.most_steps or auto)
     if needs.log_every and steps > 1:
         # Calls of one length, so that an index has no more rows than its call has steps. But two:
         # a call of one is another program, without a loop, and rounds otherwise.

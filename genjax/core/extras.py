@@ -9,6 +9,7 @@ from genjax.core.errors import UsageError
 MODULES = {
     "tfds": ("tensorflow_datasets", "importlib_resources", "array_record"),
     "text": ("tokenizers",),
+    "stream": ("grain",),
     "tensorboard": ("tensorboardX",),
     "wandb": ("wandb",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),

@@ -111,8 +111,10 @@ def fit(
             end = step - before + min(log_every, (before // size + 1) * size)
             end = min(steps, end)
             index = batches(step, end - step)
-            padding = np.full((size - len(index), *index.shape[1:]), -1, np.int32)
-            state, metrics = run(state, np.concatenate([index, padding]), end - step)
+            if len(index) < size:
+                padding = np.full((size - len(index), *index.shape[1:]), -1).astype(index.dtype)
+                index = np.concatenate([index, padding])
+            state, metrics = run(state, index, end - step)
             late = drain(late)
             group.append(Window(step, end - step, metrics))
             step = end

@@ -77,6 +77,11 @@ def memory_free() -> float:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"] - stats["bytes_in_use"])
+    return host_free()
+
+
+def host_free() -> float:
+    """Bytes that the host has free."""
     with contextlib.suppress(OSError):  # Linux; with what it keeps of files and can give back.
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -70,6 +70,15 @@ class Training(Options):
         low=0,
         rare=True,
     )
+    input: str = option(
+        "auto",
+        "Where training reads its examples. device: from memory; stream: from their files, by "
+        "worker processes ahead of it; auto: from memory where they fit. The same numbers.",
+        group="Training",
+        choices=("auto", "device", "stream"),
+        place=True,
+        rare=True,
+    )
     checkpoint_every: int = option(
         0,
         "Steps between checkpoints, rounded up to a multiple of --log_every. 0: a tenth of all.",
@@ -89,6 +98,8 @@ class Training(Options):
             raise UsageError(
                 f"--max_seeds={self.max_seeds}: a multiple of --seeds={self.seeds}, two or more"
             )
+        if self.input == "stream" and self.in_memory:
+            raise UsageError(f"--input=stream: {self.in_memory}")
         if self.log_every > self.steps:
             raise UsageError(f"--log_every={self.log_every}: more than --steps={self.steps}")
         name = "max_seeds" if self.max_seeds else "seeds"
@@ -96,6 +107,11 @@ class Training(Options):
             raise UsageError(
                 f"--seed={self.seed}: the last of --{name}={getattr(self, name)} is above {LARGEST}"
             )
+
+    @property
+    def in_memory(self) -> str:
+        """Why there is nothing to stream; '' where there is."""
+        return "what this experiment trains on is in no file"
 
     @property
     def all_seeds(self) -> list[int]:

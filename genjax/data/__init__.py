@@ -12,9 +12,12 @@ The same grey images give four data sets, whose likelihoods cannot be compared w
 
 import difflib
 import hashlib
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,7 +25,7 @@ from jaxtyping import Float32
 from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.data import digits, folder, hub, idx, npz, split, tfds
+from genjax.data import digits, folder, hub, idx, npz, rows, split, tfds
 
 SOURCES = ("digits", "idx:<folder>", "tfds:<name>", "folder:<path>", "npz:<file>", "hf:<name>")
 BINARIZATIONS = ("none", "threshold", "dynamic", "fixed")
@@ -32,6 +35,8 @@ _DIGITS_TEST, _DIGITS_VALID = 500, 147
 _MAX_DEFAULT_VALID = 5000
 # Of data that come as one lot: shares of test and of valid, and the fewest that can be measured.
 _OWN_SHARE, _FEWEST = 0.15, 30
+# Bytes of the images, as numbers of four, that measures see of a part: all of 600,000 of MNIST's.
+MEASURED = 2 * 10**9
 # Sources whose pictures are made one size; the others have one.
 _RESIZED = ("folder", "hf")
 # Names of data sets that are given without their source.
@@ -48,7 +53,8 @@ def load(
     tfds_manual_dir: str | None = None,
     image_size: int | None = None,
     colour: str | None = None,
-) -> dict[str, dict[str, np.ndarray]]:
+    input: str = "device",
+) -> dict[str, dict]:
     """Reads a data set and splits it by `seed`, which is no training seed.
 
     Returns `{"train": {"image", "label"}, "valid": ..., "test": ...}` with image float32
@@ -56,7 +62,8 @@ def load(
     train: by default 147 of `digits`, else a tenth of train, 5000 at most. `digits` has no test
     set of its own: 500 are drawn. What comes without a test set is split by
     content: 15% are test, and 15% or `valid` examples are valid. A pixel's `fixed` value does not
-    depend on `seed`. image_size, colour: of pictures in files, as in `pictures.read`.
+    depend on `seed`. image_size, colour: of pictures in files, as in `pictures.read`. input:
+    device; stream: images are `rows.Rows`, which stay in their files; auto: by size.
 
     Raises:
       UsageError: the data set cannot be had; one line that names flag and file.
@@ -70,28 +77,83 @@ def load(
                 f"--{flag}={value}: is for pictures of --data=folder:<path> and hf:<name>; those "
                 f"of --data={shown(spec)} stay as they are"
             )
+    how = {"tfds_dir": tfds_dir, "tfds_manual_dir": tfds_manual_dir}
+    how |= {"image_size": image_size, "colour": colour}
+    read = partial(_read, source, argument, how)
+    lots = None
+    if input != "device":
+        try:
+            if binarize == "fixed":
+                raise UsageError(
+                    "--binarize=fixed: is one draw of the whole set, which --input=stream does not "
+                    "read at once; choose dynamic, threshold or none"
+                )
+            lots = read(stay=True)
+        except UsageError:
+            if input == "stream":
+                raise
+    if lots and not _streams(spec, input, lots):
+        lots = None
+    return _split(spec, lots or read(stay=False), seed, valid, binarize)
 
-    digests = test = None
+
+class _Lots(NamedTuple):
+    """What a source has: train and test; or all, with a digest of each; or all of the digits.
+
+    Labels and digests may be functions that read them.
+    """
+
+    train: dict
+    test: dict | None = None
+    digests: list[bytes] | Callable[[], list[bytes]] | None = None
+
+
+def _read(source: str, argument: str, how: dict, *, stay: bool) -> _Lots:
+    """stay: images as `rows.Rows`."""
     if source == "digits":
-        pool = digits.read()
-    elif source == "idx":
-        pool, test = idx.read(argument)
-    elif source == "tfds":
-        pool, test = tfds.read(argument, tfds_dir, tfds_manual_dir)
-    elif source == "folder":
-        pool, digests, _ = folder.read(argument, image_size, colour)
-    elif source == "hf":
-        pool, test, contents = hub.read(argument, image_size, colour)
-        digests = None if test else contents
-    else:
-        pool, test = npz.read(argument)
-        if test is None:
-            digests = [hashlib.sha256(image).digest() for image in pool["image"]]
+        return _Lots(digits.read(stay=stay))
+    if source == "idx":
+        return _Lots(*idx.read(argument, stay=stay))
+    if source == "tfds":
+        places = how["tfds_dir"], how["tfds_manual_dir"]
+        return _Lots(*tfds.read(argument, *places, stay=stay))
+    size, colour = how["image_size"], how["colour"]
+    if source == "folder":
+        pool, found, _ = folder.read(argument, size, colour, stay=stay)
+        return _Lots(pool, None, found)
+    if source == "hf":
+        if stay:
+            raise UsageError(
+                f"--data=hf:{shown(argument)}: --input=stream does not read the hub's sets; save "
+                "the pictures as files, and give --data=folder:<path>"
+            )
+        pool, test, found = hub.read(argument, size, colour)
+        return _Lots(pool, test, None if test else found)
+    pool, test = npz.read(argument, stay=stay)
+    return _Lots(pool, test, None if test else partial(_digests, pool["image"]))
 
+
+def _digests(images) -> list[bytes]:
+    return [hashlib.sha256(image).digest() for image in images]
+
+
+def _streams(spec: str, input: str, lots: _Lots) -> bool:
+    from genjax.core import stream  # It imports jax.
+
+    train, size = len(lots.train["image"]), math.prod(lots.train["image"].each)
+    count = train + (len(lots.test["image"]) if lots.test else 0)
+    what = f"--data={shown(spec)}, {count:,} images of {size:,} bytes"
+    # As numbers of four bytes, whole and in parts, beside the bytes that the device gets.
+    return stream.chosen(input, what, 10.0 * count * size, 1.0 * train * size)
+
+
+def _split(spec: str, lots: _Lots, seed: int, valid: int | None, binarize: str) -> dict[str, dict]:
+    pool = {key: _whole(value) for key, value in lots.train.items()}
+    test = lots.test and {key: _whole(value) for key, value in lots.test.items()}
     # Before the split, so that a pixel's fixed draw depends on its place in the source alone.
     pool = _binarized(pool, binarize, stream=0)
-    if digests is not None:
-        return _by_content(spec, pool, digests, valid, seed)
+    if lots.digests is not None:
+        return _by_content(spec, pool, _whole(lots.digests), valid, seed)
     order = np.random.default_rng(seed).permutation(len(pool["label"]))
     if test is None:
         test, order = _take(pool, order[:_DIGITS_TEST]), order[_DIGITS_TEST:]
@@ -100,7 +162,7 @@ def load(
 
     if valid is None:
         tenth = max(1, min(len(order) // 10, _MAX_DEFAULT_VALID))
-        valid = _DIGITS_VALID if source == "digits" else tenth
+        valid = _DIGITS_VALID if spec == "digits" else tenth
     if not 0 < valid < len(order):
         raise UsageError(
             f"--valid={valid}: choose 1 to {len(order) - 1}, "
@@ -109,9 +171,31 @@ def load(
     return {"train": _take(pool, order[valid:]), "valid": _take(pool, order[:valid]), "test": test}
 
 
+def measured(splits: dict[str, dict]) -> dict[str, dict[str, np.ndarray]]:
+    """What measures see of a data set: at most MEASURED bytes of each part's images, as float32.
+
+    Those are spread evenly, and the same whether images stay in their files or not.
+    """
+    return {name: _some(name, part) for name, part in splits.items()}
+
+
+def _some(name: str, part: dict) -> dict[str, np.ndarray]:
+    count = len(part["label"])
+    most = max(1, MEASURED // (4 * math.prod(part["image"].shape[1:])))
+    if count > most:
+        say(f"measures see {most:,} of {count:,} {name} images, spread evenly")
+        part = _take(part, np.arange(most) * count // most)
+    return part | {"image": floats(part["image"])}
+
+
+def floats(images) -> Float32[np.ndarray, "n h w c"]:
+    """Images that `load` returned, read where they are in files."""
+    return images.floats() if isinstance(images, rows.Rows) else images
+
+
 def _by_content(
     spec: str, pool: dict, digests: list[bytes], valid: int | None, seed: int
-) -> dict[str, dict[str, np.ndarray]]:
+) -> dict[str, dict]:
     """The three parts of data that come as one lot; says what they are."""
     flag, count, distinct = f"--data={shown(spec)}", len(digests), len(set(digests))
     if distinct < _FEWEST:
@@ -186,7 +270,9 @@ def meant(spec: str, sources: Sequence[str]) -> str:
 
 
 def _binarized(examples: dict, binarize: str, stream: int) -> dict:
-    image: Float32[np.ndarray, "n height width channels"] = examples["image"]
+    image: Float32[np.ndarray, "n height width channels"] | rows.Rows = examples["image"]
+    if isinstance(image, rows.Rows):
+        return examples | {"image": image.threshold() if binarize == "threshold" else image}
     if binarize == "threshold":
         image = (image > 0.5).astype(np.float32)
     elif binarize == "fixed":
@@ -197,3 +283,8 @@ def _binarized(examples: dict, binarize: str, stream: int) -> dict:
 
 def _take(examples: dict, index: np.ndarray) -> dict:
     return {key: value[index] for key, value in examples.items()}
+
+
+def _whole(found) -> Any:
+    """What a reader left to be read."""
+    return found() if callable(found) else found

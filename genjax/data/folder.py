@@ -1,6 +1,7 @@
 """A folder of pictures: its subfolders are classes; a flat one is one class."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 _PARTS = {"train", "training", "valid", "val", "validation", "test", "testing"}
 
 
-def read(folder: str, size: int | None, colour: str | None) -> tuple[dict, list[bytes], list[str]]:
+def read(
+    folder: str, size: int | None, colour: str | None, *, stay: bool = False
+) -> tuple[dict, list[bytes] | Callable[[], list[bytes]], list[str]]:
     """({"image", "label"}, SHA-256 of each file, names of the classes) of all PNG and JPEG files.
 
     image, size, colour: as `pictures.read`. label: int32 [n], the number of the subfolder among
     those that hold pictures, at any depth, sorted by name; 0 in a flat folder. Other files, and
-    names that begin with a dot, are left out.
+    names that begin with a dot, are left out. stay: images as `rows.Rows`, which stay on disk,
+    and digests as a function.
 
     Raises:
       UsageError: there is no such folder, or no picture, or it is unclear what the classes are.
@@ -47,7 +51,7 @@ def read(folder: str, size: int | None, colour: str | None) -> tuple[dict, list[
         raise UsageError(f"{flag}: no picture ({', '.join(SUFFIXES)}) in it or in its subfolders")
     groups = list(classes.values()) or [flat]
     files = [(str(file.relative_to(path)), file) for group in groups for file in group]
-    image, digests = pictures.read(flag, files, size, colour)
+    image, digests = (pictures.open_ if stay else pictures.read)(flag, files, size, colour)
     label = np.repeat(np.arange(len(groups), dtype=np.int32), [len(group) for group in groups])
     return {"image": image, "label": label}, digests, list(classes)
 

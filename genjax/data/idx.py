@@ -11,14 +11,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from genjax.core.errors import UsageError
+from genjax.data import rows
 
 _UNSIGNED_BYTE = 0x08
 
 
-def read(folder: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def read(folder: str, *, stay: bool = False) -> tuple[dict, dict]:
     """The train and the test (t10k) examples of a folder, plain or gzipped.
 
-    Each is `{"image": float32 [n, height, width, 1] in [0, 1], "label": int32 [n]}`.
+    Each is `{"image": float32 [n, height, width, 1] in [0, 1], "label": int32 [n]}`. stay: images
+    as `rows.Rows`, which stay on disk; of plain files alone.
 
     Raises:
       UsageError: folder or file is missing, or damaged, or the files do not fit each other.
@@ -26,26 +28,46 @@ def read(folder: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     flag, path = f"--data=idx:{folder}", Path(os.path.expanduser(folder))
     if not os.path.isdir(path):  # False for a name that is none, too.
         raise UsageError(f"{flag}: there is no such folder")
-    train, test = (_read_part(flag, path, part) for part in ("train", "t10k"))
+    train, test = (_read_part(flag, path, part, stay) for part in ("train", "t10k"))
     sizes = ["x".join(map(str, part["image"].shape[1:3])) for part in (train, test)]
     if sizes[0] != sizes[1]:
         raise UsageError(f"{flag}: train images are {sizes[0]} pixels, t10k images are {sizes[1]}")
     return train, test
 
 
-def _read_part(flag: str, folder: Path, part: str) -> dict[str, np.ndarray]:
+def _read_part(flag: str, folder: Path, part: str, stay: bool) -> dict:
     image_path = _find(flag, folder, f"{part}-images", 3)
     label_path = _find(flag, folder, f"{part}-labels", 1)
-    image, label = _read_array(flag, image_path, 3), _read_array(flag, label_path, 1)
+    image = (_map_array if stay else _read_array)(flag, image_path, 3)
+    label = _read_array(flag, label_path, 1)
     if len(image) != len(label):
         raise UsageError(
             f"{flag}: {image_path.name} holds {len(image)} images, "
             f"{label_path.name} {len(label)} labels"
         )
-    return {
-        "image": np.divide(image[..., None], 255, dtype=np.float32),
-        "label": label.astype(np.int32),
-    }
+    if isinstance(image, np.ndarray):
+        image = np.divide(image[..., None], 255, dtype=np.float32)
+    return {"image": image, "label": label.astype(np.int32)}
+
+
+def _map_array(flag: str, path: Path, ndim: int) -> rows.Rows:
+    """The images of a plain IDX file, which stay there."""
+    if path.suffix == ".gz":
+        raise UsageError(f"{flag}: {path.name} cannot be read row by row; gunzip it")
+    start = 4 + 4 * ndim
+    try:
+        with path.open("rb") as file:
+            head, stored = file.read(start), path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{flag}: {path.name} cannot be read: {error}") from error
+    if len(head) < start:
+        raise _wrong_length(flag, path, "cut short", start, len(head))
+    shape = _shape(flag, path, head, ndim)
+    expected = start + math.prod(shape)
+    if stored != expected:
+        wrong = "cut short" if stored < expected else "too long"
+        raise _wrong_length(flag, path, wrong, expected, stored)
+    return rows.mapped(path, start, (*shape, 1))
 
 
 def _find(flag: str, folder: Path, stem: str, ndim: int) -> Path:

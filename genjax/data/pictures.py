@@ -4,13 +4,15 @@ import contextlib
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
+from genjax.data import rows
 
 FORMATS = ("PNG", "JPEG")
 # Squares of one size up to here stay as they are; else this is what pictures become.
@@ -44,9 +46,7 @@ def read(
             pixels[index] = _pixels(source, size, "L" if channels == 1 else "RGB")
             digests.append(_digest(source))
         except Exception as error:  # Pillow raises errors of many types for a damaged file.
-            # Its own text names the file by its whole path.
-            why = "no picture" if "cannot identify" in str(error) else one_line(error)
-            bad.append(f"{shown(name)} ({shown(why)})")
+            bad.append(f"{shown(name)} ({_why(error)})")
     if bad:
         more = f" and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
         raise UsageError(
@@ -56,6 +56,42 @@ def read(
     if colour is None and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
     return np.divide(pixels, 255, dtype=np.float32), digests
+
+
+def open_(
+    flag: str, sources: Sequence[tuple[str, Path]], size: int | None, colour: str | None
+) -> tuple[rows.Rows, Callable[[], list[bytes]]]:
+    """What `read` returns, of pictures that stay in their files; digests as a function.
+
+    Raises:
+      UsageError: no colour is given, which only all pixels would tell.
+    """
+    if colour is None:
+        raise UsageError(
+            f"{flag}: --input=stream needs --colour=grey or rgb; whether all are grey would be "
+            "known once all are read"
+        )
+    files = [path for _, path in sources]
+    size = size or _own_size(files) or DEFAULT_SIZE
+    read = partial(_rows, flag, [*map(str, files)], size, "L" if colour == "grey" else "RGB")
+    each = (size, size, 1 if colour == "grey" else 3)
+    return rows.rows(read, each, len(files)), lambda: [_digest(path) for path in files]
+
+
+def _rows(flag: str, files: list[str], size: int, mode: str, numbers) -> np.ndarray:
+    found = np.empty((len(numbers), size, size, 1 if mode == "L" else 3), np.uint8)
+    for i, number in enumerate(numbers):
+        try:
+            found[i] = _pixels(Path(files[number]), size, mode)
+        except Exception as error:
+            name = shown(Path(files[number]).name)
+            raise UsageError(f"{flag}: {name} cannot be read: {_why(error)}") from error
+    return found
+
+
+def _why(error: Exception) -> str:
+    """Of a picture that cannot be read; Pillow's own text names the file by its whole path."""
+    return "no picture" if "cannot identify" in str(error) else shown(one_line(error))
 
 
 def _open(source: Path | bytes):

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import urllib.error
 from collections.abc import Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,19 @@ import numpy as np
 from genjax.core import extras
 from genjax.core.config import nearest
 from genjax.core.errors import UsageError
+from genjax.data import rows
 
 _RECORDS_A_READ = 1024
 
 
 def read(
-    name: str, data_dir: str | None, manual_dir: str | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    name: str, data_dir: str | None, manual_dir: str | None, *, stay: bool = False
+) -> tuple[dict, dict]:
     """The train and the test examples of `tfds:<name>`, which is prepared first if it is not yet.
 
     Each is `{"image": float32 [n, height, width, channels] in [0, 1], "label": int32 [n]}`, in the
-    order in which tfds stores them.
+    order in which tfds stores them. stay: images as `rows.Rows`, which stay on disk, and labels
+    as a function, which reads them of all records.
 
     Raises:
       UsageError: a package, the network or a file is missing, or it is no such data set.
@@ -47,7 +50,8 @@ def read(
     if not {"train", "test"} <= set(builder.info.splits):
         splits = ", ".join(builder.info.splits)
         raise UsageError(f"{flag}: the splits train and test are needed, it has {splits}")
-    return _read_split(flag, builder, "train"), _read_split(flag, builder, "test")
+    read_split = _open_split if stay else _read_split
+    return read_split(flag, builder, "train"), read_split(flag, builder, "test")
 
 
 def _builder(flag: str, name: str, data_dir: str | None):
@@ -168,14 +172,49 @@ def _no_network(flag: str, error: Exception) -> UsageError | None:
     )
 
 
-def _read_split(flag: str, builder, split: str) -> dict[str, np.ndarray]:
+def _source(flag: str, builder, split: str, **how):
     try:
-        source = builder.as_data_source(split)
+        return builder.as_data_source(split, **how)
     except NotImplementedError as error:
         raise UsageError(
             f"{flag} is prepared in {builder.data_dir} as {builder.info.file_format.value}, which "
             "only TensorFlow reads; give another --tfds_dir to prepare it in"
         ) from error
+
+
+def _open_split(flag: str, builder, split: str) -> dict:
+    import tensorflow_datasets as tfds
+
+    source = _source(flag, builder, split, decoders={"image": tfds.decode.SkipDecoding()})
+    read, shape = (
+        partial(_images, str(builder.data_dir), split),
+        builder.info.features["image"].shape,
+    )
+    images = rows.rows(read, tuple(shape), len(source))
+    return {"image": images, "label": partial(_labels, source)}
+
+
+def _labels(source) -> np.ndarray:
+    return np.array([record["label"] for record in source], np.int32)
+
+
+def _images(folder: str, split: str, numbers) -> np.ndarray:
+    records = _opened(folder, split).__getitems__([int(number) for number in numbers])
+    return np.stack([record["image"] for record in records])
+
+
+@lru_cache(maxsize=4)
+def _opened(folder: str, split: str) -> Any:
+    """What is prepared in a folder, whoever defined it."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        import tensorflow_datasets as tfds
+
+        builder: Any = tfds.builder_from_directory(folder)
+        return builder.as_data_source(split)
+
+
+def _read_split(flag: str, builder, split: str) -> dict[str, np.ndarray]:
+    source = _source(flag, builder, split)
     image = np.empty((len(source), *builder.info.features["image"].shape), np.uint8)
     label = np.empty(len(source), np.int32)
     for start in range(0, len(source), _RECORDS_A_READ):

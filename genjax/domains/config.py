@@ -267,6 +267,11 @@ class Config(Training, Spread, Arm):
             except UsageError as error:
                 raise UsageError(f"--arm={name}: {error}") from error
 
+    @property
+    def in_memory(self) -> str:
+        """Texts may be streamed, what is drawn may not."""
+        return "" if self.corpus else "the grid's documents are in no file; texts (--corpus) are"
+
     def _check_source(self):
         # Options of the grid beside --corpus stay: of a flagfile that is now to train on texts.
         if self.corpus:

@@ -8,6 +8,8 @@ or pools that never go to the device as a whole.
 import functools
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +39,7 @@ class Source(NamedTuple):
         have; None where there is no text.
     bpe: the byte-pair encoding as JSON; None where tokens are bytes or numbers.
     checksum: of the texts; None of a grid.
+    tokens: name -> its training text [n]; None of a grid.
     """
 
     names: list[str]
@@ -56,6 +59,7 @@ class Source(NamedTuple):
     overlap: Callable | None = None
     bpe: str | None = None
     checksum: str | None = None
+    tokens: Callable | None = None
 
 
 def from_grid(
@@ -199,6 +203,7 @@ def from_text(
         overlap=overlap,
         bpe=tokens.bpe,
         checksum=checksum(part for domain in corpus.values() for part in domain),
+        tokens=lambda name: of(name, "train")[0],
     )
 
 
@@ -294,40 +299,69 @@ def batches(
     seeds: list[int],
     limits: dict[str, int] | None = None,
     own: np.ndarray | None = None,
+    draw: Callable | None = None,
 ) -> Callable:
     """(first, count) -> [count, seeds, batch, length + 2], a function of (seed, step).
 
     sources: one a seed. A window, and behind it the number of its domain in the mixture. limits:
     tokens of a domain that training may see, 0 or not named: all. own: [seeds, batch], the windows
-    that are read; the others are zeros.
+    that are read; the others are zeros. draw: in the place of the sources', such as `from_files`.
     """
-    names = list(mixture)
+    names, length = list(mixture), sources[0].length
     edges = np.cumsum(list(mixture.values()))
     pools = np.array([sources[0].pool(name, (limits or {}).get(name, 0)) for name in names])
 
     mine = np.ones((len(seeds), batch), bool) if own is None else own
 
-    def one(source, seed, step, mine):
+    draws = [draw or source.draw for source in sources]
+
+    def one(draw, seed, step, mine):
         rng = np.random.default_rng([23, seed, step])
         which = np.minimum(np.searchsorted(edges, rng.random(batch), side="right"), len(names) - 1)
         index = (rng.random(batch) * pools[which]).astype(np.int64)
-        found = np.zeros((batch, source.length + 2), np.int32)
+        found = np.zeros((batch, length + 2), np.int32)
         found[:, -1] = which
         for i in np.unique(which[mine]):
             rows = mine & (which == i)
-            found[rows, :-1] = source.draw(names[i], index[rows])
+            found[rows, :-1] = draw(names[i], index[rows])
         return found
 
     def many(first, count):
-        each = list(zip(sources, seeds, mine, strict=True))
+        each = list(zip(draws, seeds, mine, strict=True))
         return np.stack(
             [
-                np.stack([one(source, seed, step, rows) for source, seed, rows in each])
+                np.stack([one(draw, seed, step, rows) for draw, seed, rows in each])
                 for step in range(first, first + count)
             ]
         )
 
     return many
+
+
+def from_files(source: Source, names: Sequence[str], scratch: Path) -> Callable:
+    """`draw` of texts as worker processes can be given it: from files, which are mapped.
+
+    scratch: a folder for the tokens that are in no file as they are, such as byte pairs.
+    """
+    assert source.tokens is not None
+    files = {}
+    for name in names:
+        tokens = source.tokens(name)
+        if not isinstance(tokens, np.memmap):
+            file = scratch / f"tokens{len([*scratch.iterdir()])}"
+            tokens.tofile(file)
+            tokens = np.memmap(file, tokens.dtype, "r")
+        files[name] = str(tokens.filename), tokens.dtype.name
+    return partial(_from_files, files, source.bos, source.length)
+
+
+def _from_files(files: dict, bos: int, length: int, name: str, index: np.ndarray) -> np.ndarray:
+    return text.windows(_tokens(*files[name]), bos, index, length)
+
+
+@functools.lru_cache(maxsize=1000)
+def _tokens(file: str, dtype: str) -> np.memmap:
+    return np.memmap(file, dtype, "r")
 
 
 def examples(

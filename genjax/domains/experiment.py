@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from genjax import claims
-from genjax.core import arrangement, machine
+from genjax.core import arrangement, machine, processes, stream
 from genjax.core import config as configs
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
@@ -73,7 +73,22 @@ def prepare(config: Config) -> Job:
     for name in arms:
         check_domains(job, name)
     machine.require_memory(memory_needed(job), config, job.arms.values())
-    return job._replace(sources=[source, *sources])
+    return job._replace(sources=[source, *sources], draw=streamed(job))
+
+
+def streamed(job: Job):
+    """How windows of text are drawn in worker processes; None where this one draws them.
+
+    Texts that are mapped need no memory, but where it does not hold them a draw waits for the disk.
+    """
+    source, names = job.source, sorted({name for on in job.trained_on.values() for name in on})
+    if source.tokens is None:
+        return None
+    size = sum(source.tokens(name).nbytes for name in names)
+    what = f"--corpus={configs.shown(job.config.corpus)}, {len(names)} training texts"
+    if not stream.chosen(job.config.input, what, size, 0.0):
+        return None
+    return data.from_files(source, names, processes.scratch())
 
 
 def read_sources(config: Config) -> Iterator[data.Source]:

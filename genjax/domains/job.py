@@ -28,6 +28,7 @@ class Job(NamedTuple):
     """sources: one a seed; of a grid each seed has its own, of text they are the same.
 
     trained_on, trained_before: {arm: domains}, now and along the chain that it starts from.
+    draw: of texts that are streamed, in the place of the sources'.
     """
 
     config: Config
@@ -36,6 +37,7 @@ class Job(NamedTuple):
     trained_on: dict[str, list[str]]
     trained_before: dict[str, list[str]]
     once: Once
+    draw: Callable | None = None
 
     @property
     def source(self) -> data.Source:

@@ -4,6 +4,7 @@ Arms that differ in data or rate alone share their compiled programs, and an arm
 checkpoint that others start from.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 import optax
 import optax.contrib
 
-from genjax.core import machine, parallel, steps, training
+from genjax.core import machine, parallel, steps, stream, training
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.errors import UsageError
 from genjax.core.loop import Schedule
@@ -58,9 +59,12 @@ def train(job: Job, folder, name: str):
         seeds=config.all_seeds,
         limits=dict.fromkeys(job.trained_on[name], arm.limit),
         own=made.step.own,
+        draw=job.draw,
     )
     validate, when = watch(job, name, made.merge), schedule(job, name)
-    state = training.train(folder, name, made.step, state, when, batches, validate=validate)
+    ahead = stream.ahead(batches, when.steps, step_bytes(job))
+    with ahead if job.draw else contextlib.nullcontext(batches) as batches:
+        state = training.train(folder, name, made.step, state, when, batches, validate=validate)
 
     if arm.dro:
         folder.write_json(f"mixtures/{name}.json", mean_weights(job, name, state.params))
@@ -76,6 +80,11 @@ def train(job: Job, folder, name: str):
     kept.close()
     folder.enter(f"models/{name}/{arm.steps}")
     return params
+
+
+def step_bytes(job: Job) -> int:
+    """Of the windows of a step of all seeds."""
+    return 4 * job.config.seeds * job.config.batch_size * (job.source.length + 2)
 
 
 def schedule(job: Job, name: str) -> Schedule:
@@ -114,6 +123,7 @@ def programs(job: Job, name: str) -> Programs:
 
     def make():
         needs = training.needs(config, schedule(job, name), rows=config.context)
+        most = stream.steps_per_call(step_bytes(job)) if job.draw else 0
         return Programs(
             step=parallel.compile_step(
                 step_of(config, arm, method, net, large.parts),
@@ -121,7 +131,7 @@ def programs(job: Job, name: str) -> Programs:
                 config.all_seeds,
                 config.batch_size,
                 mode=config.parallel,
-                needs=needs._replace(fsdp=large.parts),
+                needs=needs._replace(fsdp=large.parts, most_steps=most),
                 take=take_windows,
             ),
             begin=jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None))),

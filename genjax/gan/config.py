@@ -327,9 +327,7 @@ class Config(Training, Arm):
             )
         if self.is_points:
             if self.imbalance != 1:
-                raise UsageError(
-                    f"--imbalance={self.imbalance}: the points of a file have their own"
-                )
+                raise UsageError(f"--imbalance={self.imbalance}: points of a file have their own")
         elif self.is_plane:
             self.mixture()
         if self.is_plane:
@@ -341,6 +339,11 @@ class Config(Training, Arm):
         for name in names:
             if (value := getattr(self, name)) != self.options()[name].default:
                 raise UsageError(f"--{name}={value}: {why}")
+
+    @property
+    def in_memory(self) -> str:
+        """Images may be streamed, points may not."""
+        return "points are in memory; images are streamed" if self.is_plane else ""
 
     @property
     def is_plane(self) -> bool:

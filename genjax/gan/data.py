@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from genjax.core import parallel
 from genjax.gan import mixtures, modes, stacked
 from genjax.gan.modes import RADIUS
-from genjax.images.stored import store
+from genjax.images.stored import Stored, Streamed, store
 
 # Measures that compare all pairs look at no more samples than this.
 PAIRS = 2500
@@ -21,8 +21,9 @@ VENDI = 500
 class Task(NamedTuple):
     """A data set whose modes are known.
 
-    arrays, take, size: what training reads, and how many examples there are. packed: members of a
-    pack -> the arrays of such packs, of which all else is the same. shape: of a sample.
+    arrays, take, size: what training reads, and how many examples there are; streamed: their
+    images, where they stay in files. packed: members of a pack -> those of such packs, of which all
+    else is the same. shape: of a sample.
     spread: root mean variance of a coordinate, the unit of gradient penalties. weights: the shares
     of the modes in the data [modes].
     quick: samples -> measures taken at every evaluation. near: samples -> those that compare all
@@ -44,6 +45,7 @@ class Task(NamedTuple):
     perfect: Callable
     controls: dict[str, Callable]
     names: Callable
+    streamed: Streamed | None = None
 
     @property
     def modes(self) -> int:
@@ -82,12 +84,12 @@ def mixture_task(
             **bins.measure(found),
         }
 
-    def packed(members):
+    def packed(members) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 1, members])
-        return {"real": mixtures.packs(data, members, rng)}
+        return {"arrays": {"real": mixtures.packs(data, members, rng)}}
 
     return Task(
-        arrays=packed(members),
+        **packed(members),
         packed=packed,
         take=parallel.take,
         size=len(data),
@@ -124,23 +126,45 @@ def wrong_draws(mixture: mixtures.Mixture) -> dict[str, Callable]:
     }
 
 
+def _stacked(kept: Stored, triples: np.ndarray) -> dict:
+    arrays = {"triple": triples, "image": kept.rows}
+    return {"arrays": arrays, "take": partial(stacked.take, kept.read)}
+
+
+def _streamed(images, triples: np.ndarray) -> dict:
+    each = (*triples.shape[1:], *images.shape[1:])
+    streamed = Streamed(images, each, triples.__getitem__)
+    take = partial(stacked.take_streamed, streamed.read)
+    return {"arrays": {}, "take": take, "streamed": streamed}
+
+
+def _layers(classify: Callable, found) -> list[np.ndarray]:
+    """(probabilities, features) of each layer: [n, 3, ...]."""
+    images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
+    flat = images.reshape(-1, *images.shape[2:], 1)
+    return [part.reshape(len(found), 3, -1) for part in classify(flat)]
+
+
 def stacked_task(
-    train: dict, test: dict, classify: Callable, points: int, members: int, seed: int
+    train: dict, splits: dict, classify: Callable, points: int, members: int, seed: int
 ) -> Task:
     """Stacked images: triples of training images; perfect samples are triples of test images.
 
-    classify: images [n, h, w, 1] in [0, 1] -> (probabilities, features). Neighbours, duplicates and
-    bins are those of the three layers' features side by side.
+    train: images, which may stay in their files, and labels. splits: what measures see. classify:
+    images [n, h, w, 1] in [0, 1] -> (probabilities, features). Neighbours, duplicates and bins are
+    those of the three layers' features side by side.
     """
-    classes = int(train["label"].max()) + 1
+    test, classes = splits["test"], int(train["label"].max()) + 1
     weights = stacked.mode_weights(train["label"], classes)
     stack = jax.jit(lambda images, chosen: stacked.stack(images[chosen]))
-    kept = store(train["image"])
+    shape = (*train["image"].shape[1:3], 3)
+    layers = partial(_layers, classify)
+    kept = store(train["image"]) if isinstance(train["image"], np.ndarray) else None
 
-    def packed(members):
+    def packed(members) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 0])
         triples = stacked.triples(len(train["label"]), points, members, rng)
-        return {"triple": triples, "image": kept.rows}
+        return _stacked(kept, triples) if kept else _streamed(train["image"], triples)
 
     def perfect(count, rng):
         chosen = stacked.triples(len(test["label"]), count, 1, rng)[:, 0]
@@ -156,16 +180,9 @@ def stacked_task(
         noise = 0.5 * rng.standard_normal(found.shape)
         return np.clip(found + noise, -1, 1).astype(np.float32)
 
-    def layers(found):
-        """(probabilities, features) of each layer: [n, 3, ...]."""
-        images = np.moveaxis((np.asarray(found) + 1) / 2, -1, 1)
-        flat = images.reshape(-1, *images.shape[2:], 1)
-        return [part.reshape(len(found), 3, -1) for part in classify(flat)]
-
     def names(found):
         return stacked.mode_of(layers(found)[0].argmax(-1), classes)
 
-    shape = (*train["image"].shape[1:3], 3)
     reference = perfect(PAIRS, np.random.default_rng([seed, 2]))
     real_features = layers(reference)[1].reshape(PAIRS, -1)
     threshold = modes.duplicate_threshold(real_features)
@@ -190,12 +207,11 @@ def stacked_task(
         }
 
     return Task(
-        arrays=packed(members),
+        **packed(members),
         packed=packed,
-        take=partial(stacked.take, kept.read),
         size=points,
         shape=shape,
-        spread=float(np.sqrt((2 * train["image"]).var(0).mean())),
+        spread=float(np.sqrt((2 * splits["train"]["image"]).var(0).mean())),
         weights=weights,
         quick=lambda found: modes.label_measures(names(found), weights),
         near=near,

@@ -27,7 +27,7 @@ from genjax.gan.figures import FIGURES
 from genjax.gan.method import Method
 from genjax.gan.mixtures import Mixture
 from genjax.gan.modes import RADIUS
-from genjax.images import classifier
+from genjax.images import classifier, stored
 from genjax.report import page
 from genjax.run import Experiment, Run, execute
 
@@ -40,7 +40,9 @@ MOST_CLASSES = 50
 class Job(NamedTuple):
     """What is trained on: a mixture, or the images to stack as (train, valid, test).
 
-    points: of a file, which is taken for the mixture. checksum: of images and of a file's points.
+    train: of the images those to train on, which may stay in their files; splits: all as measures
+    see them. points: of a file, which is taken for the mixture. checksum: of images and of a file's
+    points.
     """
 
     config: Config
@@ -48,6 +50,7 @@ class Job(NamedTuple):
     splits: dict | None
     points: np.ndarray | None = None
     checksum: str | None = None
+    train: dict | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,10 +75,10 @@ def prepare(config: Config) -> Job:
     job = read_points(config) if config.is_points else None
     if job is None:
         mixture = config.mixture() if config.is_plane else None
-        splits = None if mixture else read_images(config)
+        train, splits = (None, None) if mixture else read_images(config)
         images = (array for part in (splits or {}).values() for array in part.values())
         sums = data.checksum(images) if splits else None
-        job = Job(config, mixture, splits, checksum=sums)
+        job = Job(config, mixture, splits, checksum=sums, train=train)
     config, modes = job.config, 0 if job.mixture is None else len(job.mixture.means)
     evaluate.check_count(config.eval_samples, config.points, modes)
     machine.check_batch(config.parallel, config.batch_size)
@@ -112,31 +115,33 @@ def read_points(config: Config) -> Job:
     return Job(config, mixture, None, own, data.checksum(arrays))
 
 
-def read_images(config: Config) -> dict:
-    """The grey images that are stacked, as (train, valid, test)."""
+def read_images(config: Config) -> tuple[dict, dict]:
+    """The grey images that are stacked: those to train on, and (train, valid, test) to measure."""
     rest = config.data.partition(":")[2]
-    splits = data.load(
+    parts = data.load(
         rest or "digits",
         seed=config.split_seed,
         tfds_dir=config.tfds_dir,
         tfds_manual_dir=config.tfds_manual_dir,
         image_size=config.image_size,
         colour="grey" if rest.startswith(("folder:", "hf:")) else None,
+        input=config.input,
     )
+    train, splits = parts["train"], data.measured(parts)
     channels = splits["train"]["image"].shape[-1]
     if channels != 1:
         raise UsageError(
             f"--data={config.data}: stacks grey images, these have {channels} channels"
         )
-    if not (splits["train"]["label"] > 0).any():
+    if not (train["label"] > 0).any():
         raise UsageError(f"--data={config.data}: without labels no mode has a name")
-    classes = int(splits["train"]["label"].max()) + 1
+    classes = int(train["label"].max()) + 1
     if classes > MOST_CLASSES:
         raise UsageError(
             f"--data={config.data}: {classes} classes, {classes**3:,} modes of three images; at "
             f"most {MOST_CLASSES} classes"
         )
-    return splits
+    return train, splits
 
 
 def method_of(config: Config, name: str, shape: tuple[int, ...], spread: float = 1.0) -> Method:
@@ -189,12 +194,12 @@ def tasks_of(job: Job, folder) -> dict[int, Task]:
     if job.splits:
         classify, record = classifier.trained(folder, job.splits, config.classifier_steps)
         folder.write_json("evaluation/classifier.json", record)
-        splits = job.splits["train"], job.splits["test"]
-        task = stacked_task(*splits, classify, *options)
+        assert job.train is not None
+        task = stacked_task(job.train, job.splits, classify, *options)
     else:
         assert job.mixture is not None
         task = mixture_task(job.mixture, *options, job.points)
-    return {pack: task._replace(arrays=task.packed(pack)) for pack in packs}
+    return {pack: task._replace(**task.packed(pack)) for pack in packs}
 
 
 def facts(job: Job, task: Task) -> dict:
@@ -224,28 +229,31 @@ def train(config: Config, folder, name: str, method: Method, task: Task):
     arm, seeds = config.arms()[name], config.all_seeds
     rows = config.batch_size * arm.n_critic
     when = training.schedule(config, evaluations=config.evaluations)
+    needs = training.needs(config, when, convolutions=arm.convolutional)
     compiled = parallel.compile_step(
         with_noise(method.step, config.noise_seed),
         task.arrays,
         seeds,
         rows,
         mode=config.parallel,
-        needs=training.needs(config, when, convolutions=arm.convolutional),
+        needs=stored.needs(task.streamed, needs, len(seeds) * rows),
         take=task.take,
     )
     looking = watch.Watch(folder, name, method, task, config, every=when.validate_every)
     orders = seeds if config.order_seed is None else [config.order_seed] * len(seeds)
-    state = training.train(
-        folder,
-        name,
-        compiled,
-        begin(config, method),
-        when,
-        # Whole batches only: the last examples sit out.
-        order.batches(orders, task.size // rows * rows, rows),
-        validate=looking,
-        status=looking.status,
-    )
+    # Whole batches only: the last examples sit out.
+    index = order.batches(orders, task.size // rows * rows, rows)
+    with stored.reading(task.streamed, index, compiled, when.steps) as batches:
+        state = training.train(
+            folder,
+            name,
+            compiled,
+            begin(config, method),
+            when,
+            batches,
+            validate=looking,
+            status=looking.status,
+        )
     return state.params, looking
 
 

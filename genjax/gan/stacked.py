@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from genjax.core import parallel
+
 STACK = 3
 
 
@@ -40,6 +42,11 @@ def take(read: Callable, arrays: dict, index: Array) -> dict:
 
     read: `Stored.read` of the images' rows.
     """
-    rows = jnp.maximum(index, 0)
-    real = stack(read(arrays["image"][arrays["triple"][rows]]))
-    return {"real": real, "index": rows, "weight": (index >= 0).astype(jnp.float32)}
+    images = read(arrays["image"][arrays["triple"][jnp.maximum(index, 0)]])
+    return {"real": stack(images)} | parallel.take({}, index)
+
+
+def take_streamed(read: Callable, arrays: dict, rows: Array) -> dict:
+    """The same of rows [b, ...] that have the images; read: `Streamed.read`."""
+    images, index = read(rows)
+    return {"real": stack(images)} | parallel.take(arrays, index)

@@ -199,6 +199,11 @@ class Config(Training, Arm):
         ):
             raise UsageError(f"--decoder_std={scales}: needs --likelihood=gaussian")
 
+    @property
+    def in_memory(self) -> str:
+        """Images may be streamed."""
+        return ""
+
     def arms(self) -> dict[str, Arm]:
         """The models to train, `name` or `name@std` where several decoder scales are swept."""
         asked = self

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,7 @@ from genjax.core import machine, order, parallel, processes, steps, training
 from genjax.core.beside import on_cores
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.images import classifier, distances
-from genjax.images.stored import store
+from genjax.images import classifier, distances, stored
 from genjax.run import Experiment, Run, execute
 from genjax.vae import evaluate, latents, load, networks, objectives
 from genjax.vae.about import ABOUT
@@ -30,15 +29,21 @@ from genjax.vae.claims import judge
 from genjax.vae.config import Arm, Config
 from genjax.vae.figures import FIGURES
 from genjax.vae.models import MODELS
+from genjax.vae.notes import notes
 
 # Initialisation and validation look at no more images than this.
 FIRST = 1000
 
 
 class Job(NamedTuple):
-    """What is trained: the data as (train, valid, test), and a network an arm."""
+    """What is trained: a network an arm, on images; what is measured: the data as splits.
+
+    images: to train on, float32 [n, h, w, c], or `data.rows.Rows` of them. splits: train, valid and
+    test as measures see them.
+    """
 
     config: Config
+    images: Any
     splits: dict
     models: dict[str, networks.Model]
     checksum: str
@@ -57,7 +62,7 @@ def prepare(config: Config) -> Job:
     """Reads the data and builds the networks. Raises UsageError where they do not fit."""
     # Before the first computation. Seeds alone share the cores: of one all take the whole batch.
     machine.split_cpu(config.seeds, batch_size=1)
-    splits = data.load(
+    parts = data.load(
         config.data,
         seed=config.split_seed,
         valid=config.valid,
@@ -66,15 +71,17 @@ def prepare(config: Config) -> Job:
         tfds_manual_dir=config.tfds_manual_dir,
         image_size=config.image_size,
         colour=config.colour,
+        input=config.input,
     )
-    size = len(splits["train"]["label"])
+    splits = data.measured(parts)
+    size = len(parts["train"]["label"])
     if config.batch_size > size:
         raise UsageError(f"--batch_size={config.batch_size}: only {size} training images")
     machine.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
     models = {name: network(config, name, shape) for name in config.arms()}
     sums = data.checksum(array for part in splits.values() for array in part.values())
-    job = Job(config, splits, models, sums)
+    job = Job(config, parts["train"]["image"], splits, models, sums)
     machine.require_memory(memory_needed(job), config, config.arms().values())
     return job
 
@@ -188,23 +195,24 @@ def train(job: Job, folder, name: str):
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
     optimizer, loss = optimizer_of(config, arm), MODELS[arm.model].loss(arm, model)
     dynamic = config.binarize == "dynamic"
-    images, when = job.splits["train"]["image"], training.schedule(config)
-    kept = store(images)
+    when, seeds = training.schedule(config), config.all_seeds
+    kept, first = stored.kept(job.images), data.floats(job.images[:FIRST])
+    needs = training.needs(config, when, convolutions=arm.arch == "conv")
     compiled = parallel.compile_step(
         step_of(config, name, model),
-        {"image": kept.rows},
-        config.all_seeds,
+        kept.arrays,
+        seeds,
         config.batch_size,
         mode=config.parallel,
-        needs=training.needs(config, when, convolutions=arm.arch == "conv"),
+        needs=stored.needs(kept, needs, len(seeds) * config.batch_size),
         take=kept.take,
     )
-    state = training.initial(
-        lambda key: steps.init_state(model.init(key, images[:FIRST]), optimizer), config.all_seeds
-    )
-    batches = order.batches(config.all_seeds, len(images), config.batch_size)
-    validate = validation(loss, job.splits["valid"]["image"][:FIRST], config.all_seeds, dynamic)
-    return training.train(folder, name, compiled, state, when, batches, validate=validate).params
+    state = training.initial(lambda key: steps.init_state(model.init(key, first), optimizer), seeds)
+    validate = validation(loss, job.splits["valid"]["image"][:FIRST], seeds, dynamic)
+    index = order.batches(seeds, len(job.images), config.batch_size)
+    with stored.reading(kept, index, compiled, when.steps) as batches:
+        state = training.train(folder, name, compiled, state, when, batches, validate=validate)
+    return state.params
 
 
 def validation(loss, images, seeds, dynamic):
@@ -361,38 +369,6 @@ def summarize(files: dict, config: Config) -> dict:
         "classifier": record,
         "notes": notes(config, found),
     }
-
-
-def notes(config: Config, found: dict) -> list[str]:
-    """What a reader must know beside the figures."""
-    lines = [
-        "Samples are decoder means, without pixel noise; sampler fits see training images only.",
-        "kFID and kKID compare features of a small classifier trained on this data set: they rank "
-        "models within one run, and are not the FID of other papers.",
-    ]
-    if "pixels/probe/all" not in found:
-        lines.append(
-            "The training images are of one class: nothing is read from codes (probe, knn), "
-            "samples have no balance of classes, V5b is not judged, and kFID and kKID compare "
-            "features of an untrained net."
-        )
-    likelihoods = {arm.likelihood for arm in config.arms().values()}
-    if "bernoulli" in likelihoods and config.binarize == "none":
-        lines.append("A Bernoulli decoder on grey levels: its 'nats' are a cross-entropy, no NLL.")
-    if any(f"{name}/decoder_std" in found for name in config.arms()):
-        lines.append(
-            "Gaussian decoder: NLL is a density over grey levels in [0, 1], and may be negative; "
-            "the decoder's standard deviation is a column of the table."
-        )
-    for name in config.arms():
-        dead = [i for i, units in enumerate(found[f"{name}/active_units"]) if not units]
-        if dead:
-            seeds = ", ".join(str(config.seed + i) for i in dead)
-            lines.append(
-                f"{name}, seed {seeds}: no active unit. The posterior collapsed onto the prior; "
-                "this is a model of the mean image, not a trained one."
-            )
-    return lines
 
 
 EXPERIMENT = Experiment(

@@ -58,7 +58,7 @@ def test_requirements_name_what_the_commands_of_the_readme_need():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     listed = {line for line in lines if line and not line.startswith(("#", "-e"))}
     assert "-e .[test]" in lines
-    tests = f"{OWN}[tfds,text,tensorboard]"
+    tests = f"{OWN}[stream,tfds,text,tensorboard]"
     assert tests in EXTRAS["test"]
     brought = names([*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["tfds"]])
     assert listed <= brought

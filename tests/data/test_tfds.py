@@ -15,7 +15,9 @@ from PIL import Image
 from texts import ROOT
 
 from genjax import data
+from genjax.core import order, stream
 from genjax.data import idx
+from genjax.images import stored
 
 
 class GenjaxTiny(tfds.core.GeneratorBasedBuilder):
@@ -112,6 +114,21 @@ def test_tfds_prepares_once_and_reads(tmp_path, no_tensorflow, monkeypatch):
     i = np.arange(2100)
     image = np.stack([tiny_image(j) for j in i]) / np.float32(255)
     assert rows(first["train"], first["valid"]) == rows({"image": image, "label": i % 10})
+
+
+def test_tfds_stays_in_its_records(tmp_path, no_tensorflow):
+    """And is read in worker processes, which know nothing of who defined it."""
+    whole, stays = (
+        data.load("tfds:genjax_tiny", tfds_dir=str(tmp_path), valid=100, input=where)
+        for where in ("device", "stream")
+    )
+    for name, part in whole.items():
+        np.testing.assert_array_equal(stays[name]["image"].floats(), part["image"])
+        np.testing.assert_array_equal(stays[name]["label"], part["label"])
+    images, index = stays["train"]["image"], order.batches([0], 2000, 16)
+    batches = stored.kept(images).pack(index)
+    with stream.ahead(batches, 4, 2**20) as read:
+        np.testing.assert_array_equal(read(1, 2), batches(1, 2))
 
 
 def test_tfds_preparation_needs_tensorflow(tmp_path, no_tensorflow):

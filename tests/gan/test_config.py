@@ -93,7 +93,8 @@ def test_pictures_of_ones_own_are_stacked_in_grey(tmp_path, monkeypatch):
         pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / str(i % 3) / f"{i}.png")
     asked = config.Config(data=f"stacked:folder:{tmp_path}", image_size=8)
-    splits = experiment.read_images(asked)
+    train, splits = experiment.read_images(asked)
+    assert train["image"] is splits["train"]["image"]  # From memory.
     assert splits["train"]["image"].shape == (42, 8, 8, 1) and splits["test"]["label"].max() == 2
     monkeypatch.setattr(experiment, "MOST_CLASSES", 2)
     with pytest.raises(UsageError, match="3 classes, 27 modes of three images; at most 2"):

@@ -105,7 +105,7 @@ def test_training_sees_the_files_points(tmp_path):
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"imbalance": 2.0}, "--imbalance=2.0: the points of a file have their own"),
+        ({"imbalance": 2.0}, "--imbalance=2.0: points of a file have their own"),
         ({"batch_size": 5000}, "--data=csv:.*: 2,000 points; --points=2000: fewer than the 5000"),
         ({"data": "csv:none.csv"}, "--data=csv:none.csv: there is no such file"),
         ({"data": "none.csv"}, "--data=none.csv: no such task"),
