@@ -63,7 +63,7 @@ def decoder(size: Decoder, variant: str, length: int) -> Row:
         return {"tokens": windows[:, :-1], "target": windows[:, 1:], "weight": ones}
 
     def in_turn(rows):
-        return parts_in_cache(rows, size.context * size.width * size.depth)
+        return parts_in_cache(rows, length * size.width * size.depth)
 
     compiled = parallel.compile_step(
         steps.training_step(token_loss(model.apply), optimizer, microbatches=in_turn),
