@@ -14,6 +14,7 @@ from genjax.benchmark.sizes import Decoder
 from genjax.core import arrangement, machine, parallel, steps
 from genjax.lm import transformer
 from genjax.lm.objectives import token_loss
+from genjax.lm.spread import parts_in_cache
 
 LENGTHS = (256, 512, 1024)
 
@@ -61,8 +62,11 @@ def decoder(size: Decoder, variant: str, length: int) -> Row:
         ones = jnp.ones(len(windows))
         return {"tokens": windows[:, :-1], "target": windows[:, 1:], "weight": ones}
 
+    def in_turn(rows):
+        return parts_in_cache(rows, length * size.width * size.depth)
+
     compiled = parallel.compile_step(
-        steps.training_step(token_loss(model.apply), optimizer),
+        steps.training_step(token_loss(model.apply), optimizer, microbatches=in_turn),
         {},
         [0],
         size.batch,

@@ -45,7 +45,7 @@ def training_step(
     *,
     reduction: str = "mean",
     prepare: Callable | None = None,
-    microbatches: int = 1,
+    microbatches: int | Callable[[int], int] = 1,
     parts: int = 1,
 ) -> Callable:
     """The step contract, step(state, batch, key, *, total, gather) -> (state, metrics).
@@ -57,7 +57,7 @@ def training_step(
     reduction: `mean`, or `sum` of the gradient over the batch (the IWAE code's convention).
     prepare: (the step's key, batch) -> batch, what is drawn anew at every use.
     microbatches: parts of a device's batch whose gradients are computed one after the other; each
-        has the memory of one alone. `gather` then sees one at a time.
+        has the memory of one alone. `gather` then sees one at a time. Or (rows) -> how many.
     parts: devices that the parameters are split over (core.fsdp); they share the batch, too.
     """
 
@@ -91,17 +91,17 @@ def training_step(
     return step
 
 
-def in_turn(gradient: Callable, count: int) -> Callable:
+def in_turn(gradient: Callable, microbatches: int | Callable[[int], int]) -> Callable:
     """gradient(params, batch) -> sums, added up over so many parts of the batch, one at a time.
 
     Raises UsageError where they are not even.
     """
 
-    if count == 1:
-        return gradient
-
     def run(params, batch):
         rows = len(batch["weight"])
+        count = microbatches(rows) if callable(microbatches) else microbatches
+        if count == 1:
+            return gradient(params, batch)
         if rows % count:
             raise UsageError(
                 f"--microbatches={count}: does not divide the {rows} examples of a device"

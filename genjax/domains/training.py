@@ -17,6 +17,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from genjax.attention import blocks
 from genjax.core import machine, parallel, steps, stream, training
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.errors import UsageError
@@ -26,6 +27,7 @@ from genjax.domains import data, networks
 from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job
 from genjax.lm import finetune, per_domain
+from genjax.lm.spread import parts_in_cache
 from genjax.lm.transformer import Large, Model
 
 # Windows of the old domains that the Fisher information is estimated on.
@@ -147,9 +149,17 @@ def step_of(config: Config, arm: Arm, method: finetune.Method, net: Model, parts
     return steps.training_step(
         finetune.loss(net.apply, method, arm.depth, net.losses),
         optimizer(arm, method),
-        microbatches=config.microbatches,
+        microbatches=partial(microbatches, config, arm),
         parts=parts,
     )
+
+
+def microbatches(config: Config, arm: Arm, rows: int) -> int:
+    """Parts that a device's batch of so many rows is computed in; DRO sees it as a whole."""
+    asked = config.microbatches
+    if arm.model != "transformer" or arm.dro or blocks.platform() != "cpu":
+        return asked
+    return parts_in_cache(rows, config.context * arm.width * arm.depth, asked)
 
 
 def split_over(job: Job, name: str) -> int:

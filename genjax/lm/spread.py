@@ -6,6 +6,9 @@ from genjax.core.config import Options, nearest, option, shown
 from genjax.core.errors import UsageError
 
 REMAT = ("none", "dots", "full")
+# Positions x width x depth of a transformer whose gradient a CPU computes at once. It keeps some 15
+# times as many numbers for it, and what leaves the caches makes its elementwise passes wait.
+CACHED = 2**18
 # Axes of a mesh that are asked for; those of seeds and batch are made where they are of use.
 AXES = ("fsdp",)
 
@@ -25,7 +28,8 @@ class Spread(Options):
     microbatches: int = option(
         1,
         "Parts of a device's batch that are computed in turn, their gradients added up: the "
-        "result of the whole batch with the memory of a part.",
+        "result of the whole batch with the memory of a part. A transformer on CPU takes more "
+        "where a part would leave the caches.",
         group="Memory",
         low=1,
         high=2**24,
@@ -58,3 +62,12 @@ class Spread(Options):
     def fsdp(self) -> int:
         """Devices that --mesh splits the parameters over; 0: it does not say."""
         return self.axes.get("fsdp", 0)
+
+
+def parts_in_cache(rows: int, numbers: int, least: int = 1) -> int:
+    """Even parts of a CPU's batch of so many rows, of which each stays in the caches; at least one.
+
+    numbers: positions x width x depth of a row. least: parts that were asked for.
+    """
+    ways = (n for n in range(least, rows) if rows % n == 0 and rows // n * numbers <= CACHED)
+    return next(ways, max(rows, least))

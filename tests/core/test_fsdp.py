@@ -107,6 +107,10 @@ def test_microbatches_are_the_batch():
     found, others = run(compiled("sgd", microbatches=4)[0], first)
     close(found.params, wanted.params)
     np.testing.assert_allclose(others, losses, rtol=1e-6)
+    asked = []
+    again, _ = run(compiled("sgd", microbatches=lambda rows: asked.append(rows) or 4)[0], first)
+    assert set(asked) == {8}
+    jax.tree.map(np.testing.assert_array_equal, again.params, found.params)
     with pytest.raises(UsageError, match="--microbatches=3: does not divide the 8 examples"):
         run(compiled("sgd", microbatches=3)[0], first)
 

@@ -250,3 +250,10 @@ def test_an_arm_ends_as_what_others_start_from(tmp_path):
     np.testing.assert_allclose(ends["part"], 0.75 * base + 0.25 * end, atol=1e-6)
     moved = np.abs(end - base).max((0, 2)) > 1e-4
     assert moved.any() and set(np.flatnonzero(moved)) <= set(range(200, 250))
+
+
+def test_whose_batch_is_cut():
+    arms = {"a": {}, "b": {"model": "gru"}, "c": {"dro": "a"}, "d": {"width": 32}}
+    config = Config(context=1024, width=128, depth=4, variants=arms)
+    found = {name: training.microbatches(config, arm, 8) for name, arm in config.arms().items()}
+    assert found == {"a": 8, "b": 1, "c": 1, "d": 4}

@@ -7,6 +7,7 @@ import pytest
 
 from genjax import attention
 from genjax.lm import objectives, recurrent, transformer
+from genjax.lm.spread import CACHED, parts_in_cache
 
 LENGTH, VOCABULARY = 16, 24
 
@@ -102,3 +103,20 @@ def test_a_recurrent_nets_losses_come_in_chunks_too(monkeypatch):
     wanted = slopes(net, batch(), plain=True)(params)
     monkeypatch.setattr(objectives, "LOGITS", 0)
     close(slopes(net, batch())(params), wanted)
+
+
+def test_a_hit_is_a_target_than_which_no_token_is_likelier():
+    found = jax.random.normal(jax.random.key(0), (4, 50, 6))
+    target = jnp.asarray(np.random.default_rng(0).integers(-1, 6, (4, 50)))
+    _, hits = objectives.of_logits(found, target)
+    np.testing.assert_array_equal(hits, np.argmax(found, -1) == target)
+    assert 0.05 < float(hits.mean()) < 0.3
+
+
+def test_a_part_stays_in_the_caches():
+    row = CACHED // 4
+    assert [parts_in_cache(rows, row) for rows in (1, 4, 8, 6, 7)] == [1, 1, 2, 2, 7]
+    assert parts_in_cache(8, row, least=4) == 4
+    assert parts_in_cache(8, 100 * CACHED) == 8
+    # Left to the step to refuse.
+    assert parts_in_cache(4, row, least=16) == 16

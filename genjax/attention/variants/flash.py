@@ -77,17 +77,22 @@ def flash(
     tiles = static.tiles_of(length)
     if implementation == "auto" and causal and tiles and on == "cpu":
         pattern = blocks.band(length, None, 0, block=length // tiles)
-        variant = of_pattern(pattern, head_dim, note="computed in static tiles")
-        return variant._replace(attend=_static(variant.attend))
+        cut = of_pattern(pattern, head_dim, note="computed in static tiles")
+        return cut._replace(attend=_static(cut.attend, variant.attend))
     return variant
 
 
-def _static(otherwise):
-    """`Variant.attend` by static tiles. otherwise: computes where there is a key mask."""
+def _static(masked, elsewhere):
+    """`Variant.attend` by static tiles.
+
+    masked, elsewhere: compute with a key mask, and for described devices other than this CPU.
+    """
 
     def attend(q, k, v, *, mask=None, extra=None):
         if mask is not None:
-            return otherwise(q, k, v, mask=mask, extra=extra)
+            return masked(q, k, v, mask=mask, extra=extra)
+        if blocks.platform() != "cpu":
+            return elsewhere(q, k, v, extra=extra)
         return static.attend(q, k, v)
 
     return attend
