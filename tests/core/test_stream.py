@@ -76,6 +76,7 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
 
 
 def test_data_are_streamed_where_they_do_not_fit(monkeypatch):
+    stream.reason()  # Of a run before, in this process.
     monkeypatch.setattr(machine, "host_free", lambda: 8e9)
     monkeypatch.setattr(machine, "memory_free", lambda: 4e9)
     assert not stream.chosen("device", "x", 9e9, 9e9) and not stream.reason()

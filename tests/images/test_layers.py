@@ -30,8 +30,9 @@ def test_a_product_has_jaxs_own_slopes():
 
 def test_slopes_of_a_product_transpose_nothing():
     """Of inputs with an axis of size 1 in front, as a decoder has for a single draw."""
+    rng = np.random.default_rng(1)
     x, kernel = (
-        jnp.asarray(RNG.normal(size=size), jnp.float32) for size in ((1, 64, 80), (80, 96))
+        jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((1, 64, 80), (80, 96))
     )
 
     def compiled(product):
@@ -53,11 +54,12 @@ def test_slopes_of_a_product_transpose_nothing():
 
 def test_a_gaussian_head_is_two_dense_layers():
     """The same parameters, by the same names, and what each makes by itself."""
+    rng = np.random.default_rng(2)
     head = layers.GaussianHead(5, jnp.dtype("float32"))
-    h = jnp.asarray(RNG.normal(size=(3, 4, 7)), jnp.float32)
+    h = jnp.asarray(rng.normal(size=(3, 4, 7)), jnp.float32)
     params = head.init(jax.random.key(0), h)["params"]
     assert sorted(params) == ["log_std", "mean"]
-    params = jax.tree.map(lambda leaf: leaf + RNG.normal(size=leaf.shape), params)
+    params = jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape), params)
     made = dict(zip(("mean", "log_std"), head.apply({"params": params}, h), strict=True))
     for name, found in made.items():
         kernel, bias = params[name]["kernel"], params[name]["bias"]

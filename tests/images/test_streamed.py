@@ -109,8 +109,8 @@ def vae(file, folder, **changes):
 
 def gan(file, folder, **changes):
     config = genjax.gan.Config(
-        data=f"stacked:npz:{file}", steps=20, seeds=2, batch_size=16, points=100, g_width=8,
-        d_width=8, classifier_steps=10, evaluations=2, eval_samples=100, pack=2,
+        data=f"stacked:npz:{file}", steps=6, seeds=1, batch_size=8, points=100, g_width=8,
+        d_width=8, classifier_steps=10, evaluations=1, eval_samples=100, pack=2,
     ).replace(**changes)  # fmt: skip
     return genjax.gan.run(config, folder)
 
