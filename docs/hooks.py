@@ -150,7 +150,7 @@ def claims() -> str:
         "new SHA-256 in its ledger. A verdict follows from the 95% interval of the median over "
         "replicates; a claim is supported only where each negative control fails it and each "
         "positive one passes ([how](notes/claims.md)). Words in braces are filled in by the run. "
-        "*Repeats*: tries on fresh seeds that gave the verdict again.",
+        "*Repeats*: tries on as many fresh seeds that gave the verdict again.",
     ]
     for room, title in ROOMS.items():
         module = importlib.import_module(f"genjax.{room}.claims")

@@ -92,6 +92,8 @@ def export(
     from safetensors.numpy import save
 
     folder = Path(folder)
+    if folder.is_file():
+        raise UsageError(f"{folder}: is a file; name a folder, empty or new")
     if folder.exists() and not (folder / RECORD).exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: holds something else; name an empty folder, or a new one")
     part, arm, seed = run.trained(arm, seed)

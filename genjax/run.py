@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from genjax.core import config as configs
 from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
-from genjax.core.progress import Job, say
+from genjax.core.progress import Job, held, say
 from genjax.core.writers import Begun, Writers, opened, require_installed
 from genjax.report import blocks, page
 from genjax.report.about import About
@@ -274,14 +274,15 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
 
     parent: the run that the folder is a block of, whose timing.json counts the time.
     """
-    from genjax.core import platforms, stream
+    from genjax.core import platforms
 
     experiment, clock = way.experiment, way.clock
-    stream.reason()  # Of a run before, which was refused.
-    job = experiment.prepare(config)
-    kept = way.open(config, folder, experiment.disk_needed(job))
-    with contextlib.closing(kept):
-        _require_same_data(kept, getattr(job, "checksum", None))
+    with contextlib.ExitStack() as open_:
+        with held():
+            job = experiment.prepare(config)
+            kept = way.open(config, folder, experiment.disk_needed(job))
+            open_.enter_context(contextlib.closing(kept))
+            _require_same_data(kept, getattr(job, "checksum", None))
         if kept.read_json("summary.json") is None:
             if parent:
                 kept.at_checkpoint, kept.spent = parent.at_checkpoint, parent.spent
@@ -292,8 +293,6 @@ def _train(way: _Way, config, folder: Path, parent: Folder | None = None) -> Pat
             kept.profile = way.profile
             kept.writers = way.writers_of(kept, config)
             say(plan(experiment, config, kept.path))
-            if where := stream.reason():
-                say(where)
             with platforms.products("highest"):
                 experiment.work(job, kept, clock)
             kept.seal()

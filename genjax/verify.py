@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import importlib
 import json
+import os
 import re
 import secrets
 import tempfile
@@ -109,6 +110,7 @@ def run(config: Config) -> Iterator[dict]:
     left = config.seconds
     log = Path(config.tries or config.results or shipped.TRIES) / TRIES
     asked = chosen(config)
+    _require_writable(log.parent)
     least = min(result["minutes"] for result in asked.values())
     if 60 * least > left:
         raise UsageError(
@@ -134,6 +136,7 @@ def run(config: Config) -> Iterator[dict]:
                 "found": now["verdict"],
                 "outcome": outcome(claim["verdict"], now["verdict"]),
                 "estimate": now["estimate"],
+                "replicates": now["replicates"],
                 "seeds": seeds,
                 "date": began.isoformat(timespec="minutes"),
                 **{key: made[key] for key in ("device", "versions", "commit")},
@@ -143,6 +146,16 @@ def run(config: Config) -> Iterator[dict]:
                 file.write(json.dumps(one) + "\n")
             yield one
         left -= (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+
+
+def _require_writable(folder: Path) -> None:
+    """Raises UsageError for a folder to which no try can be appended: a run takes minutes."""
+    where = f"--tries={configs.shown(folder)}"
+    if folder.is_file():
+        raise UsageError(f"{where}: is a file; a folder is needed")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"{where}: cannot be written; name another folder")
 
 
 def _again(result: dict) -> tuple[dict, list[int]]:

@@ -88,6 +88,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
     with ending(called or command):  # First of all: importing the rest takes seconds.
         from genjax.core import flags
         from genjax.core.errors import RunError, UsageError
+        from genjax.data import places
 
         kind = importlib.import_module(f"genjax.{room}.config").Config
         asked = flags.parse(kind, name, arguments)
@@ -95,6 +96,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             full = asked.help == "helpfull"
             put(flags.help_text(kind, command, about.format(command=command), full=full))
             return
+        places.require(getattr(asked.config, "data", ""))
         try:
             _run(name, asked)
         except Exception as error:

@@ -1,6 +1,7 @@
 """The command `genjax`: finds the subcommand, and hands it the rest of the line."""
 
 import importlib
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -75,6 +76,8 @@ def _instead(name: str) -> str:
         return f"; a run: genjax {file.experiment} --flagfile={name}"
     if (Path(name) / "config.json").exists():
         return f"; a run: genjax report {name}"
+    if os.path.isdir(name) and any(Path(name).glob("*/*/config.json")):
+        return f"; a folder of runs: genjax report {name}"
     return nearest(name, [*RUNS, *TOOLS])
 
 

@@ -1,6 +1,7 @@
 """Publishing a run: results/<flagfile>.json, and the pages that quote results."""
 
 import datetime
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,29 @@ from genjax.core.errors import UsageError
 from genjax.report import published
 
 ROOT = Path(__file__).parent.parent
+# {flagfile: {figure of its run: the picture in docs/}}.
+PICTURES = {
+    "vae_digits": {"samples": "samples"},
+    "vae_fashion": {"samples": "samples_fashion"},
+    "gan_ring": {"samples": "gan_samples", "curves": "gan_curves", "landscape": "gan_landscape"},
+    "gan_flow": {"samples": "gan_flow"},
+    "attention_cpu": {
+        "time": "attention_time",
+        "tradeoff": "attention_tradeoff",
+        "parts": "attention_parts",
+    },
+    "domains_grid": {
+        "diversity": "domains_diversity",
+        "front": "domains_front",
+        "curves": "domains_curves",
+    },
+    "domains_ladder": {"ladder": "domains_ladder"},
+}
 
 
 def publish(flagfile: str, folders: Sequence[str]):
-    """Writes results/<flagfile>.json of a finished run, and the pages that quote results anew."""
+    """Writes results/<flagfile>.json of a finished run, its pictures in docs/, and the pages that
+    quote results anew."""
     if shipped.INSTALLED:
         raise UsageError(f"--publish={flagfile}: for a checkout, where the pages are")
     from genjax.core import config as configs
@@ -30,10 +50,20 @@ def publish(flagfile: str, folders: Sequence[str]):
         raise UsageError(f"--publish={flagfile}: {run.folder} was made by other flags")
     room = type(run.config).__module__.split(".")[1]
     today = datetime.date.today().isoformat()
+    copy_pictures(run.folder, flagfile)
     found = published.publish(run.summary, flagfile, room, today)
     (shipped.RESULTS / f"{flagfile}.json").write_text(published.text(found))
     for page_ in pages():
         page_.write_text(published.fill(page_.read_text(), shipped.RESULTS))
+
+
+def copy_pictures(folder: Path, flagfile: str, docs: Path = ROOT / "docs") -> None:
+    """The pictures of a run that pages show. Raises UsageError where the run has not drawn one."""
+    for figure, name in PICTURES.get(flagfile, {}).items():
+        drawn = folder / "plots" / f"{figure}.png"
+        if not drawn.exists():
+            raise UsageError(f"{drawn}: is missing; `genjax report {folder}` draws it")
+        shutil.copyfile(drawn, docs / f"{name}.png")
 
 
 def pages() -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genjax.core.config import Options, option, shown
-from genjax.core.errors import UsageError
+from genjax.core.errors import UsageError, one_line
 from genjax_cli import runs
 from genjax_cli.ending import ending, put, read
 
@@ -46,20 +46,28 @@ def main(arguments: list[str], command: str, called: str = "") -> None:
             return
         # What is no folder is refused before the imports, which take most of a second.
         places = [Path(w) if os.path.isdir(w) else runs.folder(w) for w in asked.words]
-        from genjax.report import index, page
+        try:
+            _report(places, asked.config)
+        except OSError as error:
+            names = ", ".join(map(shown, places))
+            raise UsageError(f"{names}: cannot be written: {one_line(error)}") from error
 
-        if len(places) == 1 and index.holds_runs(places[0]):
-            put(str(index.write(places[0])))
-            return
-        # All are looked at before a page is written.
-        rooms = {folder: room_of(folder) for folder in map(runs.folder, map(str, places))}
-        for folder, room in rooms.items():
-            if asked.config.table:
-                put(page.markdown_table(page.read(folder)["summary"]))
-            elif asked.config.judge:
-                put("\n".join(judged(folder)))
-            else:
-                put(str(page.write(folder, *room)))
+
+def _report(places: list[Path], config: Config) -> None:
+    from genjax.report import index, page
+
+    if len(places) == 1 and index.holds_runs(places[0]):
+        put(str(index.write(places[0])))
+        return
+    # All are looked at before a page is written.
+    rooms = {folder: room_of(folder) for folder in map(runs.folder, map(str, places))}
+    for folder, room in rooms.items():
+        if config.table:
+            put(page.markdown_table(page.read(folder)["summary"]))
+        elif config.judge:
+            put("\n".join(judged(folder)))
+        else:
+            put(str(page.write(folder, *room)))
 
 
 def room_of(folder: Path) -> tuple:

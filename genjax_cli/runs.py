@@ -27,6 +27,9 @@ def folder(asked: str, *, exported: bool = False) -> Path:
     if name in files:
         make = f"genjax {files[name].experiment} --flagfile={name}"
         raise UsageError(f"{shown(asked)}: no run, config.json is missing; `{make}` makes it")
+    whole = Path(asked).parent
+    if os.path.exists(asked) and any((whole / name).exists() for name in names):
+        raise UsageError(f"{shown(asked)}: a part of a run; did you mean {shown(whole)}?")
     near = nearest(name, known, "`genjax list` has what makes one")
     raise UsageError(f"{shown(asked)}: no run, config.json is missing{near}")
 

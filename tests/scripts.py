@@ -1,8 +1,13 @@
 """What the tests of the experiments share: whole processes, run folders, refusals."""
 
+import atexit
+import functools
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -59,15 +64,49 @@ def command(name, *args):
     return [sys.executable, str(path(name)), *map(str, args)]
 
 
-def launch(name, *args, devices=1, level=None):
-    """Runs experiments/<name>.py to its end in a process of its own; level: how it is compiled."""
-    return subprocess.run(
-        command(name, *args),
-        capture_output=True,
-        text=True,
-        env=environment(devices, level or compiling(name)),
-        timeout=300,
+def launch(name, *args, devices=1, level=None, fresh=False):
+    """Runs experiments/<name>.py to its end in a process of its own; level: how it is compiled.
+
+    fresh: as a shell begins it. Else the process is a fork of one that has imported what scripts
+    import, half of what a small run takes, and has computed nothing.
+    """
+    line, env = command(name, *args), environment(devices, level or compiling(name))
+    if fresh:
+        return subprocess.run(line, capture_output=True, text=True, env=env, timeout=300)
+    with tempfile.TemporaryDirectory() as folder:
+        forked = _forks().Process(target=_begin, args=(line[1:], env, folder))
+        forked.start()
+        forked.join(300)
+        if forked.is_alive():
+            forked.kill()
+        said = [(Path(folder) / where).read_text() for where in ("1", "2")]
+    assert forked.exitcode is not None, f"still running after 300 s: {said}"
+    return subprocess.CompletedProcess(line, forked.exitcode, *said)
+
+
+@functools.cache
+def _forks():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [f"genjax.{room}.experiment" for room in ("vae", "gan", "scaling", "domains")]
+        + ["sklearn.cluster", "sklearn.linear_model", "sklearn.mixture", "scipy.stats"]
+        + ["matplotlib.backends.backend_agg", "genjax_cli.launch"]
     )
+    return context
+
+
+def _begin(line, env, folder):
+    """A script's command line, in a process that was forked for it."""
+    for number in (1, 2):
+        os.dup2(os.open(f"{folder}/{number}", os.O_CREAT | os.O_WRONLY), number)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = line
+    sys.path.insert(0, str(Path(line[0]).parent))
+    try:
+        runpy.run_path(line[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # Which such a process leaves out.
 
 
 def rows(folder):

@@ -1,14 +1,18 @@
 """One, two and four processes, of four devices in all: the same steps, and whole runs.
 
     python tests/several.py FOLDER steps 1 2       # or 1 2 4, a minute of CPU more
+    python tests/several.py FOLDER parts 2 1 2
     python tests/several.py FOLDER runs
-    python tests/several.py FOLDER kills 20
+    python tests/several.py FOLDER kills 20 vae    # or gan, domains, line
 
-`steps` leaves FOLDER/<processes>.npz: losses and parameters of each case. `runs` leaves folders of
-runs: `alone`; `killed`, of which one of two processes died and both began again; `asked`, of which
-one of two was told to stop, and one process alone went on. `kills` kills one of two at random, so
-many times, lets both go on, and compares the ends bit for bit. One process imports and forks the
-others, before any device is started. Loopback alone.
+`steps` leaves FOLDER/<processes>.npz: losses and parameters of each case. `parts` takes a step with
+parameters in four parts in each arrangement, from the checkpoint of the one before, and leaves
+FOLDER/parts.npz. `runs` leaves folders of runs: `alone`; `killed`, of which one of two processes
+died, and both began again as if SLURM had started them; `asked`, of which one of two that Open MPI
+started was told to stop, and one process alone went on. At last process 0 of two dies. `kills`
+kills one of two at random in a room's smallest run, so many times, lets both go on, and compares
+what the folders hold, bit for bit. One process imports and forks the others, before any device is
+started. Loopback alone.
 """
 
 import importlib
@@ -17,47 +21,58 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import jax
 import numpy as np
 import optax
 import scripts
 import small_gan
+import soak
 
 import genjax
-from genjax.core import interrupt, order, parallel, processes, steps, training
+from genjax.core import interrupt, machine, order, parallel, processes, steps, training
 from genjax.core.arrangement import Needs
+from genjax.core.checkpoints import Checkpoints
 from genjax.core.folder import Folder
 from genjax.data import rows
 from genjax.domains import networks as language
-from genjax.domains.config import Arm
+from genjax.domains import training as language_training
+from genjax.domains.config import Arm, Config
 from genjax.domains.training import take_windows
 from genjax.gan import objectives as game
 from genjax.gan.players import Recipe
 from genjax.images import stored
 from genjax.lm import finetune
+from genjax.lm.transformer import Large
 from genjax.vae import networks, objectives
 from genjax.vae.architecture import Architecture
 
 DEVICES, STEPS, BATCH = 4, 3, 16
+DELAYS = (0, 0, 0.05, 0.5)  # Seconds.
 SGD = optax.sgd(0.05)
-# (room, mode, seeds)
+# (room, mode, seeds, devices that share a copy of the parameters)
+PARTS = ("domains", "jit", 1, 4)
 CASES = [
-    ("vae", "jit", 1),
-    ("vae", "pmap", 2),
-    ("vae", "jit", 5),  # All hold all of them.
-    ("gan", "jit", 2),
-    ("gan", "pmap", 1),
-    ("domains", "jit", 2),
-    ("domains", "pmap", 1),
+    ("vae", "jit", 1, 1),
+    ("vae", "pmap", 2, 1),
+    ("vae", "jit", 5, 1),  # All hold all of them.
+    ("gan", "jit", 2, 1),
+    ("gan", "pmap", 1, 1),
+    ("domains", "jit", 2, 1),
+    ("domains", "pmap", 1, 1),
+    ("domains", "jit", 2, 2),
+    PARTS,
 ]
 
 
-def vae(rng, seeds):
+def vae(rng, seeds, parts=1):
     """With noise, and an uneven last batch. (step, arrays, init, index, how a batch is read)."""
     images = rng.random((40, 4, 4, 1)).astype(np.float32)
     model = networks.build(Architecture((4, 4, 1), latent=3, hidden=(8,), channels=4))
@@ -67,7 +82,7 @@ def vae(rng, seeds):
     return step, {"image": images}, lambda key: model.init(key, images), index, parallel.take
 
 
-def gan(rng, seeds):
+def gan(rng, seeds, parts=1):
     """Its latents are noise; whole batches alone."""
     recipe = Recipe()
     nets = small_gan.build(**small_gan.SMALL)
@@ -81,26 +96,39 @@ def gan(rng, seeds):
     return step, {"real": points}, init, index, parallel.take
 
 
-def domains(rng, seeds):
+def domains(rng, seeds, parts=1):
     """Windows are the index, the last ones padding."""
-    net = language.build(Arm(width=8, depth=1), 12, 8, "float32")
-    step = steps.training_step(finetune.loss(net.apply, finetune.Method(), 1), SGD)
-    windows = rng.integers(0, 12, (STEPS, seeds, BATCH, 10)).astype(np.int32)
-    windows[..., -1] = 0
+    net = language.build(Arm(width=8, depth=1), 12, 8, "float32", Large(parts=parts))
+    loss = finetune.loss(net.apply, finetune.Method(), 1, net.losses)
+    step = steps.training_step(loss, SGD, parts=parts)
+    windows = rng.integers(0, 12, (STEPS, seeds, BATCH, 11)).astype(np.int32)
+    windows[..., -2] = 0
     windows[-1, :, 6:] = -1
     return step, {}, lambda key: {"model": net.init(key)}, windows, take_windows
 
 
-def trained(room: str, mode: str, seeds: int) -> dict[str, np.ndarray]:
-    """{name: losses [steps, seeds], parameters} after a few steps on all devices."""
-    step, arrays, init, index, take = globals()[room](np.random.default_rng(7), seeds)
+def compiled_step(room: str, mode: str, seeds: int, parts: int):
+    """(a step on all devices, the first state on the host, the same on the devices, index)."""
+    step, arrays, init, index, take = globals()[room](np.random.default_rng(7), seeds, parts)
     numbers = list(range(seeds))
     compiled = parallel.compile_step(
-        step, arrays, numbers, BATCH, mode=mode, take=take, needs=Needs(steps_per_call=STEPS)
-    )
+        step, arrays, numbers, BATCH, mode=mode, take=take,
+        needs=Needs(steps_per_call=STEPS, fsdp=parts),
+    )  # fmt: skip
     assert compiled.plan.devices == DEVICES and not compiled.plan.idle
     begin = init if room == "gan" else lambda key: steps.init_state(init(key), SGD)
-    state = compiled.place(training.initial(begin, numbers))
+    first = training.initial(begin, numbers)
+    made = compiled.begin(jax.vmap(lambda seed: begin(jax.random.key(seed))))
+    return compiled, first, made(np.asarray(numbers)), index
+
+
+def trained(room: str, mode: str, seeds: int, parts: int) -> dict[str, np.ndarray]:
+    """{name: losses [steps, seeds], parameters} after a few steps on all devices."""
+    compiled, first, state, index = compiled_step(room, mode, seeds, parts)
+    jax.tree.map(np.testing.assert_array_equal, compiled.fetch(state), first)
+    held = jax.tree.map(lambda leaf: leaf.sharding, state)
+    assert held == jax.tree.map(lambda leaf: leaf.sharding, compiled.place(first))
+    state = compiled.place(state)
     if compiled.own is not None:  # Nothing but its own rows is read.
         assert compiled.own.sum() > 0 and compiled.own.all() == compiled.plan.uneven
         others = ~compiled.own.reshape(seeds, BATCH, *[1] * (index.ndim - 3))
@@ -109,6 +137,22 @@ def trained(room: str, mode: str, seeds: int) -> dict[str, np.ndarray]:
     found = jax.tree_util.tree_leaves_with_path(compiled.fetch(state).params)
     losses = compiled.fetch(metrics)["loss"]
     return {"loss": losses} | {jax.tree_util.keystr(path): leaf for path, leaf in found}
+
+
+def handed_on(address: str, folder: Path) -> None:
+    """One step of parameters in parts, behind those of the checkpoint that is there."""
+    with processes.joined(address):
+        compiled, first, state, index = compiled_step(*PARTS)
+        kept = Checkpoints(folder / "parts")
+        done, found = kept.restore(state)
+        state, _ = compiled.run(compiled.place(found) if done else state, index[done:], 1)
+        whole = compiled.fetch(state)
+        kept.save(done + 1, whole)
+        kept.close()
+        found = jax.tree_util.tree_leaves_with_path(whole.params)
+        if not processes.rank():
+            ends = {jax.tree_util.keystr(path): leaf for path, leaf in found}
+            np.savez(folder / "parts.npz", step=done + 1, **ends)
 
 
 def streamed(folder: Path) -> dict[str, np.ndarray]:
@@ -145,11 +189,26 @@ def told() -> None:
     assert processes.gather("x" * rank) == ["x" * i for i in range(many)]
     zero = processes.told(np.array([-0.0, np.nan, 3.0 + rank]))
     assert np.signbit(zero[0]) and zero[2] == 3.0
+    with mock.patch.object(processes, "PIECE", 100):
+        assert processes.told("x" * 1000 + str(rank)) == "x" * 1000 + "0"
+        mesh = jax.sharding.Mesh(jax.devices(), ("device",))
+        there = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device"))
+        tree = {"a": np.arange(8.0), "b": [np.arange(40.0), np.arange(4)], "c": np.zeros(4)}
+        found = processes.fetch(processes.place(tree, there), mesh)
+        jax.tree.map(np.testing.assert_array_equal, found, tree)
     assert processes.most(rank) == many - 1
     assert processes.share(lambda item: (item, rank), range(5)) == [(i, i % many) for i in range(5)]
     rows = np.arange(10.0).reshape(5, 2)
     (doubled,) = parallel.of_own_seeds(lambda p, x: (2 * x + p["a"],), {"a": rows}, rows)
     np.testing.assert_array_equal(doubled, 3 * rows)
+    # Devices that hold a large model, whatever each process has free.
+    tpus = SimpleNamespace(devices=lambda: DEVICES * [SimpleNamespace(platform="tpu")])
+    job = SimpleNamespace(config=Config(seeds=1), size=lambda name: {"parameters": 1e8})
+    with (
+        mock.patch.object(language_training, "jax", tpus),
+        mock.patch.object(machine, "memory_free", lambda: 1e9 if rank else 3.5e9),
+    ):
+        assert language_training.split_over(job, "a") == (DEVICES if many > 1 else 1)
     # A mesh of the first device alone: the other processes hold nothing of it, and get it told.
     compiled = parallel.compile_step(
         lambda state, *_, **__: (state + 1, {"loss": state}),
@@ -172,12 +231,38 @@ def all_steps(address: str, folder: Path) -> None:
             np.savez(folder / f"{processes.count()}.npz", **found)
 
 
-def whole(address: str, folder: Path, end=None, rank: int = 1, step: int = 20) -> None:
-    """A run of the smallest experiment. end: what the process of a rank does after some of its 60
-    steps, a multiple of five."""
+EVERY = {"seeds": 2, "steps": 12, "log_every": 2, "checkpoint_every": 4}
+SMALLEST = {
+    "line": {"seeds": 2, "steps": 60, "log_every": 5, "checkpoint_every": 10, "batch_size": 16},
+    "vae": EVERY
+    | {"data": "digits", "latent": 2, "hidden": (8,), "nll_samples": 4, "classifier_steps": 4}
+    | {"samplers": ("normal",), "batch_size": 16, "steps_per_call": 1},
+    "gan": EVERY
+    | {"data": "ring8", "evaluations": 3, "points": 200, "g_width": 4, "d_width": 4}
+    | {"eval_samples": 100, "batch_size": 16, "steps_per_call": 1},
+    "domains": EVERY
+    | {"mesh": "fsdp:2", "width": 8, "depth": 1, "heads": 1, "context": 16, "shots": ()}
+    | {"grid": 2, "pool": 8, "documents": 4, "evaluations": 3, "batch_size": 8}
+    | {"steps_per_call": 1},
+}
+
+
+def whole(
+    address: str,
+    folder: Path,
+    end=None,
+    rank: int = 1,
+    step: int = 20,
+    room: str = "line",
+    programs: str = "off",
+) -> None:
+    """A room's smallest run. end: what the process of a rank does after a step that is logged.
+
+    programs: a folder of compiled ones.
+    """
     genjax.__path__.append(str(Path(__file__).parent / "extension"))
-    line = importlib.import_module("genjax.line.experiment")
-    config = line.Config(steps=60, batch_size=16, seeds=2, checkpoint_every=10, log_every=5)
+    found = importlib.import_module(f"genjax.{room}.experiment")
+    config = found.Config(**SMALLEST[room])
     write = Folder.write
 
     def told(self, arm, rows):
@@ -186,7 +271,49 @@ def whole(address: str, folder: Path, end=None, rank: int = 1, step: int = 20) -
             end()
 
     Folder.write = told
-    line.run(config, folder, compile_cache="off", distributed=address)
+    found.run(config, folder, compile_cache=programs, distributed=address)
+
+
+def of_cluster(work: Callable, variables: dict[str, str]) -> Callable:
+    """`work` in a process that a cluster started: its address is what JAX detects.
+
+    variables: the cluster's, with {port}, {count} and {rank} in their values.
+    """
+
+    def told(address):
+        at, count, rank = address.split(",")
+        of = {"port": at.rpartition(":")[2], "count": count, "rank": rank}
+        os.environ |= {name: value.format(**of) for name, value in variables.items()}
+        os.environ["JAX_COORDINATOR_BIND_ADDRESS"] = at
+        work("auto")
+
+    return told
+
+
+SLURM = {
+    "JAX_COORDINATOR_PORT": "{port}",
+    "SLURM_JOB_ID": "4711",
+    "SLURM_STEP_NODELIST": "localhost,node[002-003]",
+    "SLURM_NTASKS": "{count}",
+    "SLURM_PROCID": "{rank}",
+    "SLURM_LOCALID": "{rank}",
+}
+OPEN_MPI = {
+    "JAX_COORDINATOR_PORT": "{port}",
+    "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://127.0.0.1,10.148.0.1:34911",
+    "OMPI_COMM_WORLD_SIZE": "{count}",
+    "OMPI_COMM_WORLD_RANK": "{rank}",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "{rank}",
+}
+
+
+def left_by_the_first(address: str) -> None:
+    """Process 0 dies, and with it the service by which they know of each other."""
+    with processes.joined(address):
+        processes.gather(0)
+        if not processes.rank():
+            die()
+        processes.gather(0)
 
 
 def die():
@@ -217,27 +344,29 @@ def start(count: int, work: Callable) -> list[int]:
     return list(map(os.waitstatus_to_exitcode, ends))
 
 
-def kills(folder: Path, count: int) -> list[str]:
+def kills(folder: Path, count: int, room: str) -> list[str]:
     """What went wrong: kills that did not end both processes, and ends that differ."""
-    rng, wrong, places = np.random.default_rng(), [], {}
-    assert start(2, partial(whole, folder=folder / "alone")) == [0, 0]
+    genjax.__path__.append(str(Path(__file__).parent / "extension"))
+    importlib.import_module(f"genjax.{room}.experiment")  # Forked children need not.
+    rng, wrong, killed = np.random.default_rng(), [], 0
+    run = partial(whole, room=room, programs=str(folder / "programs"))
+    every, steps = SMALLEST[room]["log_every"], SMALLEST[room]["steps"]
+    assert start(2, partial(run, folder=folder / "alone")) == [0, 0]
     for number in range(count):
-        place, rank, step = folder / str(number), int(rng.integers(2)), 5 * int(rng.integers(1, 13))
-        what = f"kill of process {rank} at step {step}"
-        ends = start(2, partial(whole, folder=place, end=die, rank=rank, step=step))
-        if ends[rank] != -signal.SIGKILL or 0 in ends:
+        place, rank = folder / str(number), int(rng.integers(2))
+        step, delay = every * int(rng.integers(1, steps // every + 1)), float(rng.choice(DELAYS))
+        what = f"kill of process {rank}, {delay} s after step {step}"
+        end = threading.Timer(delay, die).start if delay else die
+        ends = start(2, partial(run, folder=place, end=end, rank=rank, step=step))
+        killed += ends[rank] == -signal.SIGKILL
+        if ends not in ([0, 0], [-9, 1], [1, -9]):
             wrong.append(f"{what}: {ends}")
-        again = start(2, partial(whole, folder=place))
+        again = start(2, partial(run, folder=place))
         if again != [0, 0]:
             wrong.append(f"{what}: {again} at the second start")
-        places[what] = place
+        wrong += [f"{what}: {found}" for found in soak.differences(folder / "alone", place)]
         print(f"{what}: {ends}", flush=True)
-    # Reading starts a device, behind which nothing can be forked.
-    alone = scripts.checkpoint(folder / "alone", "line", 60)
-    for what, place in places.items():
-        found = scripts.checkpoint(place, "line", 60)
-        if any((alone[part] != found[part]).any() for part in alone):
-            wrong.append(f"{what}: ends otherwise")
+    print(f"{room}: {killed} killed of {count}, {len(wrong)} failures", flush=True)
     return wrong
 
 
@@ -246,16 +375,19 @@ def main():
     folder = Path(folder)
     if what == "steps":
         ends = [start(int(count), lambda at: all_steps(at, folder)) for count in counts]
+    elif what == "parts":
+        ends = [start(int(count), lambda at: handed_on(at, folder)) for count in counts]
     elif what == "kills":
-        ends = kills(folder, int(counts[0]))
+        ends = kills(folder, int(counts[0]), counts[1])
     else:
         ask = partial(interrupt.ask, signal.SIGTERM)
         ends = [
             start(1, lambda at: whole(at, folder / "alone")),
             start(2, lambda at: whole(at, folder / "killed", die)),
-            start(2, lambda at: whole(at, folder / "killed")),
-            start(2, lambda at: whole(at, folder / "asked", ask)),
+            start(2, of_cluster(lambda at: whole(at, folder / "killed"), SLURM)),
+            start(2, of_cluster(lambda at: whole(at, folder / "asked", ask), OPEN_MPI)),
             start(1, lambda at: whole(at, folder / "asked")),
+            start(2, left_by_the_first),
         ]
     print(json.dumps(ends))
 

@@ -103,6 +103,8 @@ def test_what_is_damaged_or_missing_is_named(run, tmp_path):
         genjax.load(run.folder)
     with pytest.raises(UsageError, match="run: holds something else"):
         export(run, run.folder)
+    with pytest.raises(UsageError, match="is a file; name a folder, empty or new"):
+        export(run, run.folder / "config.json")
 
 
 @pytest.fixture

@@ -65,9 +65,8 @@ def assert_exported(run, folder):
 def test_every_experiment_runs_from_python_twice_in_one_process(room, tmp_path):
     config = configurations()[room]
     module = getattr(genjax, room)
-    flags.FLAGS.unparse_flags()
     runs = [
-        module.run(asked, tmp_path / str(number), compile_cache="off")
+        module.run(asked, tmp_path / str(number), compile_cache=str(tmp_path / "cache"))
         for number, asked in enumerate((config, config.replace(seed=5)))
     ]
     assert not flags.FLAGS.is_parsed()

@@ -38,11 +38,10 @@ def test_no_output_is_committed_and_all_have_the_same_beginning(path):
     assert "?" in text[text.index("## Exercise") :]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_cell_runs(name, tmp_path, monkeypatch):
-    """In a process of its own, with settings that learn nothing; the one that is changed too."""
+@pytest.fixture
+def execute(tmp_path, monkeypatch):
+    """Runs the cells of a notebook in a process of its own, with settings that learn nothing."""
     nbclient = pytest.importorskip("nbclient", reason="needs pip install '.[notebook]'")
-    nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     chosen = scripts.environment(compiling=scripts.LOWEST) | {
         "GENJAX_QUICK": "1",
@@ -51,11 +50,18 @@ def test_every_cell_runs(name, tmp_path, monkeypatch):
     }
     for key, value in chosen.items():
         monkeypatch.setenv(key, value)
+    place = {"metadata": {"path": str(tmp_path)}}
+    return lambda book: nbclient.NotebookClient(book, timeout=300, resources=place).execute()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_runs(name, tmp_path, execute):
+    """The one that is changed too."""
+    nbformat = pytest.importorskip("nbformat")
     (path,) = (path for path in BOOKS if path.stem == name)
     book = nbformat.read(path, 4)
     nbformat.validate(book)
-    place = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(book, timeout=300, resources=place).execute()
+    execute(book)
     shown = [output for cell in book.cells for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in shown)
     runs = sorted((tmp_path / "runs" / "notebook").glob("*/summary.json"))
@@ -63,3 +69,25 @@ def test_every_cell_runs(name, tmp_path, monkeypatch):
     texts = "".join(output.get("text", "") for output in shown)
     for claim in json.loads(runs[0].read_text())["claims"]:
         assert re.search(rf"^{claim['id']} +{claim['verdict']} ", texts, re.M)
+
+
+STREAMED = """
+import genjax
+from absl import flags
+
+config = genjax.vae.Config(
+    input="stream", steps=4, seeds=1, batch_size=8, hidden=(8,), latent=2, classifier_steps=4,
+    nll_samples=4, samplers=("normal",),
+)
+run = genjax.vae.run(config, "run")
+print(run, flags.FLAGS.is_parsed())
+"""
+
+
+def test_a_run_streams_where_nobody_parses_flags(execute):
+    nbformat = pytest.importorskip("nbformat")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(STREAMED)])
+    execute(book)
+    said = "".join(output["text"] for output in book.cells[0].outputs)
+    assert "--input=stream: streamed by" in said
+    assert "Run('run', vae, finished) False\n" in said

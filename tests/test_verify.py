@@ -13,7 +13,7 @@ from genjax.core.training_options import Training
 
 
 def claim(id, verdict, seal="s"):
-    return {"id": id, "verdict": verdict, "seal": seal, "estimate": 1.0}
+    return {"id": id, "verdict": verdict, "seal": seal, "estimate": 1.0, "replicates": 4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,7 @@ def test_every_decided_claim_is_repeated_on_fresh_seeds(room):
     kept = [json.loads(line) for line in lines]
     assert [one["claim"] for one in kept] == ["Y1", "X1", "X2", "X1"]
     assert kept[1]["seeds"] == configs[1].all_seeds and kept[1]["published"] == "supported"
+    assert {one["replicates"] for one in kept} == {4}
 
 
 def test_nothing_is_begun_that_takes_longer_than_is_left(room):

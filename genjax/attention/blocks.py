@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from genjax.attention.exponential import exp_up_to_0
 from genjax.attention.orders import blocks_of, positions, tile_of, unblock
 
 NONE = -1e30  # Less than any score, and finite, so that differences of it are no NaN.
@@ -313,6 +314,11 @@ def dot(a, b):
     return lax.dot(a, b, preferred_element_type=jnp.float32)
 
 
+def exp(x):
+    """exp(x) of float32 up to 0."""
+    return exp_up_to_0(x) if platform() == "cpu" else jnp.exp(x)
+
+
 def _forward(part, q, k, v, valid, masked):
     """Output [n, d] and log-sum-exp [n] of one part and row, float32."""
     length, dim = q.shape
@@ -330,8 +336,8 @@ def _forward(part, q, k, v, valid, masked):
             if check:
                 scores = jnp.where(_tile_mask(part, valid, i, j, masked), scores, NONE)
             new = jnp.maximum(top, scores.max(0))
-            weights = jnp.exp(scores - new)
-            shrink = jnp.exp(top - new)
+            weights = exp(scores - new)
+            shrink = exp(top - new)
             out = out * shrink + dot(v_t[j], weights.astype(v.dtype))
             return new, total * shrink + weights.sum(0), out
 
@@ -371,7 +377,7 @@ def _backward(part, qkv, valid, results, masked):
             scores = dot(k[j], q_t)
             if check:
                 scores = jnp.where(_tile_mask(part, valid, i, j, masked), scores, NONE)
-            weights = jnp.exp(scores - lse)
+            weights = exp(scores - lse)
             d_scores = (weights * (dot(v[j], d_out_t) - inner)).astype(q.dtype)
             weights = weights.astype(q.dtype)
             dv = dv.at[j].add(dot(weights, d_out))

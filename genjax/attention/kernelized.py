@@ -64,10 +64,7 @@ def attend(
         out = blocks.dot(asked, sums) + blocks.dot(scores.astype(v.dtype), v)
         return _add(state, values, shift, v), _divide(out, asked @ total + scores.sum(1))
 
-    # A chunk [chunk, heads, dim] is read as [chunk, dim] for each head; `seen` is all heads'.
-    absorb = jax.checkpoint(jax.vmap(absorb, (0, 1, 1, None)))
-    answer = jax.checkpoint(jax.vmap(answer, (0, 1), 1))
-    both = jax.checkpoint(jax.vmap(both, (0, 1, 1, 1, None), (0, 1)))
+    absorb, answer, both = _of_heads(absorb), _of_heads(answer, 1), _of_heads(both, (0, 1))
     empty = (
         jnp.full(heads, blocks.NONE),
         jnp.zeros((heads, size, dim)),
@@ -95,12 +92,45 @@ def attend(
     return blocks.over_rows(sequence, heads * length, q, k, v, seen)
 
 
+def _of_heads(step, out_axes: int | tuple[int, ...] = 0):
+    """step(state, ...) of one head's chunks [chunk, dim], for all heads of [chunk, heads, dim].
+
+    What has no heads is all heads'. out_axes: where heads are in the results. Computed again in
+    the backward pass. Heads are laid apart first, and held: else XLA:CPU turns their chunks too, to
+    [heads, dim, chunk], for its products.
+    """
+
+    def apart(x):
+        return lax.optimization_barrier(x.swapaxes(0, 1)) if x.ndim == 3 else x
+
+    def steps(state, *chunks):
+        axes = [0 if x.ndim == 3 else None for x in chunks]
+        return jax.vmap(step, (0, *axes), out_axes)(state, *map(apart, chunks))
+
+    return jax.checkpoint(steps)
+
+
+@jax.custom_vjp
+def _over_positions(a, b):
+    """a^T b, summed in float32: [chunk, size], [chunk, dim] -> [size, dim]."""
+    return lax.dot_general(a, b, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+
+
+def _over_positions_backward(kept, slope):
+    """As autodiff's, which has the first one turned."""
+    a, b = kept
+    return blocks.dot(b, slope.T).astype(a.dtype), blocks.dot(a, slope).astype(b.dtype)
+
+
+_over_positions.defvjp(lambda a, b: (_over_positions(a, b), (a, b)), _over_positions_backward)
+
+
 def _add(state, values, shift, v):
     """The state with a chunk's keys: their top shift, sums of phi(k) v and of phi(k)."""
     top, sums, total = state
     new = jnp.maximum(top, shift)
     before, now = jnp.exp(top - new), jnp.exp(shift - new)
-    own = blocks.dot(values.T.astype(v.dtype), v)
+    own = _over_positions(values.astype(v.dtype), v)
     return new, sums * before + own * now, total * before + values.sum(0) * now
 
 

@@ -109,7 +109,7 @@ def lm(config: LmConfig, vocabulary: int, devices: Sequence) -> Step:
     when = training.schedule(config, steps=arm.steps, evaluations=config.evaluations)
     large = Large(config.remat, copies)
     net = networks.build(arm, vocabulary, config.context, config.precision, large)
-    adam = language.optimizer(arm, method)
+    adam = language.optimizer(arm, method, arm.steps)
     return _step(
         config,
         language.step_of(config, arm, method, net, copies),
@@ -118,7 +118,7 @@ def lm(config: LmConfig, vocabulary: int, devices: Sequence) -> Step:
         training.needs(config, when, rows=config.context)._replace(fsdp=copies),
         devices,
         take=language.take_windows,
-        row=(config.context + 2,),
+        row=(config.context + 3,),
     )
 
 

@@ -13,12 +13,16 @@ def outcome(published: str, found: str) -> str:
 
 
 def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
-    """How often the verdicts of a flagfile's claims came again, of the tries of their wording."""
-    seals = {(claim["id"], claim.get("seal")) for claim in claims}
+    """How often the verdicts of a flagfile's claims came again.
+
+    Of the tries of their wording with as many replicates: fewer leave more undecided, and say
+    nothing of what was published.
+    """
+    asked = {(claim["id"], claim.get("seal"), claim.get("replicates")) for claim in claims}
     own = [
         one["outcome"]
         for one in tries
-        if one["flagfile"] == flagfile and (one["claim"], one["seal"]) in seals
+        if one["flagfile"] == flagfile and (one["claim"], one["seal"], one["replicates"]) in asked
     ]
     if not own:
         return "not tried"

@@ -104,7 +104,7 @@ class Checkpoints:
         return step, state
 
     def _restore(self, manager, like, say, set_aside, distrust):
-        target = jax.tree.map(np.asarray, like)
+        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         for source in _steps(self.folder):
             step = int(source.name)
             try:

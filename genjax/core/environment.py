@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 import scipy.linalg  # noqa: F401 - XLA's own LAPACK; a limit reaches what is loaded.
 import threadpoolctl
+from jax.experimental.compilation_cache import compilation_cache
 
 from genjax.core.beside import InTurn
 from genjax.core.errors import UsageError, one_line
@@ -52,9 +53,12 @@ def compile_cache(folder: str):
         yield
         return
     least = "jax_persistent_cache_min_compile_time_secs"
-    jax.config.update("jax_compilation_cache_dir", str(path))
-    jax.config.update(least, 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    chosen = {
+        "jax_compilation_cache_dir": str(path),
+        least: 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in chosen}
     said = set()
     with warnings.catch_warnings():
         warnings.filterwarnings("always", message=CACHE_WARNING)
@@ -72,7 +76,18 @@ def compile_cache(folder: str):
                 jax.config.update(least, math.inf)  # What is there is read all the same.
 
         warnings.showwarning = once
-        yield
+        try:
+            _configure(chosen)
+            yield
+        finally:
+            _configure(before)  # What else the process compiles is not the run's.
+
+
+def _configure(cache: dict) -> None:
+    for name, value in cache.items():
+        jax.config.update(name, value)
+    # The first program that a process compiles decides, and not what is set later.
+    compilation_cache.reset_cache()
 
 
 def blas_on_one_thread() -> contextlib.AbstractContextManager:

@@ -1,5 +1,7 @@
 """The two ways in which a run ends early, and what the shell is told."""
 
+import os
+
 
 class UsageError(ValueError):
     """Input that cannot be used: one line that names flag, value and choices. Exit code 2."""
@@ -7,6 +9,16 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """A run that failed while it ran, such as a loss that is not finite. Exit code 1."""
+
+
+def no_folder(path: str | os.PathLike) -> str:
+    """Why a path that is no folder cannot be read."""
+    return "is a file; a folder is needed" if os.path.isfile(path) else "there is no such folder"
+
+
+def no_file(path: str | os.PathLike) -> str:
+    """Why a path that is no file cannot be read."""
+    return "is a folder; a file is needed" if os.path.isdir(path) else "there is no such file"
 
 
 def one_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ alike. Nothing is printed here, and no global flag is made.
 """
 
 import dataclasses
+import difflib
 import os
 import textwrap
 import typing
@@ -17,7 +18,7 @@ from absl import flags as absl_flags
 from genjax.core import config as configs
 from genjax.core import shipped
 from genjax.core.config import Options, option, shown
-from genjax.core.errors import UsageError
+from genjax.core.errors import UsageError, no_file
 from genjax.core.writers import KINDS
 
 GROUP = "Run"
@@ -151,6 +152,8 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
 
     Raises UsageError with one line for what cannot be read or is no flag, and what `kind` refuses.
     """
+    arguments = _joined(arguments)
+    _require_own(experiment, arguments)
     given, _ = _given((kind, place_of(kind)), arguments)
     helped = _helped(given)
     if helped:
@@ -195,12 +198,23 @@ def _given(
     except (absl_flags.Error, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(shown_line(str(error))) from error
     if rest and not words:
-        near = f"; did you mean --flagfile={rest[0]}?" if rest[0] in _published() else ""
         raise UsageError(
             f"{places.get(rest[0], '')}unexpected argument {shown(rest[0])!r}: flags are written "
-            f"--name=value{near}"
+            f"--name=value{_as_flag(rest[0], asked)}"
         )
     return {name: values[name].value for name in values if values[name].present}, rest
+
+
+def _as_flag(word: str, asked: tuple[type[Options], ...]) -> str:
+    """What is meant by a word that stands alone: the value of a flag, or a flagfile's name."""
+    for kind in asked:
+        for name, field in kind.options().items():
+            if word in field.metadata["choices"] and not field.metadata["rare"]:
+                return f"; did you mean --{name}={word}?"
+    if len(asked) == 1:  # Of a tool, which has no flagfiles.
+        return f", such as --{next(iter(asked[0].options()))}={shown(word)}"
+    near = difflib.get_close_matches(word[:LONGEST_NAME], _published(), n=1)
+    return f"; did you mean --flagfile={near[0]}?" if near else ""
 
 
 def flagfile(asked: str) -> str:
@@ -215,7 +229,7 @@ def flagfile(asked: str) -> str:
     near = configs.nearest(
         Path(asked).stem[:LONGEST_NAME], published, "`genjax list` names those that there are"
     )
-    raise UsageError(f"--flagfile={shown(asked)}: there is no such file{near}")
+    raise UsageError(f"--flagfile={shown(asked)}: {no_file(path)}{near}")
 
 
 def _published() -> dict[str, Path]:
@@ -293,9 +307,30 @@ def _variants(options, texts: list[str]) -> dict:
     return found
 
 
+def _joined(arguments: list[str]) -> list[str]:
+    """Arguments with `--flagfile name` as `--flagfile=name`."""
+    rest, bare = iter(arguments), ("--flagfile", "-flagfile")
+    return [f"--flagfile={next(rest, '')}" if one in bare else one for one in rest]
+
+
+def _flagfiles(arguments: list[str]) -> list[str]:
+    return [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
+
+
+def _require_own(experiment: str, arguments: list[str]) -> None:
+    """Raises UsageError for a flagfile that comes with the code and is another experiment's."""
+    for argument in _flagfiles(arguments):
+        asked = argument.partition("=")[2].strip()
+        path = Path(flagfile(asked))
+        other = shipped.read(path).experiment if path in _published().values() else experiment
+        if other != experiment:
+            line = f"genjax {other} --flagfile={path.stem}"
+            raise UsageError(f"--flagfile={shown(asked)}: a run of another experiment: {line}")
+
+
 def _folder(kind, experiment: str, arguments: list[str], config: Options) -> str:
     """runs/<experiment>/<name of the last flagfile, or default>[-<hash>]."""
-    files = [a for a in arguments if a.lstrip("-").startswith("flagfile=")]
+    files = _flagfiles(arguments)
     name = Path(files[-1].split("=", 1)[1]).stem if files else "default"
     try:
         plain = configs.lines(_made(kind, _given((kind, place_of(kind)), files[-1:])[0]))

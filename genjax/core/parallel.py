@@ -6,6 +6,7 @@ call by a loop with a traced count, so that one compiled program serves every ca
 decides who does what.
 """
 
+import threading
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -15,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genjax.core import processes, turns
+from genjax.core import machine, processes, turns
 from genjax.core.arrangement import Arrangement, Needs, Plan, arrange, largest_divisor, plan
 
 
@@ -63,11 +64,15 @@ class Compiled(NamedTuple):
 
     run: (state, index [calls' steps, seeds, batch, ...], count) -> (state, metrics {name:
         [steps, seeds]}), the first `count` steps of `index`; donates the state.
-    place: a host state (leaves [seeds, ...]) -> a device state.
+    place: a host state (leaves [seeds, ...]) -> a device state; one that `begin` made stays.
     fetch: what `run` returns -> on the host, of every process.
     own: [seeds, batch], the rows of a step that this process reads, where there are several; the
         others of its index may hold anything.
     text: what `run` takes -> the compiled program as text (core.hlo).
+    begin: function -> the same as a program whose results are made where `run` takes them, so that
+        no device holds all of them; arguments and results are trees of leaves [seeds, ...].
+    ahead: (state, row) -> None; compiles `run`, in a thread beside the others, and a first call
+        waits. Shapes of the state, leaves [seeds, ...], and of a step's index; not under pmap.
     """
 
     run: Callable
@@ -76,6 +81,8 @@ class Compiled(NamedTuple):
     fetch: Callable = jax.device_get
     own: np.ndarray | None = None
     text: Callable | None = None
+    begin: Callable = jax.jit
+    ahead: Callable = lambda state, row: None
 
 
 def identity(tree):
@@ -165,6 +172,7 @@ def compile_step(
     arrays = put(arrays, read)
     keys = jax.jit(jax.vmap(jax.random.key), out_shardings=by_seed)(np.asarray(seeds))
     here = [i for i, d in enumerate(a.mesh.devices.flat) if d.process_index == processes.rank()]
+    compiling = threading.Lock()
 
     def given(state, index, count):
         if mode == "jit":
@@ -174,8 +182,15 @@ def compile_step(
             index = np.stack([parts[i] for i in here])
         return state, arrays, index, keys, count
 
+    def ahead(state, row):
+        with compiling:
+            if mode == "jit":
+                *shapes, _ = made.abstract(state, arrays, row)
+                cast(jax.stages.Wrapped, made.function).lower(*shapes, 1).compile()
+
     def run(*what):
-        return made.function(*given(*what))
+        with compiling:
+            return made.function(*given(*what))
 
     def text(*what):
         return cast(jax.stages.Wrapped, made.function).lower(*given(*what)).compile().as_text()
@@ -187,24 +202,41 @@ def compile_step(
     # each hold threads that the other waits for.
     alone = devices[0].platform == "cpu" and a.mesh.size > 1
 
+    def placed(state):
+        return a.placed(state) if mode == "jit" else by_seed
+
     def place(state):
-        return put(state, a.placed(state) if mode == "jit" else by_seed)
+        return put(state, placed(state))
+
+    def begin(function):
+        def made(*arguments):
+            there = placed(jax.eval_shape(function, *arguments))
+            quickly = machine.for_one_run()
+            run = jax.jit(function, out_shardings=there, compiler_options=quickly)
+            return run(*map(place, arguments))
+
+        return made
 
     def fetch(tree):
         return processes.fetch(tree, a.mesh) if mode == "jit" else jax.device_get(tree)
 
-    own = None
-    if processes.count() > 1:
-        own = np.zeros((1, len(seeds), batch_size), bool)
-        if mode == "pmap":
-            for i in here:  # A view.
-                np.split(own, planned.parts, axis=2)[i][:] = True
-        else:
-            split = a.sharding(a.batches).addressable_devices_indices_map(own.shape)
-            for rows in split.values():
-                own[rows] = True
-        own = own[0]
-    return Compiled(run_alone if alone else run, place, planned, fetch, own, text)
+    own = _own_rows(a, len(seeds), batch_size) if processes.count() > 1 else None
+    called = run_alone if alone else run
+    return Compiled(called, place, planned, fetch, own, text, begin, ahead)
+
+
+def _own_rows(a: Arrangement, seeds: int, batch_size: int) -> np.ndarray:
+    """[seeds, batch]: whether this process's devices take a row of a step."""
+    own = np.zeros((1, seeds, batch_size), bool)
+    if a.mode == "pmap":
+        parts = np.split(own, a.plan.parts, axis=2)  # Views.
+        for part, device in zip(parts, a.mesh.devices.flat, strict=True):
+            part[:] = device.process_index == processes.rank()
+    else:
+        split = a.sharding(a.batches).addressable_devices_indices_map(own.shape)
+        for rows in split.values():
+            own[rows] = True
+    return own[0]
 
 
 def by_seed(measure: Callable) -> Callable:

@@ -5,9 +5,12 @@ knows (its files, a signal, its share of the measures) it tells the others here.
 """
 
 import contextlib
+import ctypes
 import os
 import pickle
 import re
+import signal
+import socket
 import tempfile
 import threading
 import time
@@ -29,6 +32,9 @@ from genjax.core.errors import UsageError, one_line
 DEAD, MEETING = 20, 300
 # Seconds between two looks at who lives.
 LOOK = 2.0
+FORM = "<host>:<port>,<processes>,<rank>"
+# Bytes that a device holds, at most, of what processes tell each other, or one array.
+PIECE = 2**26
 
 
 class Address(NamedTuple):
@@ -44,6 +50,10 @@ class _Self:
 
     count, rank = 1, 0
     scratch: tempfile.TemporaryDirectory | None = None
+    aborted: Callable | None = None
+
+
+_ending = threading.Lock()
 
 
 def parse(asked: str) -> Address | None:
@@ -55,7 +65,7 @@ def parse(asked: str) -> Address | None:
     host, colon, port = coordinator.rpartition(":")
     whole = [text for text in (port, *numbers) if text.isascii() and text.isdigit()]
     if not host or not colon or len(numbers) != 2 or len(whole) != 3:
-        raise UsageError(f"{flag}: off, auto or <host>:<port>,<processes>,<rank>")
+        raise UsageError(f"{flag}: off, auto or {FORM}")
     number, count, rank = (int(text[:9]) for text in whole)
     if not 0 < number < 2**16:
         raise UsageError(f"{flag}: a port from 1 to 65535")
@@ -98,13 +108,18 @@ def joined(asked: str) -> Iterator[None]:
             **more, heartbeat_timeout_seconds=DEAD, initialization_timeout=MEETING
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise UsageError(f"--distributed={shown(asked)}: {one_line(error)}") from error
+        why = one_line(error)
+        if not address and isinstance(error, ValueError):
+            why = f"JAX finds no TPU pod, SLURM, Open MPI or GKE here; name {FORM} ({why})"
+        raise UsageError(f"--distributed={shown(asked)}: {why}") from error
     from jax._src import distributed  # Its numbers are public only once devices are started.
 
     state = distributed.global_state
-    assert state.client is not None
+    assert state.client is not None and state.coordinator_address is not None
     _Self.count, _Self.rank = state.num_processes, state.process_id
     over = threading.Event()
+    if _Self.rank:
+        _speak_at_abort(state.coordinator_address, over)
     watch = threading.Thread(target=_watch, args=(state.client, over), daemon=True)
     watch.start()
     if _Self.rank:
@@ -137,13 +152,41 @@ def _watch(client, over: threading.Event) -> None:
         except Exception:  # The error of a service that is gone has no type of its own.
             gone = {0}
         if gone and not over.is_set():
-            names = ", ".join(map(str, sorted(gone)))
-            with contextlib.suppress(OSError):
-                said = "died; the same commands continue from the last checkpoint"
-                os.write(2, f"process {_Self.rank}: process {names} {said}\n".encode())
-                if _Self.scratch:
-                    _Self.scratch.cleanup()
-            os._exit(1)
+            _end(gone)
+
+
+def _end(gone: set[int]) -> None:
+    """The last line, and the end."""
+    _ending.acquire()  # Of two threads that see it the first one says so.
+    names = ", ".join(map(str, sorted(gone)))
+    with contextlib.suppress(OSError):
+        said = "died; the same commands continue from the last checkpoint"
+        os.write(2, f"process {_Self.rank}: process {names} {said}\n".encode())
+        if _Self.scratch:
+            _Self.scratch.cleanup()
+    os._exit(1)
+
+
+def _speak_at_abort(coordinator: str, over: threading.Event) -> None:
+    """Has the process end with our line where JAX aborts it, since process 0 is gone.
+
+    With process 0 goes the service by which JAX's processes find each other. Its client then aborts
+    at once; the callback that it takes instead cannot be one of Python's, which have no type for
+    the status that it is called with (jaxlib 0.10.2).
+    """
+    host, _, port = coordinator.rpartition(":")
+
+    def aborted(number):
+        del number
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK).close()
+        except OSError:
+            if not over.is_set():
+                _end({0})
+        # Of anything else it dies as it would.
+
+    _Self.aborted = ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted)
+    ctypes.CDLL(None).signal(signal.SIGABRT, _Self.aborted)
 
 
 def numbers(asked: str) -> tuple[int, int]:
@@ -181,9 +224,14 @@ def told(value):
         return value
     content = np.frombuffer(pickle.dumps(None if rank() else value), np.uint8)
     size = int(multihost_utils.broadcast_one_to_all(np.array(content.size)))
-    # As bytes: of floats the sum with zeros would lose a sign of zero.
-    row = multihost_utils.broadcast_one_to_all(_padded(content[:size], size))
-    return pickle.loads(np.asarray(row, np.uint8)[:size].tobytes())
+    # As long as that of process 0; it counts for nothing.
+    content, found = np.zeros(size, np.uint8) if rank() else content, []
+    for first in range(0, size, PIECE):
+        piece = content[first : first + PIECE]
+        # As bytes: of floats the sum with zeros would lose a sign of zero.
+        row = multihost_utils.broadcast_one_to_all(_padded(piece, len(piece)))
+        found.append(np.asarray(row, np.uint8)[: len(piece)])
+    return pickle.loads(np.concatenate(found).data)
 
 
 def _padded(content: np.ndarray, size: int) -> np.ndarray:
@@ -223,12 +271,28 @@ def fetch(tree, mesh: Mesh):
     if count() == 1:
         return jax.device_get(tree)
     owners = {device.process_index for device in mesh.devices.flat}
-    whole = jax.jit(_same, out_shardings=NamedSharding(mesh, P()))(tree)
-    found = None
-    if rank() in owners:
-        found = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), whole)
-    # A mesh is of the first devices: process 0 has some of it.
-    return found if len(owners) == count() else told(found)
+    leaves, shape = jax.tree.flatten(tree)
+    found = []
+    for piece in _pieces(leaves):
+        whole = jax.jit(_same, out_shardings=NamedSharding(mesh, P()))(piece)
+        here = []
+        if rank() in owners:
+            here = [np.asarray(leaf.addressable_data(0)) for leaf in whole]
+        # A mesh is of the first devices: process 0 has some of it.
+        found += here if len(owners) == count() else told(here)
+    return jax.tree.unflatten(shape, found)
+
+
+def _pieces(leaves: list) -> Iterator[list]:
+    """The same arrays, in lists of at most PIECE bytes, or of one array."""
+    piece, size = [], 0
+    for leaf in leaves:
+        if piece and size + leaf.nbytes > PIECE:
+            yield piece
+            piece, size = [], 0
+        piece.append(leaf)
+        size += leaf.nbytes
+    yield piece
 
 
 def _same(tree):
@@ -238,12 +302,14 @@ def _same(tree):
 def place(tree, shardings):
     """Host arrays, the same in every process, on a mesh; each process holds what its devices do.
 
-    shardings: one, or a tree of them.
+    What lies there already stays. shardings: one, or a tree of them.
     """
     if count() == 1:
         return jax.device_put(tree, shardings)
 
     def one(leaf, sharding):
+        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+            return leaf
         leaf = np.asarray(leaf)
         leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))
         return jax.make_array_from_callback(

@@ -3,7 +3,8 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import numpy as np
 from tqdm import tqdm
@@ -130,11 +131,28 @@ class Progress:
 
 def say(text: str) -> None:
     """A line for the person who waits, on stderr, out of the way of a progress bar."""
-    if _speaks:
+    if (lines := _held.get()) is not None:
+        lines.append(text)
+    elif _speaks:
         with contextlib.suppress(OSError):
             tqdm.write(text, file=sys.stderr)
 
 
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Inside, what is said waits for the end, and is dropped where that is an error: a refusal is
+    one line."""
+    lines: list[str] = []
+    before = _held.set(lines)
+    try:
+        yield
+    finally:
+        _held.reset(before)
+    for line in lines:
+        say(line)
+
+
+_held: ContextVar[list[str] | None] = ContextVar("held", default=None)
 _speaks = True
 
 

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from genjax.core import extras, machine, processes
 from genjax.core.errors import RunError
+from genjax.core.progress import say
 
 # Of the free memory, what data may take that are not streamed. On the host the other half is for
 # networks and measures; on a device a step's parameters, moments, gradients and activations are not
@@ -26,7 +28,7 @@ MOST_WORKERS = 8
 
 
 def chosen(asked: str, what: str, host: float, device: float) -> bool:
-    """Whether --input streams; `reason` then says why. All processes must ask, and decide alike.
+    """Whether --input streams; says why. All processes must ask, and decide alike.
 
     asked: auto, device or stream. host, device: bytes of memory that the data take on the host and
     on each device where they are not streamed.
@@ -41,22 +43,10 @@ def chosen(asked: str, what: str, host: float, device: float) -> bool:
         f"{free[0] / 1e9:,.1f} and {free[1] / 1e9:,.1f} GB may be"
     )
     how = f"streamed by {workers()} worker processes" if streams else "from memory"
-    _Last.reason = f"--input={asked}: {how}; {needed}"
     if streams:
         extras.require("stream", f"--input={asked} (stream; {needed})")
+    say(f"--input={asked}: {how}; {needed}")
     return streams
-
-
-class _Last:
-    """The last choice; data are read before anything may be said, since they may be refused."""
-
-    reason = ""
-
-
-def reason() -> str:
-    """The line of the last choice, once; '' where there was none since."""
-    found, _Last.reason = _Last.reason, ""
-    return found
 
 
 def workers() -> int:
@@ -105,7 +95,8 @@ class _Reader:
 
     def __init__(self, batches: Callable, steps: int, steps_a_block: int, size: int):
         self.blocks = _Blocks(batches, steps, steps_a_block)
-        self.buffer = max(1, AHEAD // (workers() * steps_a_block * size))
+        # A worker has a queue and a thread that empties it into another; three are in their hands.
+        self.buffer = max(1, (AHEAD // (workers() * steps_a_block * size) - 3) // 2)
         self.at, self.block, self.iterator = -1, np.empty(0), None
 
     def __call__(self, first: int, count: int) -> np.ndarray:
@@ -126,16 +117,21 @@ class _Reader:
         self.at = block
         try:
             return next(self.iterator)
-        except RuntimeError as error:
-            raise RunError(f"--input=stream: {error}") from error
+        except Exception as error:
+            # One of them holds the block before, and with it shared memory.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, RuntimeError):
+                raise RunError(f"--input=stream: {error}") from error
+            raise
 
     def start(self, block: int):
         import grain
         from absl import flags
 
-        # Grain reads a global flag of its own, whether or not anybody parses those.
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()
+        # Where nobody parses flags, as in a notebook, Grain fails at one of its own and ignores the
+        # other. It marks them like this in its workers.
+        flags.FLAGS["grain_enable_multiprocess_worker_profiling"].present = True
+        flags.FLAGS["grain_py_traceback_filtering"].present = True
         # Else it writes lines of its own into the errors of those who read.
         grain.config.update("py_traceback_filtering", "off")
         # Processes, not threads: decoding and indexing hold Python's lock.

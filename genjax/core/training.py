@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from genjax.core import interrupt, loop, parallel, platforms, processes
+from genjax.core import interrupt, loop, machine, parallel, platforms, processes
 from genjax.core.arrangement import Needs, Plan
 from genjax.core.beside import Beside, InTurn
 from genjax.core.checkpoints import Checkpoints
@@ -53,7 +53,8 @@ def apart(plan: Plan) -> bool:
 def initial(init: Callable, seeds: list[int]):
     """The states of all seeds on the host, leaves [seeds, ...]; init: key -> state of one."""
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
-    return jax.device_get(jax.jit(jax.vmap(init))(keys))
+    made = jax.jit(jax.vmap(init), compiler_options=machine.for_one_run())
+    return jax.device_get(made(keys))
 
 
 def train(
@@ -71,9 +72,9 @@ def train(
 
     Measures, rows and checkpoints are made beside it where they may be (`apart`).
 
-    state: to begin with, leaves [seeds, ...], on the host. batches: (first, count) -> index
-    [count, seeds, batch, ...]. validate: state -> {metric: [seeds]}. status: what the line of
-    progress adds.
+    state: to begin with, leaves [seeds, ...], on the host or where `compiled.begin` made it.
+    batches: (first, count) -> index [count, seeds, batch, ...]. validate: state -> {metric:
+    [seeds]}. status: what the line of progress adds.
     """
     checkpoints = Checkpoints(folder.path / "checkpoints" / name, owner=folder.owner(name))
     start, found = checkpoints.restore(state, say, distrust=partial(folder.distrust, name))
@@ -110,7 +111,9 @@ def train(
             platforms.products(folder.products),
             platforms.profiled(compiled, folder.profile, when.steps - start, traced) as compiled,
         ):
-            state = compiled.place(found if start else state)
+            if start:
+                state = found  # The first one is gone before this takes its place on the devices.
+            state, found = compiled.place(state), None
             state = loop.fit(
                 compiled, state, when, batches, hooks, start=start, window=window, work=work
             )

@@ -68,7 +68,7 @@ def load(
     Raises:
       UsageError: the data set cannot be had; one line that names flag and file.
     """
-    source, argument = _parse(spec)
+    source, argument = parse(spec)
     if binarize not in BINARIZATIONS:
         raise UsageError(f"--binarize={binarize}: choose one of {', '.join(BINARIZATIONS)}")
     for flag, value in (("image_size", image_size), ("colour", colour)):
@@ -231,14 +231,14 @@ def checksum(arrays: Iterable[np.ndarray]) -> str:
 
 def name(spec: str, binarize: str) -> str:
     """The data set's name in tables, such as `digits/dynamic` or `idx:mnist/fixed`."""
-    source, argument = _parse(spec)
+    source, argument = parse(spec)
     if source not in ("digits", "tfds", "hf"):
         argument = Path(os.path.expanduser(argument)).resolve().name
     return f"{source}:{argument}/{binarize}" if argument else f"{source}/{binarize}"
 
 
-def _parse(spec: str) -> tuple[str, str]:
-    """Splits `source` or `source:argument`."""
+def parse(spec: str) -> tuple[str, str]:
+    """Splits `source` or `source:argument`. Raises UsageError for a source that there is not."""
     source, colon, argument = spec.partition(":")
     names = [choice.partition(":")[0] for choice in SOURCES]
     if spec == "digits" or (source in names[1:] and argument):

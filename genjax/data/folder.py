@@ -8,7 +8,7 @@ import numpy as np
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError
-from genjax.data import pictures
+from genjax.data import pictures, places
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # Subfolders of these names are no classes.
@@ -28,9 +28,8 @@ def read(
     Raises:
       UsageError: there is no such folder, or no picture, or it is unclear what the classes are.
     """
-    flag, path = f"--data=folder:{shown(folder)}", Path(os.path.expanduser(folder))
-    if not os.path.isdir(path):  # False for a name that is none, too.
-        raise UsageError(f"{flag}: there is no such folder")
+    flag = f"--data=folder:{shown(folder)}"
+    path = places.folder(flag, folder)
     try:
         flat = _pictures(path, deep=False)
         inside = {one.name: _pictures(one) for one in sorted(path.iterdir()) if _is_folder(one)}

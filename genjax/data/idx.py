@@ -2,7 +2,6 @@
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from genjax.core.errors import UsageError
-from genjax.data import rows
+from genjax.data import places, rows
 
 _UNSIGNED_BYTE = 0x08
 
@@ -25,9 +24,8 @@ def read(folder: str, *, stay: bool = False) -> tuple[dict, dict]:
     Raises:
       UsageError: folder or file is missing, or damaged, or the files do not fit each other.
     """
-    flag, path = f"--data=idx:{folder}", Path(os.path.expanduser(folder))
-    if not os.path.isdir(path):  # False for a name that is none, too.
-        raise UsageError(f"{flag}: there is no such folder")
+    flag = f"--data=idx:{folder}"
+    path = places.folder(flag, folder)
     train, test = (_read_part(flag, path, part, stay) for part in ("train", "t10k"))
     sizes = ["x".join(map(str, part["image"].shape[1:3])) for part in (train, test)]
     if sizes[0] != sizes[1]:

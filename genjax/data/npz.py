@@ -1,7 +1,6 @@
 """Arrays of an .npz file: labelled images, read for no more than the file holds."""
 
 import math
-import os
 import struct
 import zipfile
 from collections.abc import Collection, Iterable
@@ -12,7 +11,7 @@ import numpy as np
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
-from genjax.data import rows
+from genjax.data import places, rows
 
 KEYS = "x_train and x_test with y_train and y_test, or images with labels; labels may be missing"
 # Deflate packs no tighter.
@@ -105,9 +104,7 @@ def arrays(
       UsageError: there is no such file, or it is damaged, holds Python objects, or does not fit
         into memory; or what is to stay on disk is compressed.
     """
-    path = Path(os.path.expanduser(file))
-    if not os.path.isfile(path):
-        raise UsageError(f"{flag}: there is no such file")
+    path = places.file(flag, file)
     try:
         with zipfile.ZipFile(path) as packed:
             infos = {info.filename.removesuffix(".npy"): info for info in packed.infolist()}

@@ -2,7 +2,6 @@
 
 import array
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Float, Int
 
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, one_line
-from genjax.data import npz
+from genjax.data import npz, places
 
 SOURCES = ("csv:<file>", "npz:<file>")
 # The farthest coordinate.
@@ -28,7 +27,7 @@ def read(spec: str) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"] | N
     """
     flag, (source, _, file) = f"--data={shown(spec)}", spec.partition(":")
     if source == "csv":
-        points, modes = _read_csv(flag, Path(os.path.expanduser(file)))
+        points, modes = _read_csv(flag, places.file(flag, file))
     else:
         found = npz.arrays(flag, file, ("points", "modes"))
         if "points" not in found:
@@ -49,8 +48,6 @@ def read(spec: str) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"] | N
 
 
 def _read_csv(flag: str, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    if not os.path.isfile(path):
-        raise UsageError(f"{flag}: there is no such file")
     numbers, modes, names, columns = array.array("d"), array.array("q"), {}, 0
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -97,7 +97,11 @@ def _read_folder(source: str) -> dict[str, Domain]:
     if not source or not os.path.isdir(path):
         raise UsageError(f"{flag}: there is no such folder")
     domains = {}
-    for folder in sorted(path.iterdir()):
+    try:
+        folders = sorted(path.iterdir())
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot be read: {error.strerror}") from error
+    for folder in folders:
         missing = [f"{split}.txt" for split in _SPLITS if not (folder / f"{split}.txt").is_file()]
         if len(missing) == len(_SPLITS):
             continue  # a folder of something else

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from genjax.domains.config import Config
 from genjax.report.about import About, Term
 
 BITS, SHARE = "bits a token, or a byte of text", "share, 0 to 1"
@@ -112,6 +113,7 @@ WORDS = {
 }
 
 ABOUT = About(
+    config=Config,
     question="How far does a language model carry to domains that it never saw, and what does "
     "adapting to one cost the others?",
     asserts={

@@ -25,21 +25,21 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
         "old": old,
         "unseen": [domain for domain in source.held_out if domain not in [*new, *old]],
     }
-    by_name, lines = {}, {}
-    for domain in source.names:
-        by_name[domain] = per_domain.losses(meter, params, job.measured(domain, "test"))
-        lines[domain] = job.lines(domain, groups["seen"])
+    cases = [(domain, "test") for domain in source.names] + [(domain, "valid") for domain in new]
+    found = per_domain.losses(meter, params, [job.measured(*case) for case in cases])
+    by_name = dict(zip(source.names, found, strict=False))
+    valid = found[len(by_name) :]
+    lines = {domain: job.lines(domain, groups["seen"]) for domain in source.names}
     lines = lines if source.lines else {}
     row = group_losses(groups, by_name, lines)
     if lines and groups["unseen"]:
         ends = folder.read_json("evaluation/baselines.json")
         row["score"] = scored(row["unseen"], ends)
     if job.arms[name].dro:
-        found = folder.read_json(f"mixtures/{name}.json")
-        row |= {f"weight/{domain}": weights for domain, weights in found.items()}
-    valid = [per_domain.losses(meter, params, job.measured(n, "valid"))["loss"] for n in new]
-    row["valid"] = np.mean(valid, 0)
-    row |= {f"loss/{domain}": found["loss"] for domain, found in by_name.items()}
+        mixture = folder.read_json(f"mixtures/{name}.json")
+        row |= {f"weight/{domain}": weights for domain, weights in mixture.items()}
+    row["valid"] = np.mean([one["loss"] for one in valid], 0)
+    row |= {f"loss/{domain}": one["loss"] for domain, one in by_name.items()}
     arrays = pictured(source.names, groups, by_name, lines)
 
     scratch = arms.parent(job.arms, name) is None
@@ -198,12 +198,13 @@ def forgotten(job: Job, folder, name: str, params, by_name: dict) -> dict:
             transfer.forgetting(a, b)[1] for a, b in zip(earlier.T, now.T, strict=True)
         ]
         meter = job.meter(name, per_domain.drift_meter)
-        base, drift = training.started_from(job, folder, name, "from", origin), []
-        for domain in old:
-            valid = job.measured(domain, "valid")
-            bits = meter((base, params), valid.windows[..., : job.config.watched, :])
-            drift.append(bits.mean((1, 2)) * valid.tokens_per_unit)
-        found["drift"] = np.mean(drift, 0)
+        base = training.started_from(job, folder, name, "from", origin)
+        valid = [job.measured(domain, "valid") for domain in old]
+        watched = [part.windows[..., : job.config.watched, :] for part in valid]
+        bits = per_domain.together(meter, (base, params), watched)
+        found["drift"] = np.mean(
+            [b.mean((1, 2)) * v.tokens_per_unit for (b,), v in zip(bits, valid, strict=True)], 0
+        )
     return found | sequence(job, folder, name, by_name)
 
 
@@ -252,13 +253,14 @@ def few_shot(job: Job, meter, params, names: list[str]) -> tuple[np.ndarray, np.
     made = {domain: examples(job, domain, shots, size) for domain in names}
     for i, domain in enumerate(names):
         cases = made[domain]
-        for j, k in enumerate(shots):
-            totals[:, j] += per_domain.losses(meter, params, cases[k])["loss"]
         most = cases[shots[-1]]
         windows = most.windows.copy()
         shown = slice(1, shots[-1] * size + 1)
         windows[..., shown] = made[names[i - 1]][shots[-1]].windows[..., shown]
-        strange += per_domain.losses(meter, params, most._replace(windows=windows))["loss"]
+        every = [*(cases[k] for k in shots), most._replace(windows=windows)]
+        *own, other = (one["loss"] for one in per_domain.losses(meter, params, every))
+        totals += np.stack(own, -1)
+        strange += other
     return totals / len(names), strange / len(names) if len(names) > 1 else None
 
 

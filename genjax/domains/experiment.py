@@ -16,7 +16,7 @@ from genjax.core import arrangement, machine, processes, stream
 from genjax.core import config as configs
 from genjax.core.errors import UsageError
 from genjax.data import leaks, text
-from genjax.domains import chains, data, evaluate, forecast, hmm, load, networks, training
+from genjax.domains import ahead, chains, data, evaluate, forecast, hmm, load, networks, training
 from genjax.domains.about import ABOUT
 from genjax.domains.arms import (
     Facts,
@@ -232,18 +232,18 @@ def work(job: Job, folder, clock) -> None:
     if folder.read_json("data.json") is None:
         known = facts(job)._asdict() | {"checksum": job.checksum}
         folder.write_json("data.json", known)
-    if folder.read_json("evaluation/baselines.json") is None:
-        with clock.part("evaluate"):
-            folder.write_json("evaluation/baselines.json", evaluate.baselines(job))
-    for name in job.arms:
-        if folder.read_json(f"evaluation/{name}.json") is not None:
-            continue
-        with clock.part("train"):
-            params = training.train(job, folder, name)
-        with clock.part("evaluate"):
-            found, arrays = evaluate.measure(job, folder, name, params)
-            folder.write_arrays(f"arrays/{name}.npz", arrays)
-            folder.write_json(f"evaluation/{name}.json", found)
+    left = [name for name in job.arms if folder.read_json(f"evaluation/{name}.json") is None]
+    with ahead.steps(job, [n for n in left if job.arms[n].model != "ngram"], folder.products):
+        if folder.read_json("evaluation/baselines.json") is None:
+            with clock.part("evaluate"):
+                folder.write_json("evaluation/baselines.json", evaluate.baselines(job))
+        for name in left:
+            with clock.part("train"):
+                params = training.train(job, folder, name)
+            with clock.part("evaluate"):
+                found, arrays = evaluate.measure(job, folder, name, params)
+                folder.write_arrays(f"arrays/{name}.npz", arrays)
+                folder.write_json(f"evaluation/{name}.json", found)
 
 
 def facts(job: Job) -> Facts:

@@ -29,7 +29,7 @@ def _heat(run):
     label = summary["unit"]
     if "known" in run["arrays"][arms[0]]:
         losses = losses - run["arrays"][arms[0]]["known"]
-        label += " above `known`"
+        label += " above known"
     figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.4 + 0.42 * len(arms)), layout="constrained")
     axes = figure.subplots()
     # Arms that overfit on purpose would take the whole scale.
@@ -271,7 +271,7 @@ def _position(run):
             if values is None:
                 continue
             if lines is not None:
-                values, name = values - lines[0], "loss above `known`"
+                values, name = values - lines[0], "loss above known"
             width = max(1, values.shape[1] // PLACES)
             whole = values[:, : values.shape[1] // width * width]
             means = whole.reshape(len(whole), -1, width).mean(2)

@@ -51,7 +51,7 @@ def ladder(run):
             series.append(
                 Series(name, place, y, low, high, points=True, open=True, note="forecast")
             )
-        loss = Axis("loss above `known`", summary["unit"], log=True)
+        loss = Axis("loss above known", summary["unit"], log=True)
         panels.append(Panel(tokens, loss, series, f"{kind.removeprefix('excess_')} domains"))
     return (
         "Excess over the exact optimum by budget: mean over seeds with its 95% interval. Open "

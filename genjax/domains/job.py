@@ -1,5 +1,6 @@
 """What a study trains: arms on domains, and what they share once it was made."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,16 +13,17 @@ from genjax.lm.transformer import Model
 
 
 class Once:
-    """What is made once and shared: networks, compiled programs, meters."""
+    """What is made once and shared, by threads too: networks, compiled programs, meters."""
 
     def __init__(self):
-        self._made = {}
+        self._made, self._lock = {}, threading.RLock()
 
     def __call__(self, key, make: Callable) -> Any:
         """What `make` makes, at the first call of this key."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+            return self._made[key]
 
 
 class Job(NamedTuple):

@@ -18,7 +18,7 @@ import optax
 import optax.contrib
 
 from genjax.attention import blocks
-from genjax.core import machine, parallel, steps, stream, training
+from genjax.core import machine, parallel, processes, steps, stream, training
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.errors import UsageError
 from genjax.core.loop import Schedule
@@ -32,6 +32,9 @@ from genjax.lm.transformer import Large, Model
 
 # Windows of the old domains that the Fisher information is estimated on.
 FISHER_WINDOWS = 64
+# Bytes of windows that a call may be filled up with, so that arms of fewer steps a call share the
+# program of those of more: a few milliseconds.
+FILLED = 2**24
 
 
 def train(job: Job, folder, name: str):
@@ -46,8 +49,7 @@ def train(job: Job, folder, name: str):
     base = started_from(job, folder, name, "from", arm.from_) if arm.from_ else None
     fisher = made.fisher(base, old_windows(job, name)) if method.ewc else None
     reference = started_from(job, folder, name, "dro", arm.dro) if arm.dro else None
-    keys = jax.vmap(jax.random.key)(np.asarray(config.all_seeds))
-    state = jax.device_get(made.begin(keys, base, fisher, reference, arm.learning_rate))
+    rates = np.full(config.seeds, arm.learning_rate, np.float32)
 
     proxy = folder.read_json(f"mixtures/{arm.proxy}.json") if arm.proxy else None
     if arm.proxy and proxy is None:
@@ -64,9 +66,18 @@ def train(job: Job, folder, name: str):
         draw=job.draw,
     )
     validate, when = watch(job, name, made.merge), schedule(job, name)
+    batches = with_steps(batches, when.steps)
     ahead = stream.ahead(batches, when.steps, step_bytes(job))
     with ahead if job.draw else contextlib.nullcontext(batches) as batches:
-        state = training.train(folder, name, made.step, state, when, batches, validate=validate)
+        state = training.train(
+            folder,
+            name,
+            made.step,
+            made.begin(np.asarray(config.all_seeds), base, fisher, reference, rates),
+            when,
+            batches,
+            validate=validate,
+        )
 
     if arm.dro:
         folder.write_json(f"mixtures/{name}.json", mean_weights(job, name, state.params))
@@ -86,7 +97,7 @@ def train(job: Job, folder, name: str):
 
 def step_bytes(job: Job) -> int:
     """Of the windows of a step of all seeds."""
-    return 4 * job.config.seeds * job.config.batch_size * (job.source.length + 2)
+    return 4 * job.config.seeds * job.config.batch_size * (job.source.length + 3)
 
 
 def schedule(job: Job, name: str) -> Schedule:
@@ -96,62 +107,110 @@ def schedule(job: Job, name: str) -> Schedule:
     )
 
 
+def call_schedule(job: Job, name: str) -> Schedule:
+    """The schedule that the length of an arm's calls follows: of the arms with the longest.
+
+    Its own where filling its calls up to those would cost time.
+    """
+    own = schedule(job, name)
+    cheap = FILLED // step_bytes(job)
+    others = (schedule(job, other) for other, arm in job.arms.items() if arm.model != "ngram")
+    fitting = (when for when in others if when.log_every <= cheap)
+    return max((own, *fitting), key=lambda when: when.log_every)
+
+
+def with_steps(batches: Callable, steps: int) -> Callable:
+    """`data.batches`, and behind each window how many steps its training has: [..., length + 3].
+
+    It stands there and not in the state, so that checkpoints are those of before.
+    """
+
+    def read(first, count):
+        windows = batches(first, count)
+        return np.concatenate([windows, np.full_like(windows[..., :1], steps)], -1)
+
+    return read
+
+
 class Programs(NamedTuple):
     """The compiled programs of an arm.
 
-    step: a training step. begin: (keys, base, fisher, reference, rate) -> the first state, leaves
-    [seeds, ...]; the trees in the middle may be None. merge: the state's parameters -> the
-    model's. fisher: (base, windows) -> the diagonal Fisher information.
+    step: a training step. start: (seeds, base, fisher, reference, rates) -> the first state, not
+    compiled; all have leaves [seeds, ...], and the trees in the middle may be None. begin: the
+    same on the devices. merge: the state's parameters -> the model's. fisher: (base, windows) ->
+    the diagonal Fisher information.
     """
 
     step: parallel.Compiled
+    start: Callable
     begin: Callable
     merge: Callable
     fisher: Callable
 
 
 def programs(job: Job, name: str) -> Programs:
-    """The programs of an arm; those that differ in data or rate alone share them."""
+    """The programs of an arm; those that differ in data, rate or steps alone share them."""
     config, arm = job.config, job.arms[name]
     network, method = job.network(name), method_of(job, name)
     large, net = Large(config.remat, split_over(job, name)), network
     if large != Large():
         net = networks.build(arm, job.source.vocabulary, job.source.length, config.precision, large)
 
-    def one(key, base, fisher, reference, rate):
+    def one(seed, base, fisher, reference, rate):
+        key = jax.random.key(seed)
         base = network.init(key) if base is None else base
         params = finetune.start(key, base, method, fisher, reference)
-        return steps.init_state(params, optimizer(arm, method, rate))
+        return steps.init_state(params, optimizer(arm, method, arm.steps, rate))
 
     def make():
-        needs = training.needs(config, schedule(job, name), rows=config.context)
+        needs = training.needs(config, call_schedule(job, name), rows=config.context)
         most = stream.steps_per_call(step_bytes(job)) if job.draw else 0
+        step = parallel.compile_step(
+            step_of(config, arm, method, net, large.parts),
+            {},
+            config.all_seeds,
+            config.batch_size,
+            mode=config.parallel,
+            needs=needs._replace(fsdp=large.parts, most_steps=most),
+            take=take_windows,
+        )
+        start, merged = jax.vmap(one), partial(finetune.merged, method=method)
         return Programs(
-            step=parallel.compile_step(
-                step_of(config, arm, method, net, large.parts),
-                {},
-                config.all_seeds,
-                config.batch_size,
-                mode=config.parallel,
-                needs=needs._replace(fsdp=large.parts, most_steps=most),
-                take=take_windows,
-            ),
-            begin=jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None))),
-            merge=jax.jit(jax.vmap(partial(finetune.merged, method=method))),
+            step=step,
+            start=start,
+            begin=step.begin(start),
+            # What nothing is added to is on the host, and no program need hold it.
+            merge=jax.jit(jax.vmap(merged)) if method.train == "lora" else merged,
             fisher=jax.jit(jax.vmap(partial(finetune.fisher, network.apply))),
         )
 
-    return job.once((network.apply, method, arm.optimizer, arm.weight_decay, arm.steps), make)
+    return job.once(program_key(job, name), make)
+
+
+def program_key(job: Job, name: str) -> tuple:
+    """What arms that share their programs agree in."""
+    arm, every = job.arms[name], call_schedule(job, name).log_every
+    kind = arm.optimizer, arm.weight_decay
+    return job.network(name).apply, method_of(job, name), *kind, every
 
 
 def step_of(config: Config, arm: Arm, method: finetune.Method, net: Model, parts: int) -> Callable:
-    """The training step of an arm, whose network's parameters are in so many parts."""
-    return steps.training_step(
-        finetune.loss(net.apply, method, arm.depth, net.losses),
-        optimizer(arm, method),
-        microbatches=partial(microbatches, config, arm),
-        parts=parts,
-    )
+    """The training step of an arm, whose network's parameters are in so many parts.
+
+    How many steps there are stands in the batch, so that other lengths need no other program.
+    """
+
+    def step(state, batch, key, *, total, gather):
+        length = batch["steps"].max()  # All say the same, but padding.
+        made = steps.training_step(
+            finetune.loss(net.apply, method, arm.depth, net.losses),
+            optimizer(arm, method, length),
+            microbatches=partial(microbatches, config, arm),
+            parts=parts,
+        )
+        return made(state, batch, key, total=total, gather=gather)
+
+    return step
 
 
 def microbatches(config: Config, arm: Arm, rows: int) -> int:
@@ -169,7 +228,8 @@ def split_over(job: Job, name: str) -> int:
         return max(1, config.fsdp)
     # Parameters, two moments, gradients; seeds side by side have one each.
     seeds = -(-config.seeds // len(devices))
-    needed, free = 16.0 * seeds * job.size(name)["parameters"], machine.memory_free()
+    needed = 16.0 * seeds * job.size(name)["parameters"]
+    free = min(processes.gather(machine.memory_free()))
     rows = config.batch_size // config.microbatches
     found = networks.split_over(needed, free, len(devices), rows)
     try:
@@ -190,34 +250,51 @@ def method_of(job: Job, name: str) -> finetune.Method:
     return finetune.Method(arm.train, rank, arm.ewc, arm.anchor, dro)
 
 
-def optimizer(arm: Arm, method: finetune.Method, rate=0.0) -> optax.GradientTransformation:
-    """Its rate is part of the state, so that other rates need no other program."""
-    shape = optax.warmup_cosine_decay_schedule(
-        0.0, 1.0, arm.steps // 20 + 1, arm.steps + 1, end_value=0.05
-    )
+def optimizer(
+    arm: Arm, method: finetune.Method, length: int | jax.Array, rate=0.0
+) -> optax.GradientTransformation:
+    """Its rate is part of the state, so that other rates need no other program.
+
+    length: steps of the training.
+    """
     kinds = {"muon": optax.contrib.muon, "adamw": optax.adamw}
 
     def make(learning_rate):
         return optax.chain(
             optax.clip_by_global_norm(1.0),
             kinds[arm.optimizer](
-                lambda count: learning_rate * shape(count), weight_decay=arm.weight_decay
+                lambda count: learning_rate * share_of_peak(count, length),
+                weight_decay=arm.weight_decay,
             ),
         )
 
     inner = optax.inject_hyperparams(make)(learning_rate=rate)
-    return finetune.optimizer(inner, method, arm.depth, arm.steps)
+    return finetune.optimizer(inner, method, arm.depth, length)
+
+
+def share_of_peak(count, length) -> jax.Array:
+    """The learning rate's share of its peak at step `count` of `length`, both integers.
+
+    It warms up for a twentieth of the steps and falls to a twentieth by a cosine. Optax's
+    `warmup_cosine_decay_schedule` takes no traced length; rounding is as XLA's of it.
+    """
+    warm = length // 20 + 1
+    per_warm, per_rest = (1.0 / jnp.float32(n) for n in (warm, length + 1 - warm))
+    rising = 1.0 - (1.0 - jnp.float32(count) * per_warm)
+    angle = jnp.float32(count - warm) * (np.float32(np.pi) * per_rest)
+    return jnp.where(count < warm, rising, 0.475 * (1.0 + jnp.cos(angle)) + 0.05)
 
 
 def take_windows(arrays, windows) -> dict:
-    """The batch of what domains.batches draws, [b, length + 2]; padding is -1 all over."""
+    """The batch of what `with_steps` reads, [b, length + 3]; padding is -1 all over."""
     del arrays
     real = windows[:, 0] >= 0
-    tokens = jnp.maximum(windows[:, :-1], 0)
+    tokens = jnp.maximum(windows[:, :-2], 0)
     return {
         "tokens": tokens[:, :-1],
         "target": tokens[:, 1:],
-        "domain": windows[:, -1],
+        "domain": windows[:, -2],
+        "steps": windows[:, -1],
         "weight": real.astype(jnp.float32),
     }
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from genjax.gan.config import Config
 from genjax.report.about import About, Term
 
 SHARE, NATS = "share, 0 to 1", "nats"
@@ -132,6 +133,7 @@ WORDS = {
 }
 
 ABOUT = About(
+    config=Config,
     question="Does a GAN lose modes of the data, and do its remedies bring them back?",
     asserts={
         "G1": "a GAN without any remedy loses modes",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel
+from genjax.core.beside import on_cores
 from genjax.core.errors import UsageError
 from genjax.gan.config import PROPOSALS
 from genjax.gan.data import PAIRS, Task
@@ -43,20 +44,27 @@ def floor(task: Task, count: int, seed: int) -> dict[str, dict[str, list[float]]
 
     No generator can be asked to beat the truth. The controls have no slow measures.
     """
-    found = {}
-    for number, (row, sample) in enumerate((task.controls | {"truth": task.perfect}).items()):
+    cases = [
         # The stream of the truth is the older.
-        stream = 4 if row == "truth" else 10 + number
-        found[row] = {}
-        for draw in range(FLOOR_DRAWS if row == "truth" else NEAR_DRAWS):
-            samples = sample(count, np.random.default_rng([seed, stream, draw]))
-            measures = task.quick(samples)
-            if draw < NEAR_DRAWS:
-                measures |= task.near(samples)
-            if draw < SLOW_DRAWS and row == "truth":
-                measures |= task.slow(samples, draw) | {"contrast": contrast(task, samples)}
-            for name, value in measures.items():
-                found[row].setdefault(name, []).append(value)
+        (row, sample, draw, [seed, 4 if row == "truth" else 10 + number, draw])
+        for number, (row, sample) in enumerate((task.controls | {"truth": task.perfect}).items())
+        for draw in range(FLOOR_DRAWS if row == "truth" else NEAR_DRAWS)
+    ]
+
+    def of_draw(case):
+        row, sample, draw, stream = case
+        samples = sample(count, np.random.default_rng(stream))
+        measures = task.quick(samples)
+        if draw < NEAR_DRAWS:
+            measures |= task.near(samples)
+        if draw < SLOW_DRAWS and row == "truth":
+            measures |= task.slow(samples, draw) | {"contrast": contrast(task, samples)}
+        return measures
+
+    found = {}
+    for (row, *_), measures in zip(cases, on_cores(of_draw, cases), strict=True):
+        for name, value in measures.items():
+            found.setdefault(row, {}).setdefault(name, []).append(value)
     return found
 
 
@@ -87,7 +95,7 @@ def sensitivity(method: Method, task: Task, measure: Callable, count: int = LATE
     values are the symptom "different inputs, same output".
     """
     count = min(count, max(8, COLUMNS // method.latent))
-    z = method.latents(jax.random.key(2**31 + 1), jnp.arange(count))
+    z = jax.jit(method.latents)(jax.random.key(2**31 + 1), jnp.arange(count))
 
     @jax.jit
     def some(params, rows):

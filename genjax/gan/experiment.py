@@ -176,12 +176,13 @@ def work(job: Job, folder, clock) -> None:
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue
         with clock.part("train"):
-            params, looking = train(config, folder, name, method, tasks[arm.pack])
+            begun = begin(config, method)
+            params, looking = train(config, folder, name, method, begun, tasks[arm.pack])
         with clock.part("evaluate"):
-            untrained = parallel.each(begin(config, method).params, config.seeds)
+            untrained = parallel.each(begun.params, config.seeds)
             found = watch.figures_of(folder, name, looking, untrained, method.more)
             each = parallel.each(params, config.seeds)
-            arrays = watch.pictured(method, each, task, job.mixture, samples=config.eval_samples)
+            arrays = watch.pictured(method, looking.look.sample, each, task, job.mixture)
             folder.write_arrays(f"arrays/{name}.npz", arrays | watch.snapshots(folder, name))
             folder.write_json(f"evaluation/{name}.json", found)
 
@@ -224,8 +225,11 @@ def begin(config: Config, method: Method):
     return training.initial(one, config.all_seeds)
 
 
-def train(config: Config, folder, name: str, method: Method, task: Task):
-    """Trains all seeds of an arm, or continues: (params, leaves [seeds, ...], its Watch)."""
+def train(config: Config, folder, name: str, method: Method, begun, task: Task):
+    """Trains all seeds of an arm, or continues: (params, leaves [seeds, ...], its Watch).
+
+    begun: what `begin` gave.
+    """
     arm, seeds = config.arms()[name], config.all_seeds
     rows = config.batch_size * arm.n_critic
     when = training.schedule(config, evaluations=config.evaluations)
@@ -248,7 +252,7 @@ def train(config: Config, folder, name: str, method: Method, task: Task):
             folder,
             name,
             compiled,
-            begin(config, method),
+            begun,
             when,
             batches,
             validate=looking,

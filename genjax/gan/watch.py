@@ -4,7 +4,7 @@ An arm's figures are means over the evaluations of a final window, whose length 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -230,13 +230,12 @@ def snapshots(folder, arm: str) -> dict[str, np.ndarray]:
 
 
 def pictured(
-    method: Method, params: list, task: Task, mixture: Mixture | None, *, samples: int
+    method: Method, sample: Callable, params: list, task: Task, mixture: Mixture | None
 ) -> dict[str, np.ndarray]:
     """Arrays of the pictures: samples, their modes, slopes of G, D's landscape.
 
-    params: a tree a seed. samples: how many are made, of which SHOWN are kept.
+    sample: params -> samples, of which SHOWN are kept. params: a tree a seed.
     """
-    sample = evaluate.sampler(method, samples)
     singular_values = partial(jnp.linalg.svd, compute_uv=False)
     slopes = evaluate.sensitivity(method, task, singular_values, count=SLOPES)
     arrays = {}

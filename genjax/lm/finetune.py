@@ -87,8 +87,11 @@ def trains(path, leaf, method: Method, last: int) -> bool:
     return True
 
 
-def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, length: int):
-    """`inner` for what trains; nothing else moves but group DRO's weights, over `length` steps."""
+def optimizer(inner: optax.GradientTransformation, method: Method, depth: int, length):
+    """`inner` for what trains; nothing else moves but group DRO's weights.
+
+    length: steps of the training, for those weights' mean; may be traced.
+    """
 
     def labels(params):
         model = jax.tree_util.tree_map_with_path(

@@ -18,6 +18,8 @@ from genjax.lm.ngram import NGram
 from genjax.lm.transformer import Model
 
 CHUNK = 32
+# Windows that domains share chunks up to: beyond, what the last chunk is filled with is little.
+PACKED = 512
 # Windows that must score a position before its mean says anything.
 CASES = 4
 
@@ -40,7 +42,7 @@ def meter(apply: Callable) -> Callable:
 
 
 def drift_meter(apply: Callable) -> Callable:
-    """((base, params), windows) -> cross-entropy to the base's distribution, [seeds, n, t], bits.
+    """((base, params), windows) -> the cross-entropy to the base's distribution, as in `meter`.
 
     The forgetting of Kalajdzievski (2024), equation 2: no labels are needed, and nothing else than
     the base's own predictions is kept.
@@ -52,7 +54,7 @@ def drift_meter(apply: Callable) -> Callable:
         base, tuned = (jax.nn.log_softmax(apply(p, windows[:, :-1])) for p in both)
         return (-(jnp.exp(base) * tuned).sum(-1) / jnp.log(2.0),)
 
-    return lambda params, windows: _in_chunks(run, params, windows)[0]
+    return lambda params, windows: _in_chunks(run, params, windows)
 
 
 def dynamic_meter(apply: Callable) -> Callable:
@@ -142,8 +144,24 @@ def ngram_meter(models: Sequence[NGram]) -> Callable:
     return run
 
 
-def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarray]:
-    """What one domain costs.
+def together(measure: Callable, params, windows: Sequence[np.ndarray]) -> list[tuple]:
+    """What a meter returns of each domain's windows: few windows share chunks with the next's.
+
+    windows: as in `meter`, of each domain.
+    """
+    found, first = [], 0
+    while first < len(windows):
+        ends = np.cumsum([part.shape[-2] for part in windows[first:]])
+        count = max(1, int(np.searchsorted(ends, PACKED, side="right")))
+        arrays = measure(params, np.concatenate(windows[first : first + count], -2))
+        parts = [np.split(array, ends[: count - 1], 1) for array in arrays]
+        found += zip(*parts, strict=True)
+        first += count
+    return found
+
+
+def losses(measure: Callable, params, measured: Sequence[Measured]) -> list[dict[str, np.ndarray]]:
+    """What each domain costs.
 
     loss [seeds]: bits a unit.
     documents [seeds, docs]: bits of each document; sizes [docs]: units in it.
@@ -151,7 +169,11 @@ def losses(measure: Callable, params, measured: Measured) -> dict[str, np.ndarra
         (nan below CASES of them).
     ece [seeds]: expected calibration error of the likeliest token.
     """
-    bits, top, hit = measure(params, measured.windows)
+    found = together(measure, params, [part.windows for part in measured])
+    return [_losses(part, *arrays) for part, arrays in zip(measured, found, strict=True)]
+
+
+def _losses(measured, bits, top, hit):
     counted = np.where(measured.scored, bits, 0.0)
     places, which = np.unique(measured.document, return_inverse=True)
     documents = np.zeros((len(bits), len(places)))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from genjax.core.config import Options
+
 
 class Term(NamedTuple):
     """What a name on the page means; unit: of its numbers, where the run's files name none."""
@@ -22,7 +24,8 @@ class About:
     that answer the question; `{}` stands for what follows the number of a claim in its id, such as
     "linear" in "A3 linear". beside: {figure: claims that it is a picture of}. terms: {measure, row,
     sampler or word: Term}; "@last" is what follows a row's name, "/k=#" what follows a measure's, #
-    any number. ledger: the file of the earlier wordings.
+    any number. ledger: the file of the earlier wordings. config: the room's
+    configuration, whose defaults are what a run did before an option was there.
     """
 
     question: str = ""
@@ -30,6 +33,7 @@ class About:
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     terms: Mapping[str, Term] = field(default_factory=dict)
     ledger: Path | None = None
+    config: type[Options] | None = None
 
 
 def keys(name: str) -> list[str]:

@@ -3,15 +3,17 @@
 import base64
 import functools
 import json
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
+from genjax.core import config as configs
 from genjax.core import shipped
 from genjax.report import about as words
 from genjax.report import claim_rows, published
@@ -74,8 +76,10 @@ def render(
         if name in {one.name for one in drawn}
     }
     # The flagfile that published this very configuration, if one did.
+    asked = summary["flags"]
+    default = configs.to_json(about.config()) if about.config else {}
     flags_of = {name: one["flags"] for name, one in published.read(results).items()}
-    same = [name for name, found in flags_of.items() if is_same(found, summary["flags"])]
+    same = [name for name, found in flags_of.items() if is_same(found, asked, default)]
     tries = published.replications(results), same[0] if same else ""
     wordings = json.loads(about.ledger.read_text()) if about.ledger else {}
     made = tables(summary)
@@ -116,10 +120,10 @@ def scripts() -> list[Markup]:
     return [Markup((TEMPLATES / name).read_text()) for name in SCRIPTS]
 
 
-def is_same(published: dict, asked: dict) -> bool:
-    """Whether a run is of a published configuration; an option since then must be unset."""
-    since = [value for name, value in asked.items() if name not in published]
-    return published.items() <= asked.items() and not any(since)
+def is_same(published: dict, asked: dict, default: dict) -> bool:
+    """Whether a run is of a published configuration; an option since then is at its default."""
+    since = {name: value for name, value in asked.items() if name not in published}
+    return published.items() <= asked.items() and since.items() <= default.items()
 
 
 def names(made: Sequence[Table]) -> list[str]:
@@ -159,8 +163,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    made.filters["named"] = named
     made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     return made
+
+
+def named(text: str) -> Markup:
+    """A text with `names` of measures and rows set as such."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def filled(template: str, **content) -> str:

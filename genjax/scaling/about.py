@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from genjax.report.about import About, Term
+from genjax.scaling.config import Config
 
 ROWS = {
     "full": Term("Textbook attention: all scores are formed, n of them for each of n positions."),
@@ -75,6 +76,7 @@ WORDS = {
 }
 
 ABOUT = About(
+    config=Config,
     question="Does the cost of self-attention grow as the square of the length n, and what do the "
     "variants that cost less give up?",
     asserts={

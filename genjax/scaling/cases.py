@@ -1,4 +1,4 @@
-"""What the sweep of attention runs: variants, controls, layers and halves, the machine itself."""
+"""What the sweep of attention runs: variants, controls, halves of a layer, the machine itself."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,6 @@ from jax.core import Tracer
 
 from genjax import attention
 from genjax.attention.variants.full import scores, softmax, values
-from genjax.lm import transformer
 from genjax.scaling.microbenchmark import Inputs, Program
 
 # Columns of what the controls multiply n rows by: CONTROL, and ROOT sqrt(n).
@@ -138,29 +137,6 @@ def normal(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple:
     if not isinstance(made[0], Tracer):
         _NORMAL[shape, dtype, seed] = made
     return made
-
-
-def layer(width: int, length: int, head_dim: int) -> Program:
-    """The transformer of one block: norms, projections, exact attention and the feed-forward part.
-
-    4 n^2 d + 24 n d^2 FLOPs.
-    """
-    heads = width // head_dim
-    variant, model = _layer(width, length, head_dim)
-    # Parameters are those of a layer of any length.
-    params = Inputs(
-        f"layer {width} {head_dim}",
-        lambda seed: (_layer(width, head_dim, head_dim)[1].init(jax.random.key(seed)),),
-    )
-    tokens = Inputs(f"tokens {length}", lambda seed: (jnp.zeros((1, length), jnp.int32),))
-    flops = heads * variant.cost.flops + 24.0 * length * width**2
-    return Program(model.apply, (params, tokens), flops, 16.0 * length * width)
-
-
-def _layer(width, length, head_dim):
-    variant = attention.build("flash", length, head_dim, causal=False)
-    shape = {"length": length, "width": width, "depth": 1, "heads": width // head_dim}
-    return variant, transformer.build(variant, vocabulary=2, **shape)
 
 
 def half_attention(width: int, length: int, head_dim: int) -> Program:

@@ -1,12 +1,16 @@
-"""Processes of their own, asked and answered in JSON: `python -m genjax.scaling.<name>`."""
+"""Processes of their own, asked and answered in JSON: `python -m genjax.scaling.<name>`.
+
+All that are asked at once run at once, but for what they do in their `turn`.
+"""
 
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import genjax
@@ -16,7 +20,9 @@ from genjax.core.errors import RunError, one_line
 def ask(name: str, questions: Sequence[dict]) -> list[dict]:
     """The answers of as many fresh processes, all at once; what they say on stderr is shown.
 
-    None of them outlives this call. Raises RunError with what the first that failed said.
+    Turns come in the order of the questions, once all have asked for theirs; none goes on before
+    the last has had its own. None of them outlives this call. Raises RunError with what the first
+    that failed said.
     """
     # The package is found there as it was here, wherever a notebook runs. jax's own cache gives
     # programs that cannot be written to files again.
@@ -31,7 +37,8 @@ def ask(name: str, questions: Sequence[dict]) -> list[dict]:
         started = []
         for question in questions:
             asked = stack.enter_context(tempfile.TemporaryFile("w+"))
-            json.dump(question | {"parent": os.getpid()}, asked)
+            ours, its = (stack.enter_context(end) for end in socket.socketpair())
+            json.dump(question | {"parent": os.getpid(), "line": its.fileno()}, asked)
             asked.seek(0)
             answer = stack.enter_context(tempfile.TemporaryFile("w+"))
             process = subprocess.Popen(
@@ -39,12 +46,15 @@ def ask(name: str, questions: Sequence[dict]) -> list[dict]:
                 stdin=asked,
                 stdout=answer,
                 env=os.environ | more,
+                pass_fds=[its.fileno()],
             )
+            its.close()  # So that the line ends where the process does.
             stack.callback(process.wait)
             stack.callback(process.kill)
-            started.append((process, answer))
+            started.append((process, answer, ours))
+        _give_turns([ours for _, _, ours in started])
         found = []
-        for process, answer in started:
+        for process, answer, _ in started:
             code = process.wait()
             answer.seek(0)
             lines = answer.read().splitlines()
@@ -53,6 +63,45 @@ def ask(name: str, questions: Sequence[dict]) -> list[dict]:
                 raise RunError(told.get("error") or f"{name}: its process ended with code {code}")
             found.append(told)
     return found
+
+
+def _give_turns(lines: Sequence[socket.socket]) -> None:
+    """One after the other; what has ended, or ends without a turn, is waited for no longer."""
+    for line in lines:
+        line.recv(1)
+    for line in lines:
+        _tell(line)
+        line.recv(1)
+    for line in lines:
+        _tell(line)
+
+
+def _tell(line: socket.socket) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        line.send(b".")
+
+
+@contextlib.contextmanager
+def turn(question: dict) -> Iterator[None]:
+    """What is inside runs while all that were asked with this process wait; once a process.
+
+    Raises RunError where nobody asks any more. Nobody is waited for where none was asked beside.
+    """
+    _wait(question)
+    yield
+    _wait(question)
+
+
+def _wait(question: dict) -> None:
+    line = question.get("line")
+    if line is None:
+        return
+    told = b""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        os.write(line, b".")
+        told = os.read(line, 1)
+    if not told:
+        raise RunError("the run that asked has ended")
 
 
 def answer(function: Callable[[dict], dict]) -> None:

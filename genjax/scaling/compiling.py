@@ -1,7 +1,8 @@
 """Points of a sweep compiled into files: `python -m genjax.scaling.compiling`, a process.
 
-Asked {"config", "points", "folder"}; answers {"points": [row]}, in which `file` is the program and
-`inputs` are the programs of its arguments. A folder that holds them already is not written to.
+Asked {"config", "points", "folder", "taken"}; answers {"points": [row]}, in which `file` is the
+program and `inputs` are the programs of its arguments. A folder that holds them already is not
+written to. Processes that share `taken` share the work: each takes the next point that is free.
 """
 
 import functools
@@ -16,10 +17,10 @@ from pathlib import Path
 from jax.experimental import serialize_executable
 
 from genjax.core import config as configs
-from genjax.core import environment, platforms
+from genjax.core import environment, machine, platforms
 from genjax.scaling import children, sweep
 from genjax.scaling.config import Config
-from genjax.scaling.microbenchmark import Inputs, facts_of, lower
+from genjax.scaling.microbenchmark import Inputs, facts_of, lower, told
 from genjax.scaling.timings import Point
 
 # Of the files: another one finds none of the old.
@@ -27,10 +28,13 @@ FORMAT = 2
 
 
 class Store:
-    """Compiled programs in a folder, by what they compute and for which machine and versions."""
+    """Compiled programs in a folder, by what they compute and for which machine and versions.
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    taken: an empty folder, in which processes side by side say who compiles what.
+    """
+
+    def __init__(self, folder: str | Path, taken: str | Path):
+        self.folder, self.taken = Path(folder), Path(taken)
         self.folder.mkdir(parents=True, exist_ok=True)
         described = environment.describe()
         flags = [os.environ.get(name) for name in ("XLA_FLAGS", "NPROC")]
@@ -38,14 +42,21 @@ class Store:
         self._machine = json.dumps(about).encode()
         self._inputs: dict[str, str] = {}
 
-    def keep(self, lowered, facts=None, devices: int = 1) -> tuple[str, dict]:
-        """(file, facts of what was compiled) of a lowered program; compiles what is not there."""
+    def path(self, lowered) -> Path:
+        """The file of a lowered program."""
         code = io.BytesIO()
         lowered.compiler_ir().operation.write_bytecode(code)
-        path = self.folder / f"{hashlib.sha256(self._machine + code.getvalue()).hexdigest()}.bin"
+        return self.folder / f"{hashlib.sha256(self._machine + code.getvalue()).hexdigest()}.bin"
+
+    def keep(self, lowered, facts=None, devices: int = 1, options=None) -> tuple[str, dict]:
+        """(file, facts of what was compiled) of a lowered program; compiles what is not there.
+
+        options: of the compiler.
+        """
+        path = self.path(lowered)
         if path.exists():
             return str(path), pickle.loads(path.read_bytes())[1]
-        compiled = lowered.compile()
+        compiled = lowered.compile(compiler_options=options)
         known = facts(compiled) if facts else {}
         content = pickle.dumps((serialize_executable.serialize(compiled), known, devices))
         # Processes beside this one may make the same program: each writes a file of its own first.
@@ -57,24 +68,42 @@ class Store:
         return str(path), known
 
     def keep_inputs(self, inputs: Inputs) -> str:
-        """The file of the program that makes arguments of a seed."""
+        """The file of the program that makes arguments of a seed, which no process times.
+
+        Where another process has taken it, the file is there when that one ends.
+        """
         if inputs.name not in self._inputs:
-            kept, _ = self.keep(inputs.lower(), devices=inputs.devices)
-            self._inputs[inputs.name] = kept
+            lowered = inputs.lower()
+            path = self.path(lowered)
+            if self.take(path.name):
+                self.keep(lowered, devices=inputs.devices, options=machine.for_one_run())
+            self._inputs[inputs.name] = str(path)
         return self._inputs[inputs.name]
+
+    def take(self, name: str) -> bool:
+        """Whether this process is the first to ask for what is called so."""
+        try:
+            (self.taken / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
 
 def rows(asked: dict) -> dict:
-    """What compiling says of the points that are asked for."""
+    """What compiling says of those of the points that no other process was the first to take."""
     config = configs.from_json(Config, asked["config"])
     sweep.settle(config)
-    store, made = Store(asked["folder"]), []
+    store, made = Store(asked["folder"], asked["taken"]), []
     for point in (Point(*point) for point in asked["points"]):
+        if not store.take(str(point)):
+            continue
         program = sweep.program(config, point)
         tell = functools.partial(facts_of, program)
         with platforms.products(config.matmul_precision):
             lowered = lower(program)
         file, facts = store.keep(lowered, tell, program.devices)
+        # The file may be another variant's that computes the same.
+        facts |= told(program)
         inputs = [store.keep_inputs(part) for part in program.inputs]
         made.append({"point": point, "file": file, "inputs": inputs, "facts": facts})
     return {"points": made}

@@ -101,7 +101,7 @@ class Sweep(Options):
     hash_rounds: int = option(4, "reformer: rounds.", group="Variants", low=1, high=1024, rare=True)
     widths: tuple[int, ...] = option(
         (64, 128, 256),
-        "Model widths for claim A6: a layer is timed, and its two halves.",
+        "Model widths for claim A6: the two halves of a layer are timed.",
         group="Measures",
         low=1,
         high=2**16,
@@ -114,7 +114,13 @@ class Sweep(Options):
         low=1,
         high=1000,
     )
-    rounds: int = option(2, "Timings of each point a process.", group="Measures", low=1, high=10**4)
+    rounds: int = option(
+        2,
+        "Timings of each point a process, until two agree; at most.",
+        group="Measures",
+        low=1,
+        high=10**4,
+    )
     seconds: float = option(
         0.05, "Of calls a timing; at least one.", group="Measures", low=0, high=3600
     )
@@ -183,8 +189,6 @@ class Config(Training, Sweep):
             )
         if any(b <= a for a, b in zip(self.lengths, self.lengths[1:], strict=False)):
             raise UsageError(f"--lengths={configs.shown(self.lengths)}: must ascend")
-        if self.head_dim % 2:
-            raise UsageError(f"--head_dim={self.head_dim}: even, for the layer's rotary positions")
         for width in self.widths:
             if width % self.head_dim:
                 raise UsageError(f"--widths={width}: --head_dim={self.head_dim} does not divide it")

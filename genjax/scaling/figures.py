@@ -26,8 +26,11 @@ def _lengths(lengths) -> Axis:
 
 
 def _all_lengths(run):
-    found = [points for mode in MODES for _, points in _lines(run, mode)]
-    return sorted({n for points in found for n in points["lengths"]})
+    return sorted({n for mode in MODES for n in _timed_lengths(run, mode)})
+
+
+def _timed_lengths(run, mode):
+    return sorted({n for _, points in _lines(run, mode) for n in points["lengths"]})
 
 
 def _guides(lengths, anchor):
@@ -60,7 +63,7 @@ def _time(run):
             y, low, high = (1e3 * np.array(points[key]) for key in ("seconds", "low", "high"))
             found.append(Series(arm, points["lengths"], y, low, high))
             lowest = min(lowest, y[0])
-        return found + _guides(_all_lengths(run), lowest)
+        return found + _guides(_timed_lengths(run, mode), lowest)
 
     text = (
         "Time by length: the fastest call of a process, median over fresh processes with the range "
@@ -84,7 +87,7 @@ def _memory(run):
                 x, y = zip(*peaks, strict=True)
                 found.append(Series(arm, x, y, points=True))
         lowest = min(points["predicted_bytes"][0] for _, points in lines) / 1e6
-        return found + _guides(_all_lengths(run), lowest)
+        return found + _guides(_timed_lengths(run, mode), lowest)
 
     text = (
         "Memory by length: lines, what the compiled program says before anything runs; dots, by "

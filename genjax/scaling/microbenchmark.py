@@ -87,10 +87,13 @@ def facts_of(program: Program, compiled) -> dict:
         "argument_bytes": parts * int(memory.argument_size_in_bytes),
         "result_bytes": parts * int(memory.output_size_in_bytes),
         "xla_flops": float(cost.get("flops", 0.0)),
-        "flops": program.flops,
-        "count_bytes": program.bytes,
-        "note": program.note,
+        **told(program),
     }
+
+
+def told(program: Program) -> dict:
+    """What is known without a compiler; programs that compile to the same may differ in it."""
+    return {"flops": program.flops, "count_bytes": program.bytes, "note": program.note}
 
 
 def compile_program(program: Program) -> tuple[jax.stages.Compiled, dict]:
@@ -108,7 +111,7 @@ def too_large(facts: dict, allowed: float) -> str:
 
 
 def measure(call: Callable, seconds: float) -> dict:
-    """Median, minimum and number of calls within `seconds`; one of ten times that is not repeated.
+    """Median, minimum and number of calls within `seconds`; one of thrice that is not repeated.
 
     Short calls warm up: the first after another program finds cold caches and pages.
     """
@@ -118,7 +121,7 @@ def measure(call: Callable, seconds: float) -> dict:
     if times[0] < seconds:
         times = []
     end = time.perf_counter() + seconds
-    while not times or (times[0] < 10 * seconds and time.perf_counter() < end):
+    while not times or (times[0] < 3 * seconds and time.perf_counter() < end):
         begun = time.perf_counter()
         call()
         times.append(time.perf_counter() - begun)

@@ -5,7 +5,9 @@ something up. A fixed pattern finds a needle exactly where it reaches: the share
 expectation. NumPy alone.
 """
 
+import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,11 +24,38 @@ def of(
     output is nearest to the value of the one key that they meet at LOGIT. Where keys are the
     queries (shared_qk), pairs of positions are equal.
     """
+    task = _task(length, head_dim, seed, causal, shared_qk)
+    out = attend(*task.normal)[task.rows]
+    found = attend(*task.needles)[task.rows]
+    v = task.needles[2]
+    hits = np.argmax(found @ v.T - 0.5 * (v**2).sum(-1), -1) == task.partner
+    # A zero output has looked nothing up.
+    hits &= np.abs(found).max(-1) > 0
+    return {"error": relative(out, task.right), "needles": float(hits.mean())}
+
+
+class _Task(NamedTuple):
+    """What a variant is asked: q, k, v of both kinds [length, head_dim], and what is right.
+
+    rows, partner: the queries that are compared and the position that each looks up. right: the
+    exact result of `normal` there.
+    """
+
+    rows: np.ndarray
+    partner: np.ndarray
+    normal: tuple[np.ndarray, ...]
+    needles: tuple[np.ndarray, ...]
+    right: np.ndarray
+
+
+# Most variants are asked the same.
+@functools.lru_cache(maxsize=4)
+def _task(length: int, head_dim: int, seed: int, causal: bool, shared_qk: bool) -> _Task:
     rng = np.random.default_rng([seed, 2])
     rows, partner = asked(length, seed, causal=causal, pairs=shared_qk)
     q, k, v = (rng.standard_normal((length, head_dim), np.float32) for _ in range(3))
-    out = attend(q, k, v)[rows]
     right = exact(q, k, v, rows, causal=causal, shared_qk=shared_qk)
+    normal = (q, k, v)
     k, v = (rng.standard_normal((length, head_dim), np.float32) for _ in range(2))
     key = k[partner]
     if shared_qk:
@@ -35,11 +64,7 @@ def of(
         q = key / np.linalg.norm(key, axis=-1, keepdims=True) * LOGIT * head_dim**0.5
     else:
         q = key * LOGIT * head_dim**0.5 / (key**2).sum(-1, keepdims=True)
-    found = attend(q.astype(np.float32), k, v)[rows]
-    hits = np.argmax(found @ v.T - 0.5 * (v**2).sum(-1), -1) == partner[rows]
-    # A zero output has looked nothing up.
-    hits &= np.abs(found).max(-1) > 0
-    return {"error": relative(out, right), "needles": float(hits.mean())}
+    return _Task(rows, partner[rows], normal, (q.astype(np.float32), k, v), right)
 
 
 def asked(length: int, seed: int, *, causal: bool, pairs: bool) -> tuple[np.ndarray, np.ndarray]:

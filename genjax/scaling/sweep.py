@@ -17,15 +17,14 @@ from genjax.core.folder import Folder
 from genjax.core.progress import say
 from genjax.scaling import cases, children, fitting, microbenchmark, quality, variants
 from genjax.scaling.config import Config
-from genjax.scaling.timings import CONTROLS, MODES, PARTS, Point, Timings, name_of
+from genjax.scaling.timings import CONTROLS, MODES, PARTS, PEAKS, Point, Timings, name_of
 
 HALVES = {
     "attention": cases.half_attention,
     "feedforward": cases.half_feed_forward,
-    "layer": cases.layer,
 }
-# Processes that compile at once.
-COMPILERS = 4
+# Processes that compile at once, and that load programs and measure memory beside each other.
+COMPILERS, SIDE_BY_SIDE = 4, 2
 
 
 def settle(config: Config) -> str:
@@ -45,7 +44,7 @@ def settle(config: Config) -> str:
 
 
 def points(config: Config) -> list[Point]:
-    """Calibration rows, the variants, controls and parts of `full`, and a layer with its halves."""
+    """Calibration rows, the variants, controls and parts of `full`, and the halves of a layer."""
     machine = {"matmul": fitting.SQUARE, "copy": fitting.COPIED}
     made = [Point(name, "forward", size) for name, size in machine.items()]
     for name in config.variants:
@@ -110,9 +109,10 @@ def measure(config: Config, folder: Folder, clock) -> None:
                 about = {"skipped": reason} if reason else row["facts"]
                 folder.write(point.arm, [{"mode": point.mode, "length": point.length} | about])
         with clock.part("processes"):
-            for i in missing:
-                folder.write_json(_file(i), _one(config, folder, fitting_, i))
-                say(f"process {i + 1} of {config.processes}")
+            for some in _groups(missing, _at_once(fitting_, allowed)):
+                for i, found in zip(some, _asked(config, folder, fitting_, some), strict=True):
+                    folder.write_json(_file(i), found)
+                    say(f"process {i + 1} of {config.processes}")
 
 
 def compiled(config: Config, wanted: list[Point], place: str) -> list[dict]:
@@ -120,15 +120,30 @@ def compiled(config: Config, wanted: list[Point], place: str) -> list[dict]:
     have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     count = min(have or 1, COMPILERS) if jax.default_backend() == "cpu" else 1
     say(f"compiling {len(wanted)} programs")
-    asked = {"config": configs.to_json(config), "folder": place}
-    shares = [wanted[i::count] for i in range(count)]
-    answers = children.ask("compiling", [asked | {"points": share} for share in shares if share])
+    with tempfile.TemporaryDirectory(prefix="genjax-") as taken:
+        asked = {"config": configs.to_json(config), "points": wanted, "folder": place}
+        answers = children.ask("compiling", [asked | {"taken": taken}] * count)
     rows = {Point(*row["point"]): row for answer in answers for row in answer["points"]}
     return [rows[point] for point in wanted]
 
 
-def _one(config: Config, folder: Folder, rows: list[dict], i: int) -> dict:
-    """What process `i` measured, and the share of its look-ups that each pattern reaches."""
+def _at_once(rows: list[dict], allowed: float) -> int:
+    """Processes that are asked at once: on CPU several, where each may take its largest program."""
+    sizes = ("temp_bytes", "argument_bytes", "result_bytes")
+    most = max((sum(row["facts"][size] for size in sizes) for row in rows), default=0)
+    several = jax.default_backend() == "cpu" and SIDE_BY_SIDE * most <= allowed
+    return SIDE_BY_SIDE if several else 1
+
+
+def _groups(missing: list[int], size: int) -> list[list[int]]:
+    """Processes that are asked together; the first, which says what all leave out, alone."""
+    alone, others = [i for i in missing if i == 0], [i for i in missing if i > 0]
+    made = [others[i : i + size] for i in range(0, len(others), size)]
+    return [alone, *made] if alone else made
+
+
+def _asked(config: Config, folder: Folder, rows: list[dict], some: list[int]) -> list[dict]:
+    """What processes measured, and the share of their look-ups that each pattern reaches."""
     # What the first left out as too long, the others leave out.
     first = folder.read_json(_file(0)) or {"skipped": {}}
     rows = [row for row in rows if str(Point(*row["point"])) not in first["skipped"]]
@@ -139,14 +154,17 @@ def _one(config: Config, folder: Folder, rows: list[dict], i: int) -> dict:
         }
         for name in config.variants
     }
-    asked = {"points": rows, "variants": about, "seed": config.seed + i, "all_peaks": i == 0}
+    asked = {"points": rows, "variants": about, "peaks": PEAKS}
     asked |= {key: getattr(config, key) for key in ("rounds", "seconds", "longest", "cores")}
-    (found,) = children.ask("replicate", [asked])
-    for name, row in found["quality"].items():
-        share = reached(config, name, row["length"], config.seed + i, **about[name])
-        if share is not None:
-            row["reached"] = share
-    return found
+    told = children.ask(
+        "replicate", [asked | {"seed": config.seed + i, "first": i == 0} for i in some]
+    )
+    for found in told:
+        for name, row in found["quality"].items():
+            share = reached(config, name, row["length"], found["seed"], **about[name])
+            if share is not None:
+                row["reached"] = share
+    return told
 
 
 def reached(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from genjax.report.about import About, Term
+from genjax.vae.config import Config
 
 SHARE, NATS, SQUARED = "share, 0 to 1", "nats an image", "squared distance of features"
 ROWS = {
@@ -145,6 +146,7 @@ WORDS = {
 }
 
 ABOUT = About(
+    config=Config,
     question="Can one sample from the latent space of a VAE and not from an autoencoder's, and is "
     "the price a worse reconstruction?",
     asserts={

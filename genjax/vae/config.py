@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+from genjax import data
 from genjax.core import arms
 from genjax.core import config as configs
 from genjax.core.config import FASTEST, default, option, when
@@ -166,6 +167,7 @@ class Config(Training, Arm):
     def check(self) -> None:
         """Raises UsageError where options contradict each other."""
         super().check()
+        data.parse(self.data)
         if len(self.compare) == 1:
             raise UsageError(
                 f"--compare={self.compare[0]}: claims need two models; use --model for one"

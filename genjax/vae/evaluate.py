@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import parallel
+from genjax.core.beside import on_cores
 from genjax.core.steps import example_noise
 from genjax.images import distances
 from genjax.vae import latents, learned_prior, samplers
@@ -228,12 +229,13 @@ def measure_coder(
         "latent": codes[:2000],
         "label": test["label"][:2000],
     }
-    for name in names:
-        if name in coder.sources:
-            images = coder.decode(coder.sources[name](ref.compared, rng))
-            found = measure_samples(images, ref, seed)
-            measures |= {f"{name}/{measure}": value for measure, value in found.items()}
-            arrays[f"samples_{name}"] = images[:64]
+    names = [name for name in names if name in coder.sources]
+    # The draws one after the other, of one generator.
+    drawn = [coder.decode(coder.sources[name](ref.compared, rng)) for name in names]
+    every = on_cores(lambda images: measure_samples(images, ref, seed), drawn)
+    for name, images, found in zip(names, drawn, every, strict=True):
+        measures |= {f"{name}/{measure}": value for measure, value in found.items()}
+        arrays[f"samples_{name}"] = images[:64]
     return measures, arrays
 
 

@@ -190,11 +190,20 @@ def step_of(config: Config, name: str, model: networks.Model) -> Callable:
     )
 
 
+def begin(config: Config, name: str, model: networks.Model, images):
+    """The states of all seeds before the first step, on the host; images as `Model.init`'s."""
+    optimizer = optimizer_of(config, config.arms()[name])
+
+    def one(key):
+        return steps.init_state(model.init(key, images), optimizer)
+
+    return training.initial(one, config.all_seeds)
+
+
 def train(job: Job, folder, name: str):
     """Trains all seeds of an arm, or continues; returns params with leaves [seeds, ...]."""
     config, model, arm = job.config, job.models[name], job.config.arms()[name]
-    optimizer, loss = optimizer_of(config, arm), MODELS[arm.model].loss(arm, model)
-    dynamic = config.binarize == "dynamic"
+    loss, dynamic = MODELS[arm.model].loss(arm, model), config.binarize == "dynamic"
     when, seeds = training.schedule(config), config.all_seeds
     kept, first = stored.kept(job.images), data.floats(job.images[:FIRST])
     needs = training.needs(config, when, convolutions=arm.arch == "conv")
@@ -207,7 +216,7 @@ def train(job: Job, folder, name: str):
         needs=stored.needs(kept, needs, len(seeds) * config.batch_size),
         take=kept.take,
     )
-    state = training.initial(lambda key: steps.init_state(model.init(key, first), optimizer), seeds)
+    state = begin(config, name, model, first)
     validate = validation(loss, job.splits["valid"]["image"][:FIRST], seeds, dynamic)
     index = order.batches(seeds, len(job.images), config.batch_size)
     with stored.reading(kept, index, compiled, when.steps) as batches:
@@ -273,8 +282,7 @@ def baselines(job: Job, ref) -> dict[str, list[float]]:
         "mean": mean,
         "pixels": lambda: probed(ref, lambda images: images.reshape(len(images), -1), 0),
     }
-    of_seed = untrained(job, ref)
-    makes = list(rows.values()) + [partial(of_seed, seed) for seed in config.all_seeds]
+    makes = [*rows.values(), *untrained(job, ref)]
     made = on_cores(lambda make: make(), makes)
     found = {}
     for row, one in zip(rows, made, strict=False):
@@ -295,23 +303,26 @@ def probed(ref, code, seed: int) -> dict[str, float]:
     )
 
 
-def untrained(job: Job, ref) -> Callable:
-    """seed -> reconstruction and probes of the autoencoder before its first step."""
-    config, train, test = job.config, ref.splits["train"], ref.splits["test"]
-    plain = config.replace(model="ae", compare=(), arm={})
-    model = network(plain, next(iter(plain.arms())), test["image"].shape[1:])
+def untrained(job: Job, ref) -> list[Callable]:
+    """Of each seed: () -> reconstruction and probes of the autoencoder before its first step."""
+    train, test = ref.splits["train"], ref.splits["test"]
+    plain = job.config.replace(model="ae", compare=(), arm={})
+    name = next(iter(plain.arms()))
+    model = network(plain, name, test["image"].shape[1:])
     encode = jax.jit(lambda params, x: model.encode(params, x)["mean"])
     rebuild = jax.jit(lambda params, x: jax.nn.sigmoid(model.decode(params, encode(params, x))))
+    # The program of an arm `ae`, which thus is compiled.
+    begun = begin(plain, name, model, train["image"][:FIRST]).params
 
-    def of_seed(seed):
-        params = model.init(jax.random.key(seed), train["image"][:FIRST])
+    def of_seed(params, seed):
         rebuilt = parallel.batched(partial(rebuild, params), test["image"])
         one = distances.reconstruction_errors(test["image"], rebuilt)
         rows = {f"untrained/{path}": value for path, value in one.items()}
         read = probed(ref, partial(parallel.batched, partial(encode, params)), seed)
         return rows | {f"random/{path}": value for path, value in read.items()}
 
-    return of_seed
+    pairs = zip(parallel.each(begun, len(plain.all_seeds)), plain.all_seeds, strict=True)
+    return [partial(of_seed, *pair) for pair in pairs]
 
 
 def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:

@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
 LOG_2PI = np.log(2 * np.pi)
 CHUNK = 200
@@ -52,10 +51,15 @@ def aggregated_posterior(
     log_q = np.empty(n)
     for rows in np.array_split(np.arange(n), -(-n // CHUNK)):
         z = draws[rows]
-        pairs = z @ (means * precision).T - 0.5 * (z**2) @ precision.T + constant
+        pairs = z @ (means * precision).T
+        pairs -= 0.5 * (z**2) @ precision.T
+        pairs += constant
         # The expanded square cancels where posteriors are narrow, and would break the cap.
         pairs[np.arange(len(rows)), rows] = own[rows]
-        log_q[rows] = logsumexp(pairs, axis=1) - np.log(n)
+        # SciPy's logsumexp takes seven times as long.
+        most = pairs.max(1)
+        pairs -= most[:, None]
+        log_q[rows] = np.log(np.exp(pairs, out=pairs).sum(1)) + most - np.log(n)
     prior = -0.5 * (draws**2 + LOG_2PI).sum(1)
     return {
         "mutual_information": float((own - log_q).mean()),

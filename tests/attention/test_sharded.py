@@ -1,5 +1,7 @@
 """Positions over four devices: each variant as on one, in value and gradient; what is refused."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,8 @@ from jax.sharding import PartitionSpec as P
 
 from genjax import attention
 from genjax.attention import blocks
-from genjax.attention.sharded import spread
+from genjax.attention.sharded import ring, spread, tiles
+from genjax.attention.variant import Shards
 from genjax.core import hlo
 from genjax.core.errors import UsageError
 from genjax.scaling import cases, microbenchmark
@@ -20,6 +23,8 @@ DIM, HEADS, LENGTH, DEVICES = 8, 2, 96, 4
 CASES = {
     "flash": ("flash", {"tile": 16}),
     "flash causal": ("flash", {"tile": 16, "causal": True}),
+    "flash causal, small tiles": ("flash", {"tile": 8, "causal": True}),
+    "flash causal, odd parts": ("flash", {"tile": 16, "causal": True, "length": 100}),
     "window": ("longformer", {"window": 20, "tile": 8}),
     "window causal": ("longformer", {"window": 20, "tile": 8, "causal": True}),
     "window over parts": ("longformer", {"window": 100, "tile": 16}),
@@ -62,18 +67,18 @@ def test_devices_equal_one(case, monkeypatch):
     name, options = CASES[case]
     # Rows one after the other, as long ones on CPU, or at once.
     monkeypatch.setattr(blocks, "SHORT", 0 if options.get("causal") else 1000)
-    options = {"causal": False} | options
-    rng = np.random.default_rng(0)
-    shape = (2, LENGTH, HEADS, DIM)
+    options = {"causal": False, "length": LENGTH} | options
+    rng, length = np.random.default_rng(0), options.pop("length")
+    shape = (2, length, HEADS, DIM)
     # Keys of uneven size move the running maximum.
     q, k, v = (rng.standard_normal(shape, np.float32) for _ in range(3))
-    k = k * np.linspace(0.5, 3, LENGTH, dtype=np.float32)[:, None, None]
-    one = attention.build(name, LENGTH, DIM, **options)
+    k = k * np.linspace(0.5, 3, length, dtype=np.float32)[:, None, None]
+    one = attention.build(name, length, DIM, **options)
     extra = one.init(jax.random.key(0))
     wanted = both(one, (q, k, v), extra)
     place = NamedSharding(mesh(), P(None, "sequence"))
     found = both(
-        spread(name, mesh(), LENGTH, DIM, **options), jax.device_put((q, k, v), place), extra
+        spread(name, mesh(), length, DIM, **options), jax.device_put((q, k, v), place), extra
     )
     assert found[0].sharding.is_equivalent_to(place, 4)
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
@@ -83,7 +88,7 @@ def test_devices_equal_one(case, monkeypatch):
 
 def test_a_ring_sends_keys_and_values_to_all_and_their_gradients_home():
     """Three hops forward, of which backward has the first; four of the gradients."""
-    variant = spread("flash", mesh(), LENGTH, DIM, causal=True)
+    variant = spread("flash", mesh(), LENGTH, DIM, causal=False)
     program = cases.of_variant(variant, "both", (1, LENGTH, HEADS, DIM), "float32")
     text = microbenchmark.lower(program).compile().as_text()
     sent = hlo.Program(text).collectives()
@@ -91,6 +96,29 @@ def test_a_ring_sends_keys_and_values_to_all_and_their_gradients_home():
     assert {one.kind for one in sent} == {"collective-permute"}
     assert sum(one.times for one in sent) == hops
     assert sum(one.times * one.bytes for one in sent) == hops * part
+
+
+def test_devices_of_a_causal_ring_compute_as_many_tiles_each(monkeypatch):
+    """Where parts were consecutive, the last device had 58 of 136."""
+    seen, part = [], 64
+
+    def attend(shards, see, q, k, v, tile):
+        seen.append(see)
+        return q, None
+
+    monkeypatch.setattr(ring, "attend", attend)
+    monkeypatch.setattr(ring, "zigzag", lambda shards, x, back=False: x)
+    options = SimpleNamespace(implementation="auto", causal=True, tile=16)
+    made = attention.find("flash").sharded(Shards("sequence", DEVICES, part), options)
+    made.attend(*[jnp.zeros((1, part, 1, DIM))] * 3)
+    (see,) = seen
+    every = np.concatenate([see(p, None).queries for p in range(DEVICES)])
+    assert sorted(every) == list(range(DEVICES * part))
+    for p in range(DEVICES):
+        cuts = [tiles._cut(see(p, s), 16) for s in range(DEVICES)]
+        spans = [[int(cut.span(block)[1]) for block in range(cut.queries)] for cut in cuts]
+        # Its own pieces: two halves of a square, and a square; of the others a half each.
+        assert [sum(of) for of in spans] == [10 if s == p else 8 for s in range(DEVICES)]
 
 
 @pytest.mark.parametrize(

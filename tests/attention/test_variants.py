@@ -187,6 +187,24 @@ def test_kernel_attention_equals_its_sum(name, causal, at_once, monkeypatch):
     compare(lambda *x: variant.attend(*x, mask=mask, extra=extra), oracle, inputs(length, batch=3))
 
 
+@pytest.mark.parametrize("causal", (False, True))
+def test_kernel_attention_in_bfloat16(causal):
+    """To its rounding, 2^-8, of float32 on the same numbers."""
+    variant = attention.build("linear", 40, DIM, causal=causal)
+    arguments = [x.astype(jnp.bfloat16) for x in inputs(40)]
+
+    def both(*arguments):
+        out, pull = jax.vjp(variant.attend, *arguments)
+        return (out, *pull(jnp.ones_like(out)))
+
+    found = jax.jit(both)(*arguments)
+    expected = jax.jit(both)(*(x.astype(jnp.float32) for x in arguments))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        largest = float(jnp.abs(theirs).max())
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs, rtol=0, atol=largest / 64)
+
+
 def test_performer_keeps_its_range():
     """Features far below the smallest float are fine: only their ratios count, of seen keys."""
     variant = attention.build("performer", 32, DIM, causal=True)

@@ -52,6 +52,8 @@ REFUSED = [
     "zzz", "vae --latent=0", "gan --pack=0", "attention --lengths=128,64",
     "domains --arm=a:replay=0.5", "benchmark --only=x", "list zzz", "claims --claims=zzz",
     "sample zzz", "report zzz", "compare zzz zzz", "export zzz zzz", "verify --claims=zzz",
+    "vae --data=zzz", *(f"vae --data={source}:/zzz" for source in ("idx", "folder", "npz")),
+    "gan --data=zzz", "gan --data=csv:/zzz", "gan --data=npz:/zzz",
 ]  # fmt: skip
 # SciPy's own module is light: its parts are imported when they are named.
 SLOW = {"jax", "sklearn", "matplotlib", "scipy.linalg", "scipy.spatial", "scipy.special"}
@@ -104,6 +106,19 @@ def test_help_and_what_the_command_line_alone_decides_import_nothing_slow():
         ("verify --flagfiles=gan_rng", "did you mean gan_ring?"),
         ("report", "which run? Such as: genjax report runs/vae/vae_digits"),
         ("report runs/vae/vae_digits", "`genjax vae --flagfile=vae_digits` makes it"),
+        ("vae --flagfile=gan_ring", "another experiment: genjax gan --flagfile=gan_ring"),
+        ("vae --flagfile gan_ring", "another experiment: genjax gan --flagfile=gan_ring"),
+        (f"gan --flagfile={ROOT}", "is a folder; a file is needed"),
+        ("gan ring", "did you mean --flagfile=gan_ring?"),
+        ("vae iwae", "did you mean --model=iwae?"),
+        ("benchmark vae", "did you mean --only=vae?"),
+        ("claims V1", "flags are written --name=value, such as --claims=V1"),
+        ("verify V1", "flags are written --name=value, such as --claims=V1"),
+        (f"verify --claims=V1 --tries={__file__}", "--tries="),
+        (f"vae --data=folder:{__file__}", "is a file; a folder is needed"),
+        (f"vae --data=idx:{__file__}", "is a file; a folder is needed"),
+        (f"vae --data=npz:{ROOT}", "is a folder; a file is needed"),
+        (f"gan --data=csv:{ROOT}", "is a folder; a file is needed"),
     ],
 )
 def test_what_is_wrong_is_answered_in_a_line_with_the_nearest_right_one(
@@ -114,6 +129,44 @@ def test_what_is_wrong_is_answered_in_a_line_with_the_nearest_right_one(
     assert (code, out) == (2, "")
     assert err.startswith("genjax") and answer in err and err.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_it_is_said(said, tmp_path, monkeypatch):
+    """Before anything is computed, where that takes minutes; root may write everywhere."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").touch()
+    monkeypatch.setattr("genjax_cli.report.room_of", lambda folder: ())
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", "x")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genjax.report.page.write", refused)
+    monkeypatch.setattr("genjax.verify.os.access", lambda *_: False)
+    monkeypatch.setattr("genjax.verify._again", None)
+    code, _, err = said("report", "run")
+    assert code == 2 and "run: cannot be written: [Errno 13]" in err
+    code, _, err = said("verify", "--claims=V1", "--tries=new")
+    assert code == 2 and "--tries=new: cannot be written; name another folder" in err
+    monkeypatch.setattr("pathlib.Path.iterdir", refused)
+    code, _, err = said("domains", f"--corpus={tmp_path}")
+    assert code == 2 and "cannot be read: Permission denied" in err and "--corpus=" in err
+
+
+def test_what_lies_about_is_understood(said, tmp_path, monkeypatch):
+    """A folder of runs, a file of one, a flagfile in two words."""
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs/vae/mine"
+    run.mkdir(parents=True)
+    (run / "config.json").touch()
+    (run / "report.html").touch()
+    assert "a folder of runs: genjax report runs" in said("runs")[2]
+    assert "did you mean runs/vae/mine?" in said("report", "runs/vae/mine/report.html")[2]
+    seen = []
+    monkeypatch.setattr(launch, "_run", lambda _, asked: seen.append(asked.place.workdir))
+    said("vae", "--flagfile", "vae_smoke")
+    said("vae", "--flagfile=vae_smoke")
+    assert seen == ["runs/vae/vae_smoke"] * 2
 
 
 CHOICES = [
@@ -193,7 +246,8 @@ def test_a_header_without_its_lines_is_refused(tmp_path):
 def test_claims_stand_with_the_rate_at_which_they_repeat(tmp_path, monkeypatch):
     published = results.read(shipped.RESULTS)
     (claim, *_) = (one for one in published["gan_ring"]["claims"] if one["id"] == "G1")
-    one = {"claim": "G1", "seal": claim["seal"], "flagfile": "gan_ring", "outcome": "repeated"}
+    one = {"claim": "G1", "flagfile": "gan_ring", "outcome": "repeated"}
+    one |= {key: claim[key] for key in ("seal", "replicates")}
     same = {key: value for key, value in one.items() if key != "outcome"}
     tries = results.replications(shipped.RESULTS)
     before = [each for each in tries if same.items() <= each.items()]

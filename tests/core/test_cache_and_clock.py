@@ -55,6 +55,20 @@ def test_a_cache_that_cannot_be_read_is_one_line(tmp_path):
     assert line.startswith(f"--compile_cache={tmp_path}: reading fails (")
 
 
+def test_a_cache_is_of_its_run_alone(tmp_path):
+    """Also in a process that compiled before; and what is compiled later is not kept in it."""
+    jax.jit(lambda x: x + 1.25)(2.0)
+    names = [name for name in dir(jax.config) if "_cache_" in name]
+    before = [getattr(jax.config, name) for name in names]
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        with environment.compile_cache(str(folder)):
+            jax.jit(lambda x: x * 3.5)(2.0)
+        kept = sorted(folder.iterdir())
+        jax.jit(lambda x: x * 4.5)(2.0)
+        assert sorted(folder.iterdir()) == kept != []
+    assert [getattr(jax.config, name) for name in names] == before
+
+
 def test_time_is_summed_over_attempts(tmp_path):
     """Also of one that is killed in the middle of a part, as far as its last checkpoint."""
     config, totals = Training(), []

@@ -22,22 +22,16 @@ SETTINGS = (
 )
 
 
-@pytest.fixture
 def settings():
-    """jax's own settings of the cache, as they were."""
-    before = {name: getattr(jax.config, name) for name in SETTINGS}
-    yield lambda: [getattr(jax.config, name) for name in SETTINGS]
-    for name, value in before.items():
-        jax.config.update(name, value)
-    jax.experimental.compilation_cache.compilation_cache.reset_cache()
+    """jax's own of the cache."""
+    return [getattr(jax.config, name) for name in SETTINGS]
 
 
 def counts(clock):
     return clock.compiled["cache_hits"], clock.compiled["cache_misses"]
 
 
-def test_every_program_is_kept_in_the_folder_and_found_again(settings, tmp_path):
-    jax.experimental.compilation_cache.compilation_cache.reset_cache()
+def test_every_program_is_kept_in_the_folder_and_found_again(tmp_path):
     with (
         environment.compile_cache(str(tmp_path / "deep" / "cache")),
         contextlib.closing(environment.Clock()) as clock,
@@ -57,7 +51,7 @@ def test_every_program_is_kept_in_the_folder_and_found_again(settings, tmp_path)
 
 
 @pytest.mark.parametrize("base", ("XDG_CACHE_HOME", "HOME"))
-def test_without_a_name_it_is_the_users_cache(settings, tmp_path, monkeypatch, base):
+def test_without_a_name_it_is_the_users_cache(tmp_path, monkeypatch, base):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv(base, str(tmp_path))
     wanted = tmp_path / (".cache" if base == "HOME" else "") / "genjax" / "xla"
@@ -65,13 +59,13 @@ def test_without_a_name_it_is_the_users_cache(settings, tmp_path, monkeypatch, b
         assert settings()[0] == str(wanted) and wanted.is_dir()
 
 
-def test_off_changes_nothing(settings):
+def test_off_changes_nothing():
     before = settings()
     with environment.compile_cache("off"):
         assert settings() == before
 
 
-def test_a_folder_that_cannot_be_made_is_refused_in_a_line(settings, tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused_in_a_line(tmp_path):
     (tmp_path / "file").write_text("")
     before = settings()
     refusal = pytest.raises(UsageError, match=r"--compile_cache=.*file/x: .*'off'")

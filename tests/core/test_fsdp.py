@@ -38,7 +38,7 @@ def take(arrays, rows):
 
 
 def compiled(name, parts=1, devices=1, **how):
-    """A step of a transformer of two blocks, and its first state."""
+    """A step of a transformer of two blocks, and what makes its first state of the seeds."""
     variant, optimizer = attention.build("flash", LENGTH, 4, causal=True), OPTIMIZERS[name]
     net = transformer.build(
         variant, vocabulary=VOCABULARY, length=LENGTH, width=8, depth=2, heads=2,
@@ -51,14 +51,12 @@ def compiled(name, parts=1, devices=1, **how):
         step, {}, SEEDS, 8, take=take, needs=Needs(steps_per_call=2, fsdp=parts),
         devices=jax.devices()[:devices],
     )  # fmt: skip
-    keys = jax.vmap(jax.random.key)(np.asarray(SEEDS))
-    state = jax.jit(jax.vmap(lambda key: steps.init_state(net.init(key), optimizer)))(keys)
-    return made, jax.device_get(state)
+    return made, jax.vmap(lambda n: steps.init_state(net.init(jax.random.key(n)), optimizer))
 
 
-def run(made, state, calls=(0, 2)):
+def run(made, begin, calls=(0, 2), found=None):
     """The state on the devices, and the losses, after calls of two steps each."""
-    state, losses = made.place(state), []
+    state, losses = made.place(found) if found else made.begin(begin)(np.asarray(SEEDS)), []
     for first in calls:
         state, metrics = made.run(state, windows(first, 2), 2)
         losses.append(np.asarray(metrics["loss"]))
@@ -80,12 +78,12 @@ def close(left, right):
 )
 def test_parts_do_not_matter(name, parts, how, tmp_path):
     """On four devices, two of which share a copy or all; and from a checkpoint on one."""
-    made, first = compiled(name)
-    alone, losses = run(made, first)
+    made, begin = compiled(name)
+    alone, losses = run(made, begin)
     assert (losses[0] != losses[-1]).all()
-    spread, state = compiled(name, parts, devices=4, **how)
+    spread, begin = compiled(name, parts, devices=4, **how)
     assert spread.plan.fsdp == parts and spread.plan.idle == 0
-    half, _ = run(spread, state, calls=(0,))
+    half, _ = run(spread, begin, calls=(0,))
     for leaf in jax.tree.leaves(half):
         split = fsdp.axis_of(leaf.shape[1:], parts) != fsdp.WHOLE
         assert leaf.addressable_shards[0].data.size * (parts if split else 1) == (
@@ -94,11 +92,27 @@ def test_parts_do_not_matter(name, parts, how, tmp_path):
     kept = Checkpoints(tmp_path / "checkpoints")
     kept.save(2, half)
     kept.close()
-    _, found = Checkpoints(tmp_path / "checkpoints").restore(first)
-    close(run(made, found, calls=(2,))[0].params, alone.params)
-    state, others = run(spread, state)
+    _, found = Checkpoints(tmp_path / "checkpoints").restore(half)
+    close(run(made, begin, calls=(2,), found=found)[0].params, alone.params)
+    state, others = run(spread, begin)
     close(state.params, alone.params)
     np.testing.assert_allclose(others, losses, rtol=1e-6)
+
+
+def test_the_first_state_is_made_in_parts_and_no_device_has_it_whole():
+    """The bits of one device, in a part of its memory, what is computed on the way too."""
+    seeds, (one, begin) = np.asarray(SEEDS), compiled("adamw")
+    spread, _ = compiled("adamw", 4, devices=4)
+    wanted, found = one.begin(begin)(seeds), spread.begin(begin)(seeds)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), jax.device_get(wanted))
+    needed = []
+    for state in (wanted, found):
+        there = jax.tree.map(lambda leaf: leaf.sharding, state)
+        made = jax.jit(begin, out_shardings=there).lower(seeds).compile().memory_analysis()
+        needed.append((made.output_size_in_bytes, made.temp_size_in_bytes))
+    (whole, whole_temporary), (part, temporary) = needed
+    assert whole >= sum(leaf.nbytes for leaf in jax.tree.leaves(wanted))
+    assert part < 0.35 * whole and temporary < 0.45 * whole_temporary
 
 
 def test_microbatches_are_the_batch():

@@ -27,9 +27,10 @@ def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, 
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(cores)))
     monkeypatch.setenv("XLA_FLAGS", "")
     asked = f"--xla_force_host_platform_device_count={count}"
-    # And that XLA does not give up a device which waits for another.
-    wait = "--xla_cpu_collective_call_{}_timeout_seconds=86400"
-    asked = [asked, wait.format("warn_stuck"), wait.format("terminate")] if count > 1 else []
+    # And that XLA does not soon give up a device which waits for another.
+    wait = "--xla_cpu_collective_call_{}_timeout_seconds={}"
+    waits = [wait.format("warn_stuck", 300), wait.format("terminate", 3600)]
+    asked = [asked, *waits] if count > 1 else []
     for _ in range(2):
         machine.split_cpu(seeds, batch)
         assert machine.os.environ["XLA_FLAGS"].split() == asked
@@ -97,3 +98,21 @@ def test_products_are_left_to_eigen_where_the_option_is_known(monkeypatch, versi
     monkeypatch.setenv("XLA_FLAGS", given)
     machine.tune_cpu()
     assert machine.os.environ["XLA_FLAGS"] == (found or given)
+
+
+@pytest.mark.parametrize(
+    ("platform", "version", "flags", "options"),
+    [
+        ("cpu", (0, 10, 2), "", {"xla_backend_optimization_level": 2}),
+        ("cpu", (0, 10, 2), "--xla_backend_optimization_level=0", {}),
+        ("cpu", (0, 9, 0), "", {}),
+        ("gpu", (0, 10, 2), "", {}),
+    ],
+)
+def test_what_runs_once_is_compiled_quickly_where_nobody_says_how(
+    monkeypatch, platform, version, flags, options
+):
+    monkeypatch.setattr(machine.jax, "default_backend", lambda: platform)
+    monkeypatch.setattr(machine.jax, "__version_info__", version)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert machine.for_one_run() == options

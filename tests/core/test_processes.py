@@ -1,6 +1,7 @@
 """Several processes as one run: real ones, on loopback, with CPU devices."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -44,6 +45,15 @@ def test_an_address_is_where_how_many_and_which():
     assert processes.numbers("off") == (1, 0)
 
 
+def test_where_no_cluster_is_a_line_says_so(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "OMPI_", "JAX_", "KUBERNETES_")):
+            monkeypatch.delenv(name)
+    done = scripts.launch("vae", "--distributed=auto", f"--workdir={tmp_path / 'run'}")
+    said = "--distributed=auto: JAX finds no TPU pod, SLURM, Open MPI or GKE here; name <host>:<por"
+    scripts.assert_refused((done.returncode, done.stderr.strip(), tmp_path / "run"), [said])
+
+
 def test_seeds_are_measured_by_one_process_each(monkeypatch):
     for count in (1, 2, 3, 7):
         taken = []
@@ -74,12 +84,22 @@ def test_one_process_of_four_devices_and_two_of_two_train_alike(tmp_path):
     for name, value in one.items():
         np.testing.assert_allclose(value, two[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
+    codes, said = several(tmp_path, "parts", 2, 1, 2)
+    assert codes == [[0, 0], [0], [0, 0]], said
+    ends = dict(np.load(tmp_path / "parts.npz"))
+    assert ends.pop("step") == 3 and len(ends) > 5
+    for name, value in ends.items():
+        wanted = one[f"domains/jit/1/4/{name}"]
+        np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-6, err_msg=name)
+
 
 def test_a_run_of_which_one_process_dies_or_is_told_to_stop_goes_on(tmp_path):
     codes, said = several(tmp_path, "runs")
-    assert codes == [[0], [1, -9], [0, 0], [143, 143], [0]], said
-    died = "process 0: process 1 died; the same commands continue from the last checkpoint"
-    assert said.count(died) == 1 and "Traceback" not in said
+    assert codes == [[0], [1, -9], [0, 0], [143, 143], [0], [-9, 1]], said
+    died = "died; the same commands continue from the last checkpoint"
+    assert said.count(f"process 0: process 1 {died}\n") == 1 and "Traceback" not in said
+    # JAX's own words come before.
+    assert said.endswith(f"process 1: process 0 {died}\n") and said.count(died) == 2
     assert "cpu: 4 devices of 2 processes" in said
     # With a checkpoint every ten steps; and with one made at once, after the call.
     assert "goes on from step 10\n" in said and "goes on from step 25\n" in said

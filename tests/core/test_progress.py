@@ -57,3 +57,18 @@ def test_a_line_tells_the_step_the_loss_and_the_whole_job(capsys):
     line(10, {"loss": np.array([1.0, 3.0])})
     said = capsys.readouterr().err
     assert said.startswith("a: step 10/10, loss 2, modes 8 of 8; training 50% done, ")
+
+
+def test_what_is_said_before_a_refusal_is_dropped(capfd):
+    with progress.held():
+        progress.say("one")
+        with progress.held():
+            progress.say("two")
+        progress.say("three")
+        assert not capfd.readouterr().err
+    assert capfd.readouterr().err == "one\ntwo\nthree\n"
+    with pytest.raises(ValueError), progress.held():
+        progress.say("four")
+        raise ValueError
+    progress.say("five")
+    assert capfd.readouterr().err == "five\n"

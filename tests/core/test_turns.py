@@ -69,6 +69,7 @@ CALLS = [(0, 6), (6, 4), (10, 1)]
 def test_a_seed_among_others_is_that_seed_alone_bit_for_bit(seeds, devices):
     numbers = [11 + 3 * i for i in range(seeds)]
     state, metrics = walk(CALLS, numbers, devices)
+    assert state.step.tolist() == [11] * seeds
     assert metrics["loss"].shape == (11, seeds) and np.isfinite(metrics["loss"]).all()
     for i, seed in enumerate(numbers):
         alone, other = walk(CALLS, [seed])

@@ -256,7 +256,8 @@ def test_npz_that_is_no_data(tmp_path, arrays, said):
 
 
 def test_npz_missing_or_damaged(tmp_path):
-    fails("there is no such file$", f"npz:{tmp_path}")
+    fails("is a folder; a file is needed$", f"npz:{tmp_path}")
+    fails("there is no such file$", f"npz:{tmp_path}/none.npz")
     (tmp_path / "x.npz").write_bytes(b"x" * 100)
     fails("x.npz cannot be read: no .npz file$", f"npz:{tmp_path}/x.npz")
 

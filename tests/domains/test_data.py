@@ -203,7 +203,7 @@ def test_losses_are_bits_a_unit_where_tokens_are_not():
     test = halved.measured("a", "test")
     assert test.tokens_per_unit == 0.5
     ones = [np.ones((1, *test.scored.shape))] * 3
-    found = per_domain.losses(lambda params, windows: ones, None, test)
+    (found,) = per_domain.losses(lambda params, windows: ones, None, [test])
     assert found["loss"] == 0.5 and found["sizes"].sum() == 100
     np.testing.assert_allclose(found["documents"].sum(-1) / found["sizes"].sum(), 0.5)
     np.testing.assert_allclose(found["position"][np.isfinite(found["position"])], 0.5)

@@ -19,14 +19,14 @@ ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora", "proxy
 ARMS += ["far1", "far2", "far4", "rung1", "rung4", "rung16"]
 
 
-def launch(*args):
-    return scripts.launch("domains", *args)
+def launch(*args, **how):
+    return scripts.launch("domains", *args, **how)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("domains") / "run"
-    done = launch(SMOKE, cache, f"--workdir={folder}")
+    done = launch(SMOKE, cache, f"--workdir={folder}", fresh=True)
     assert done.returncode == 0, done.stderr
     return folder
 

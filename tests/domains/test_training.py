@@ -1,17 +1,20 @@
 """What an arm is trained with: its optimizer's rates, batches, weights, and what is watched."""
 
+import contextlib
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from genjax.core import environment, platforms
 from genjax.core.checkpoints import Checkpoints, last_params
 from genjax.core.errors import UsageError
 from genjax.core.folder import Folder
 from genjax.data.text import Measured
-from genjax.domains import training
+from genjax.domains import ahead, training
 from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job, Once
 from genjax.lm import finetune, transformer
@@ -52,7 +55,7 @@ def job_of(arms, **settings):
 def rates_of(steps, **more):
     """The change of one parameter at each step, with gradients alike once they are clipped."""
     arm = Arm(steps=steps, optimizer="adamw", **more)
-    made = training.optimizer(arm, finetune.Method(), rate=0.01)
+    made = training.optimizer(arm, finetune.Method(), steps, rate=0.01)
     params = {"model": {"w": jnp.array([2.0, 2.0])}}
     state, moved = made.init(params), []
     for i in range(steps):
@@ -74,13 +77,25 @@ def test_the_rate_warms_up_for_a_twentieth_and_falls_to_a_twentieth(steps, peak)
     np.testing.assert_allclose(decayed, 1.2 * wanted, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("steps", [1, 4, 19, 20, 32, 120, 2000])
+def test_the_rates_share_is_optaxs_bit_for_bit_though_the_steps_are_traced(steps):
+    optaxs = optax.warmup_cosine_decay_schedule(0, 1, steps // 20 + 1, steps + 1, end_value=0.05)
+    count = jnp.arange(steps)
+    found = jax.jit(lambda n: jax.lax.map(lambda i: training.share_of_peak(i, n), count))(steps)
+    wanted = jax.jit(lambda: jax.lax.map(optaxs, count))()
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_batch_is_windows_their_targets_and_domains():
-    windows = jnp.array([[1, 2, 3, 4, 9], [-1] * 5, [0, 6, 0, 5, 0]])
+    windows = np.array([[[1, 2, 3, 4, 9], [0, 6, 0, 5, 0]]])
+    read = training.with_steps(lambda first, count: windows[first : first + count], 70)(0, 1)
+    windows = jnp.array([read[0, 0], [-1] * 6, read[0, 1]])
     batch = training.take_windows(None, windows)
     np.testing.assert_array_equal(batch["tokens"], [[1, 2, 3], [0, 0, 0], [0, 6, 0]])
     np.testing.assert_array_equal(batch["target"], [[2, 3, 4], [0, 0, 0], [6, 0, 5]])
     np.testing.assert_array_equal(batch["domain"], [9, -1, 0])
     np.testing.assert_array_equal(batch["weight"], [1, 0, 1])
+    np.testing.assert_array_equal(batch["steps"], [70, -1, 70])
     assert batch["weight"].dtype == jnp.float32
 
 
@@ -208,13 +223,26 @@ def test_what_an_arm_starts_from_is_its_own_runs_or_another_runs(kept, monkeypat
     assert "made again from the checkpoints of base" in capsys.readouterr().err
 
 
+BIGRAM = transformer.Model(
+    lambda key: {"table": {"kernel": jax.random.normal(key, (350, 350))}},
+    lambda params, tokens: params["table"]["kernel"][tokens],
+)
+
+
+class Bigrams(Job):
+    def network(self, name):
+        return BIGRAM
+
+
+def bigrams(arms, **settings):
+    """A job of two seeds."""
+    config = Config(seeds=2, seed=3, batch_size=4, evaluations=1, watched=2, **settings)
+    return Bigrams(*job_of(arms)._replace(config=config))
+
+
 def test_an_arm_ends_as_what_others_start_from(tmp_path):
     """A table of bigrams on two domains, then on a third: twice at a rate of next to nothing, bound
     by the Fisher penalty and not, and once with a quarter of the new weights."""
-    model = transformer.Model(
-        lambda key: {"table": {"kernel": jax.random.normal(key, (350, 350))}},
-        lambda params, tokens: params["table"]["kernel"][tokens],
-    )
     more = {"steps": 3, "optimizer": "adamw", "depth": 1}
     still = more | {"from_": "base", "learning_rate": 1e-30}
     arms = {
@@ -223,14 +251,8 @@ def test_an_arm_ends_as_what_others_start_from(tmp_path):
         "bound": (still | {"ewc": 2.0}, ["c"], ["a", "b"]),
         "part": (more | {"from_": "base", "average": 0.25}, ["c"], ["a", "b"]),
     }
-    config = Config(seeds=2, seed=3, batch_size=4, evaluations=1, watched=2, steps_per_call=3)
-
-    class Bigrams(Job):
-        def network(self, name):
-            return model
-
-    job = Bigrams(*job_of(arms)._replace(config=config))
-    kept = Folder(tmp_path / "run", config, experiment="domains", room="domains")
+    job = bigrams(arms, steps_per_call=3)
+    kept = Folder(tmp_path / "run", job.config, experiment="domains", room="domains")
     try:
         ends = {name: training.train(job, kept, name)["table"]["kernel"] for name in arms}
     finally:
@@ -240,7 +262,7 @@ def test_an_arm_ends_as_what_others_start_from(tmp_path):
         # The folder that a later --from names holds the end, and no other checkpoint.
         place = kept.path / "models" / name
         assert [path.name for path in place.iterdir() if path.is_dir()] == ["3"]
-        found = training.kept_params(place, model, [3, 4])
+        found = training.kept_params(place, BIGRAM, [3, 4])
         np.testing.assert_array_equal(found["table"]["kernel"], end)
     np.testing.assert_array_equal(ends["still"], ends["base"])
     np.testing.assert_array_equal(ends["bound"], ends["base"])
@@ -250,6 +272,48 @@ def test_an_arm_ends_as_what_others_start_from(tmp_path):
     np.testing.assert_allclose(ends["part"], 0.75 * base + 0.25 * end, atol=1e-6)
     moved = np.abs(end - base).max((0, 2)) > 1e-4
     assert moved.any() and set(np.flatnonzero(moved)) <= set(range(200, 250))
+
+
+def test_arms_of_other_lengths_share_programs_and_end_as_they_do_alone(tmp_path):
+    """Alone the short one's calls have 6 steps, beside the long one 14, of which 8 never run."""
+    more = {"optimizer": "adamw", "depth": 1}
+    arms = {
+        "short": (more | {"steps": 6}, ["a", "b"], []),
+        "long": (more | {"steps": 14, "learning_rate": 0.1}, ["c"], []),
+    }
+
+    def compiled():
+        return clock.compiled["cache_hits"] + clock.compiled["cache_misses"]
+
+    def trained(name, job, how=contextlib.nullcontext):
+        """(how it ends, programs that were compiled)."""
+        kept, before = (
+            Folder(tmp_path / name, job.config, experiment="x", room="domains"),
+            compiled(),
+        )
+        try:
+            with how():
+                ends = {arm: training.train(job, kept, arm)["table"]["kernel"] for arm in job.arms}
+        finally:
+            kept.close()
+        return ends, compiled() - before
+
+    def beside():
+        return ahead.steps(both, list(arms), "highest")
+
+    both, clock = bigrams(arms), environment.Clock()
+    assert training.call_schedule(both, "short").log_every == 14
+    with contextlib.closing(clock), environment.compile_cache(str(tmp_path / "cache")):
+        alone = {name: trained(name, bigrams({name: arms[name]})) for name in arms}
+        together, count = trained("both", both)
+        both = bigrams(arms)
+        with platforms.products("highest"):
+            again, counted = trained("ahead", both, beside)
+    for name, (ends, _) in alone.items():
+        np.testing.assert_array_equal(together[name], ends[name])
+        np.testing.assert_array_equal(again[name], ends[name])
+    # What eager operations compile was there.
+    assert count == counted == alone["long"][1]
 
 
 def test_whose_batch_is_cut():

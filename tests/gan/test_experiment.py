@@ -28,7 +28,7 @@ def gan(*args, **how):
 def finished(tmp_path_factory, cache):
     """The smoke run: three arms, two seeds. It is watched, which changes no number of it."""
     folder = tmp_path_factory.mktemp("gan") / "run"
-    done = gan(SMOKE, cache, f"--workdir={folder}", "--live=0", "--tensorboard")
+    done = gan(SMOKE, cache, f"--workdir={folder}", "--live=0", "--tensorboard", fresh=True)
     assert done.returncode == 0, done.stderr
     assert "--live: http://127.0.0.1:" in done.stderr and "cannot" not in done.stderr
     assert any((folder / "tensorboard").iterdir())

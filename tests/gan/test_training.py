@@ -39,7 +39,8 @@ def train(monkeypatch, tmp_path):
             (name,) = config.arms()
             (task,) = experiment.tasks_of(job, kept).values()
             method = experiment.method_of(config, name, task.shape, task.spread)
-            return experiment.train(config, kept, name, method, task)[0]
+            begun = experiment.begin(config, method)
+            return experiment.train(config, kept, name, method, begun, task)[0]
 
     return run
 

@@ -90,7 +90,8 @@ def test_calls_are_short_where_rows_are_large(mapped):
 def file(tmp_path_factory):
     rng = np.random.default_rng(1)
     arrays = {
-        f"x_{part}": rng.integers(256, size=(n, 6, 6), dtype=np.uint8)
+        # Of 6 x 6 pixels convolutions take 60 times as long.
+        f"x_{part}": rng.integers(256, size=(n, 8, 8), dtype=np.uint8)
         for part, n in (("train", 90), ("test", 40))
     }
     arrays |= {f"y_{part}": np.arange(len(arrays[f"x_{part}"])) % 3 for part in ("train", "test")}
@@ -104,7 +105,7 @@ def vae(file, folder, **changes):
         data=f"npz:{file}", steps=60, seeds=2, batch_size=16, hidden=(8,), nll_samples=10,
         classifier_steps=10, samplers=("normal",), log_every=10, checkpoint_every=10, valid=30,
     ).replace(**changes)  # fmt: skip
-    return genjax.vae.run(config, folder)
+    return genjax.vae.run(config, folder, compile_cache=str(file.parent / "cache"))
 
 
 def gan(file, folder, **changes):
@@ -112,13 +113,14 @@ def gan(file, folder, **changes):
         data=f"stacked:npz:{file}", steps=6, seeds=1, batch_size=8, points=100, g_width=8,
         d_width=8, classifier_steps=10, evaluations=1, eval_samples=100, pack=2,
     ).replace(**changes)  # fmt: skip
-    return genjax.gan.run(config, folder)
+    return genjax.gan.run(config, folder, compile_cache=str(file.parent / "cache"))
 
 
 @pytest.mark.parametrize("run", [vae, gan])
 def test_a_streamed_run_ends_as_one_from_memory(run, file, tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "CALL", 1)  # Calls of two steps.
     monkeypatch.setattr(stream, "BLOCK", 2**14)
+    monkeypatch.setattr("genjax.gan.data.PAIRS", 250)  # Real samples to compare with.
     for where in ("device", "stream"):
         run(file, tmp_path / where, input=where)
     left, right = (scripts.rows(tmp_path / where) for where in ("device", "stream"))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.data.text import Measured
 from genjax.lm import ngram, per_domain, recurrent, transformer
 
 SMALL = recurrent.build("ssm", vocabulary=9, width=8, depth=2)
@@ -17,9 +18,8 @@ def test_losses_are_bits_of_the_scored_tokens(source):
     params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
     scored = test.scored.copy()
     scored[:, :3] = False
-    found = per_domain.losses(
-        per_domain.meter(model.apply), params, test._replace(scored=scored, units=scored.sum())
-    )
+    part = test._replace(scored=scored, units=scored.sum())
+    (found,) = per_domain.losses(per_domain.meter(model.apply), params, [part])
     for i in range(2):
         own = jax.tree.map(lambda leaf, i=i: leaf[i], params)
         log_p = jax.nn.log_softmax(jax.jit(model.apply)(own, test.windows[:, :-1]))
@@ -35,22 +35,50 @@ def test_windows_of_each_seed_are_measured_by_its_own_parameters(source):
     tests = [source.measured(name, "test") for name in ("s0l1", "s1l2")]
     both = tests[0]._replace(windows=np.stack([test.windows for test in tests]))
     meter = per_domain.meter(model.apply)
-    found = per_domain.losses(meter, params, both)
+    (found,) = per_domain.losses(meter, params, [both])
     drift = per_domain.drift_meter(model.apply)
-    drifts = drift((params, params), both.windows)
+    (drifts,) = drift((params, params), both.windows)
     dynamic = per_domain.dynamic_meter(model.apply)
     counted = [ngram.fit(source.sequences("s0l1"), order=n, vocabulary=33) for n in (1, 2)]
-    grams = per_domain.losses(per_domain.ngram_meter(counted), None, both)["loss"]
+    grams = per_domain.losses(per_domain.ngram_meter(counted), None, [both])[0]["loss"]
     for i, test in enumerate(tests):
-        alone = per_domain.losses(meter, params, test)
+        (alone,) = per_domain.losses(meter, params, [test])
         for name in ("loss", "documents", "position", "ece"):
             np.testing.assert_allclose(found[name][i], alone[name][i], rtol=1e-5)
-        np.testing.assert_allclose(drifts[i], drift((params, params), test.windows)[i], rtol=1e-5)
+        np.testing.assert_allclose(
+            drifts[i], drift((params, params), test.windows)[0][i], rtol=1e-5
+        )
         own = dynamic(params, test, 0.5)[i]
         np.testing.assert_allclose(dynamic(params, both, 0.5)[i], own, rtol=1e-4)
         expected = np.mean([-counted[i].log2_probs(window).mean() for window in test.windows])
         np.testing.assert_allclose(grams[i], expected)
     assert abs(grams[0] - grams[1]) > 1e-3
+
+
+def test_domains_share_chunks_and_lose_what_they_lose_alone(source, monkeypatch):
+    """Five windows, three and forty, of which a chunk has 32: two calls, to the same bits."""
+    model = recurrent.build("gru", vocabulary=source.vocabulary, width=8, depth=1)
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
+    test = source.measured("s0l1", "test")
+    which = [
+        np.arange(first, last) % len(test.windows) for first, last in ((0, 5), (5, 8), (8, 48))
+    ]
+    parts = [
+        Measured(test.windows[rows], test.scored[rows], 0.5 * test.scored[rows].sum(), rows)
+        for rows in which
+    ]
+    meter, calls = per_domain.meter(model.apply), []
+
+    def counted(params, windows):
+        calls.append(windows.shape[-2])
+        return meter(params, windows)
+
+    alone = [per_domain.losses(meter, params, [part])[0] for part in parts]
+    monkeypatch.setattr(per_domain, "PACKED", 10)
+    for found, own in zip(per_domain.losses(counted, params, parts), alone, strict=True):
+        for name, values in own.items():
+            np.testing.assert_array_equal(found[name], values, name)
+    assert calls == [8, 40]
 
 
 def test_drift_from_itself_is_the_entropy(source):
@@ -61,8 +89,8 @@ def test_drift_from_itself_is_the_entropy(source):
     drift = per_domain.drift_meter(model.apply)
     p = jax.nn.softmax(model.apply(jax.tree.map(lambda x: x[0], params), windows[:, :-1]))
     entropy = -(p * jnp.log2(p)).sum(-1)
-    np.testing.assert_allclose(drift((params, params), windows)[0], entropy, rtol=1e-4)
-    assert drift((params, other), windows).mean() > entropy.mean()
+    np.testing.assert_allclose(drift((params, params), windows)[0][0], entropy, rtol=1e-4)
+    assert drift((params, other), windows)[0].mean() > entropy.mean()
 
 
 def test_dynamic_evaluation_scores_a_window_before_it_learns_it(source, monkeypatch):
@@ -76,7 +104,7 @@ def test_dynamic_evaluation_scores_a_window_before_it_learns_it(source, monkeypa
     test.scored[-1, : source.length // 2] = False
     test = test._replace(units=test.scored.sum())
     measure = per_domain.dynamic_meter(model.apply)
-    still = per_domain.losses(per_domain.meter(model.apply), params, test)["loss"]
+    still = per_domain.losses(per_domain.meter(model.apply), params, [test])[0]["loss"]
     np.testing.assert_allclose(measure(params, test, 0.0), still, rtol=1e-5)
 
     @jax.jit
@@ -99,7 +127,7 @@ def test_dynamic_evaluation_scores_a_window_before_it_learns_it(source, monkeypa
 def test_an_ngram_is_measured_like_a_model(source):
     model = ngram.fit(source.sequences("s0l1"), order=2, vocabulary=source.vocabulary)
     test = source.measured("s0l1", "test")
-    found = per_domain.losses(per_domain.ngram_meter([model] * 3), None, test)
+    (found,) = per_domain.losses(per_domain.ngram_meter([model] * 3), None, [test])
     expected = np.mean([-model.log2_probs(window).mean() for window in test.windows])
     np.testing.assert_allclose(found["loss"], [expected] * 3)
     assert np.isnan(found["ece"]).all()

@@ -4,11 +4,13 @@ apt-get install chromium && pip install playwright
 """
 
 import itertools
+import json
 import math
 import shutil
 
 import pytest
 
+from genjax.report import index
 from genjax.report import page as report
 from genjax.report.charts import Axis, Chart, Panel, Series
 from genjax.vae import figures
@@ -22,7 +24,7 @@ WIDTHS, SCHEMES = (390, 768, 1440), ("light", "dark")
 # What sticks out of the window and is in no box that scrolls.
 SPILT = """() => [...document.body.querySelectorAll("*")].filter(e => {
   const box = e.getBoundingClientRect()
-  const boxed = e.closest(".scroll, pre, svg, .skip, .panels > div")
+  const boxed = e.closest(".scroll, svg, .skip, .panels > div")
   return box.width && box.right > innerWidth + 1 && !boxed
 }).map(e => e.outerHTML.slice(0, 200))"""
 # Points of one place or near it, and of a corner, each with its name.
@@ -84,6 +86,24 @@ def test_nothing_overflows_or_fails_at_any_width_in_any_scheme(opened):
             colour = "getComputedStyle(document.body).backgroundColor"
             grounds.add((scheme, page.evaluate(colour)))
     assert len({ground for _, ground in grounds}) == len(SCHEMES) == len(grounds)
+
+
+def test_the_index_of_runs_is_read_on_a_phone_without_scrolling_aside(browser, tmp_path):
+    run = tmp_path / "line" / "done"
+    run.mkdir(parents=True)
+    asked = {"version": 2, "experiment": "line", "room": "line", "config": {}}
+    (run / "config.json").write_text(json.dumps(asked))
+    found = {"data": "a long name " * 9, "arms": [f"arm{i}" for i in range(20)], "seeds": [0]}
+    found["claims"] = [{"id": "L1", "verdict": "undetermined"}]
+    (run / "summary.json").write_text(json.dumps(found))
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(index.write(tmp_path).resolve().as_uri())
+    cells = page.locator("tbody th, tbody td")
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    assert len(boxes) == 7 and all(box["x"] + box["width"] <= 390 for box in boxes)
+    heads = page.locator("thead th").all_inner_texts()[1:]
+    assert [cell.get_attribute("data-name") for cell in cells.all()][1:] == heads
+    page.close()
 
 
 def test_curves_are_drawn_and_answer_the_mouse(opened):

@@ -86,6 +86,7 @@ def test_a_picture_stands_beside_the_first_of_its_claims():
 def test_a_row_has_its_rate_its_earlier_wordings_and_what_would_settle_it():
     ledger = {"L1": [{"version": 1, "date": "d", "statement": "old"}, {"version": 2}]}
     one = {"claim": "L1", "seal": "a1", "flagfile": "line", "outcome": "repeated"}
+    one |= {"replicates": 10}
     tries = [one, one | {"outcome": "contradicted"}, one | {"flagfile": "other"}]
     (row,) = claim_rows.rows([CLAIM], ledger, (tries, "line"))
     assert row["rate"] == "1 of 2, 1 against" and [o["version"] for o in row["old"]] == [1]
@@ -98,8 +99,11 @@ def test_a_row_has_its_rate_its_earlier_wordings_and_what_would_settle_it():
 
 
 def test_a_run_is_of_a_published_configuration():
+    """Of one from before an option, where that option is at its default."""
     found = {"steps": 5, "arm": {"a": {"pack": 2}}}
-    assert html.is_same(found, found | {"colour": None, "sizes": []})
-    assert not html.is_same(found, found | {"colour": "grey"})
-    assert not html.is_same(found, found | {"steps": 6})
-    assert not html.is_same(found, {"steps": 5})
+    default = {"steps": 9, "colour": "rgb", "sizes": []}
+    assert html.is_same(found, found | {"colour": "rgb", "sizes": []}, default)
+    assert not html.is_same(found, found | {"colour": "grey", "sizes": []}, default)
+    assert not html.is_same(found, found | {"colour": None}, default)
+    assert not html.is_same(found, found | {"steps": 9}, default)
+    assert not html.is_same(found, {"steps": 5}, default)

@@ -142,7 +142,7 @@ def test_losses_by_place_are_means_of_stretches_above_the_line(made_of):
     seen, unseen = panels(made_of, "domains", "position")
     one = named(seen)["many"]
     assert one.x[:2].tolist() == [1.0, 3.0] and one.y[:2].tolist() == [-0.5, 1.5]
-    assert seen.y.label == "loss above `known` (bits a token)" and len(one.x) == 32
+    assert seen.y.label == "loss above known (bits a token)" and len(one.x) == 32
 
 
 def test_distance_has_a_named_point_an_arm(made_of):

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from genjax.core.errors import UsageError
+from genjax.report import html
 from genjax.report import page as report
 from genjax.report.plots import name_points, small_multiples, styles
 from genjax.vae.about import ABOUT
@@ -57,6 +58,10 @@ def test_page_is_whole_and_stands_alone(folder):
     assert page.index('id="figure-reconstructions"') < page.index('id="claim-V2"')
 
 
+def test_a_name_in_a_text_is_set_as_one():
+    assert html.named("less <b> than `known`") == "less &lt;b&gt; than <code>known</code>"
+
+
 def test_page_of_a_room_that_says_nothing_of_itself(folder):
     page = report.write(folder, FIGURES).read_text()
     assert "Glossary" not in page and 'id="pictures"' in page
@@ -68,11 +73,14 @@ def test_a_published_configuration_says_how_often_its_verdicts_repeat(folder, tm
     results.mkdir()
     flags = json.loads((folder / "summary.json").read_text())["flags"]
     (results / "mine.json").write_text(json.dumps({"flags": flags}))
+    claims = json.loads((folder / "summary.json").read_text())["claims"]
     one = {"claim": "V1", "seal": None, "flagfile": "mine", "outcome": "repeated"}
+    one["replicates"] = next(each.get("replicates") for each in claims if each["id"] == "V1")
     (results / "replications.jsonl").write_text(json.dumps(one) + "\n")
     page = report.write(folder, FIGURES, ABOUT, results).read_text()
     assert page.count("fresh seeds:</b> 1 of 1.") == 1
-    (results / "mine.json").write_text(json.dumps({"flags": {}}))
+    other = flags | {"steps": 7}
+    (results / "mine.json").write_text(json.dumps({"flags": other}))
     page = report.write(folder, FIGURES, ABOUT, results).read_text()
     assert "fresh seeds:</b> 1 of 1." not in page
 

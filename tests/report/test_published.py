@@ -78,10 +78,14 @@ def test_a_table_takes_the_rows_and_measures_that_are_named(folder):
     ]
 
 
-def test_the_rate_is_of_this_wording_and_this_flagfile(folder):
-    one = {"claim": "L1", "seal": "a1", "flagfile": "line_main", "outcome": "repeated"}
+def test_the_rate_is_of_this_wording_this_flagfile_and_as_many_replicates(folder):
+    one = {
+        "claim": "L1", "seal": "a1", "flagfile": "line_main", "outcome": "repeated",
+        "replicates": 10,
+    }  # fmt: skip
     tries = [
         one, one, one | {"outcome": "not decided"}, one | {"seal": "b"}, one | {"flagfile": "x"},
+        one | {"replicates": 9},
         one | {"claim": "L2", "outcome": "contradicted"},
     ]  # fmt: skip
     lines = "".join(json.dumps(each) + "\n" for each in tries)

@@ -7,8 +7,7 @@ import pytest
 from scipy import stats
 
 from genjax import attention
-from genjax.attention import full
-from genjax.lm import transformer
+from genjax.core import hlo
 from genjax.scaling import cases
 from genjax.scaling.microbenchmark import compile_program
 
@@ -103,12 +102,16 @@ def test_counts_are_those_of_a_row_and_head_times_six(name):
 @pytest.mark.parametrize("mode", ("forward", "both"))
 @pytest.mark.parametrize("name", ("full", "flash"))
 def test_flops_are_xlas(name, mode):
-    """One tile, so that no loop hides FLOPs; a softmax is what XLA counts beyond the products."""
+    """One tile, so that no loop hides FLOPs; a softmax is what XLA counts beyond the products.
+
+    That of flash has a polynomial in place of exp, whose operations XLA counts one by one.
+    """
     program = cases.of_variant(build(name), mode, SHAPE, "float32")
-    _, facts = compile_program(program)
+    compiled, facts = compile_program(program)
     products = {"forward": 2, "both": 2 + AGAIN[name]}[mode]
     assert facts["flops"] == 2 * 3 * products * 2 * LENGTH**2 * DIM
-    assert 1 < facts["xla_flops"] / facts["flops"] < 1.15
+    assert hlo.Program(compiled.as_text()).flops() == facts["flops"]
+    assert 1 < facts["xla_flops"] / facts["flops"] < {"full": 1.15, "flash": 1.4}[name]
 
 
 def test_bytes_of_full_are_of_the_order_of_xlas():
@@ -139,23 +142,6 @@ def test_arguments_are_normal_and_the_same_for_all_variants():
     np.testing.assert_array_equal(np.stack([*qkv, cotangent]), made)
 
 
-def test_a_layer_is_the_transformers_with_textbook_attention():
-    width, length, head_dim = 64, 48, DIM
-    program = cases.layer(width, length, head_dim)
-    out, facts = run(program)
-    textbook = transformer.build(
-        full(length, head_dim), vocabulary=2, length=length, width=width, depth=1, heads=4
-    )
-    params, tokens = program.arguments()
-    assert tokens.shape == (1, length)
-    np.testing.assert_allclose(out, jax.jit(textbook.apply)(params, tokens), atol=1e-5)
-    assert facts["flops"] == 4 * length**2 * width + 24 * length * width**2
-    # Norms, rotations and the logits of two tokens come on top.
-    assert 1 < facts["xla_flops"] / facts["flops"] < 1.1
-    wrong = jax.tree.map(lambda leaf: 1.1 * leaf, params)
-    assert np.abs(out - jax.jit(textbook.apply)(wrong, tokens)).max() > 1e-2
-
-
 def test_halves_of_a_layer_are_attention_and_feed_forward():
     width, length = 64, 48
     (x,) = cases.half_attention(width, length, DIM).arguments()
@@ -163,7 +149,7 @@ def test_halves_of_a_layer_are_attention_and_feed_forward():
     out, facts = run(cases.half_attention(width, length, DIM))
     np.testing.assert_allclose(out, exact(heads, heads, heads).reshape(x.shape), atol=2e-6)
     assert facts["flops"] == 4 * length**2 * width
-    assert 1 < facts["xla_flops"] / facts["flops"] < 1.2
+    assert 1 < facts["xla_flops"] / facts["flops"] < 1.4  # As flash, whose softmax it has.
     y, up, down = cases.half_feed_forward(width, length, DIM).arguments()
     np.testing.assert_array_equal(x, y)
     out, facts = run(cases.half_feed_forward(width, length, DIM))
@@ -177,18 +163,6 @@ def test_halves_of_a_layer_are_attention_and_feed_forward():
     # The hidden units, the one large array.
     assert facts["count_bytes"] == 4 * length * 4 * width
     assert 0.9 < facts["temp_bytes"] / facts["count_bytes"] < 2.1
-
-
-def test_parts_of_a_layer_add_up():
-    """A layer is its halves and four projections, 8 n d^2."""
-    for width, length in ((64, 32), (128, 96)):
-        whole, *halves = (
-            case(width, length, DIM)
-            for case in (cases.layer, cases.half_attention, cases.half_feed_forward)
-        )
-        parts = sum(half.flops for half in halves)
-        assert whole.flops == parts + 8 * length * width**2
-        assert whole.bytes == halves[1].bytes
 
 
 def test_the_parts_of_full_attention_make_it():

@@ -1,6 +1,7 @@
 """Compiled programs in files, and the fresh processes that load and time them."""
 
 import os
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +22,10 @@ def rows(tmp_path_factory):
     points = [Point("linformer", "forward", n) for n in (64, 128)]
     points += [Point("products", "forward", 64), Point("full", "both", 64)]
     question = {"config": configs.to_json(CONFIG), "points": points, "folder": place}
-    (told,) = children.ask("compiling", [question])
+    taken = [str(tmp_path_factory.mktemp("taken")) for _ in range(2)]
+    (told,) = children.ask("compiling", [question | {"taken": taken[0]}])
     before = {path: os.stat(path).st_mtime_ns for path in _files(told)}
-    (again,) = children.ask("compiling", [question])
+    (again,) = children.ask("compiling", [question | {"taken": taken[1]}])
     # The same programs, compiled once.
     assert again == told
     assert {path: os.stat(path).st_mtime_ns for path in _files(told)} == before
@@ -43,7 +45,8 @@ def asked(rows, **changed):
         "seconds": 0.0,
         "longest": 60.0,
         "cores": "",
-        "all_peaks": True,
+        "first": True,
+        "peaks": ("products",),
     }
     return {"points": rows, "variants": {}, "parent": os.getppid()} | about | changed
 
@@ -83,8 +86,8 @@ def test_a_replicate_times_every_round_and_asks_for_needles(rows):
     assert found["seed"] == 3 and not found["skipped"]
     assert set(found["points"]) == {str(Point(*row["point"])) for row in rows}
     for row in found["points"].values():
-        # Long ones are timed once.
-        assert len(row["seconds"]) == len(row["least"]) == 1
+        # Long ones too.
+        assert len(row["seconds"]) == len(row["least"]) == 2
         assert 0 < min(row["least"]) <= min(row["seconds"]) and row["first_s"] > 0
     quality = found["quality"]["linformer"]
     assert quality["length"] == 128 and quality["error"] > 0.5 > quality["needles"]
@@ -94,7 +97,8 @@ def test_devices_compute_what_one_does(rows, tmp_path):
     """Of the same numbers; the bytes of a CPU's devices are all its own."""
     config = CONFIG.replace(mesh="sequence:4")
     points = [Point("linformer", mode, n) for mode in ("forward", "both") for n in (64, 128)]
-    question = {"config": configs.to_json(config), "points": points, "folder": str(tmp_path)}
+    question = {"config": configs.to_json(config), "points": points}
+    question |= {"folder": str(tmp_path / "programs"), "taken": str(tmp_path)}
     (told,) = children.ask("compiling", [question])
     facts = {str(Point(*row["point"])): row["facts"] for row in told["points"]}
     # q, k, v and their sums' projection, [8, 64].
@@ -108,19 +112,59 @@ def test_devices_compute_what_one_does(rows, tmp_path):
     assert ours["error"] == pytest.approx(its["error"], rel=1e-4)
 
 
-def test_short_calls_are_timed_in_every_round(rows):
-    """And peaks of both passes are the first process's affair."""
-    found = replicate.replicate(asked(rows, seconds=0.05, rounds=3, all_peaks=False))["points"]
-    assert {len(row["least"]) for row in found.values()} == {3}
-    assert found["full both 64"]["peak_bytes"] is None
-    assert found["products forward 64"]["peak_bytes"] >= 0
+def test_a_point_is_timed_until_two_rounds_agree(monkeypatch):
+    """At most as often as asked, whatever the first call took."""
+    wanted = {
+        Point("steady", "forward", 1): [1, 1.04],
+        Point("disturbed", "forward", 1): [9, 1, 1.01],
+        Point("restless", "forward", 1): [1, 1.2, 1.3, 1.25],
+    }
+    told = {point: iter(times) for point, times in wanted.items()}
+    found = {str(point): {"seconds": [], "least": []} for point in wanted}
+    order = []
+
+    def measure(call, seconds):
+        order.append(call)
+        least = next(told[call])
+        return {"seconds": 2 * least, "least": least, "calls": 1}
+
+    monkeypatch.setattr(replicate, "measure", measure)
+    loaded = SimpleNamespace(call=lambda point: point)
+    replicate._time(asked([], rounds=4), loaded, list(wanted), found)
+    for point, times in wanted.items():
+        assert found[str(point)]["least"] == times
+        assert found[str(point)]["seconds"] == [2 * least for least in times]
+    # Round after round.
+    assert {*order[:3]} == {*order[3:6]} == {*wanted} and order[-1].arm == "restless"
 
 
-def test_what_would_take_too_long_is_skipped(rows):
+def test_peaks_that_no_claim_reads_are_the_first_processs_affair(rows):
+    found = replicate.replicate(asked(rows, seconds=0.05, rounds=1, first=False))["points"]
+    assert found.pop("products forward 64")["peak_bytes"] >= 0
+    assert {row["peak_bytes"] for row in found.values()} == {None}
+
+
+def test_what_would_take_too_long_is_skipped_by_the_first(rows):
+    assert not replicate.replicate(asked(rows, longest=1e-9, first=False))["skipped"]
     found = replicate.replicate(asked(rows, longest=1e-9))
     assert list(found["skipped"]) == ["linformer forward 128"]
     assert found["skipped"]["linformer forward 128"].endswith("s a call, 1e-09 s allowed")
     assert "linformer forward 64" in found["points"]
+
+
+def test_long_calls_are_made_once_and_short_ones_warm_up(monkeypatch):
+    """By a clock that the calls alone move; the first of short ones is not counted."""
+    now = [0.0]
+
+    def counted(first, *others):
+        lasts = iter((first, *others, *[others[-1]] * 9))
+        clock = SimpleNamespace(perf_counter=lambda: now[0])
+        monkeypatch.setattr(microbenchmark, "time", clock)
+        return microbenchmark.measure(lambda: now.__setitem__(0, now[0] + next(lasts)), 1.0)
+
+    assert counted(0.75, 0.25, 0.5) == {"seconds": 0.5, "least": 0.25, "calls": 3}
+    assert counted(2.0, 1.5) == {"seconds": 1.75, "least": 1.5, "calls": 2}
+    assert counted(3.0, 1.5) == {"seconds": 3.0, "least": 3.0, "calls": 1}
 
 
 def test_nobody_waits_for_it():
@@ -129,7 +173,7 @@ def test_nobody_waits_for_it():
 
 
 def test_a_process_that_fails_says_why_in_one_line():
-    with pytest.raises(RunError, match="KeyError: 'cores'"):
+    with pytest.raises(RunError, match="KeyError: 'seed'"):
         children.ask("replicate", [{"points": []}])
 
 

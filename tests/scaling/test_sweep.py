@@ -35,7 +35,7 @@ def test_points_are_the_machine_the_variants_and_layers_around_their_crossing():
     layers = [
         Point(f"{part}@{width}", "forward", n)
         for width, lengths in ((16, (16, 32, 64, 128, 256)), (64, (64, 128, 256, 512)))
-        for part in ("attention", "feedforward", "layer")
+        for part in ("attention", "feedforward")
         for n in lengths
     ]
     assert sweep.points(CONFIG) == machine + swept + known + layers
@@ -43,15 +43,13 @@ def test_points_are_the_machine_the_variants_and_layers_around_their_crossing():
 
 
 def test_a_points_program_has_its_flops():
-    """By hand: a product 2 n^3; attention 4 n^2 d; a feed-forward part of 4 d units 16 n d^2; a
-    layer both and 8 n d^2 for its projections."""
+    """By hand: a product 2 n^3; attention 4 n^2 d; a feed-forward part of 4 d units 16 n d^2."""
     n, d = 64, 32
     wanted = {
         Point("matmul", "forward", n): 2 * n**3,
         Point("copy", "forward", n): 1,
         Point(f"attention@{d}", "forward", n): 4 * n**2 * d,
         Point(f"feedforward@{d}", "forward", n): 16 * n * d**2,
-        Point(f"layer@{d}", "forward", n): 4 * n**2 * d + 24 * n * d**2,
         # Two sequences of three heads of 16; backward takes twice as many again.
         Point("full", "forward", n): 2 * 3 * 4 * n**2 * 16,
         Point("full", "both", n): 3 * 2 * 3 * 4 * n**2 * 16,
@@ -117,13 +115,20 @@ def asked(monkeypatch):
                     {"point": p, "file": str(p), "inputs": [],
                      "facts": {"temp_bytes": p.length * 10**6, "argument_bytes": 0,
                                "result_bytes": 0, "flops": 1.0}}
-                    for p in question["points"]
+                    for p in question["points"][i :: len(questions)]
                 ]}
-                for question in questions
+                for i, question in enumerate(questions)
             ]  # fmt: skip
-        (question,) = questions
-        late = {"linear both 128": "about 9 s a call"} if question["seed"] == 0 else {}
-        return [{"seed": question["seed"], "points": {}, "skipped": late, "quality": {}}]
+        late = {"linear both 128": "about 9 s a call"}
+        return [
+            {
+                "seed": question["seed"],
+                "points": {},
+                "skipped": late if question["first"] else {},
+                "quality": {},
+            }
+            for question in questions
+        ]
 
     monkeypatch.setattr(sweep.children, "ask", ask)
     return calls
@@ -135,21 +140,34 @@ def clock():
 
 def test_processes_measure_what_fits_and_what_the_first_did_not_skip(asked):
     folder = Kept()
-    sweep.measure(FEW.replace(memory=0.2), folder, clock())
-    assert [name for name, _ in asked] == ["compiling", *["replicate"] * 3]
-    # Every point is compiled once, by one of the processes.
-    shared = [point for question in asked[0][1] for point in question["points"]]
-    assert sorted(shared) == sorted(sweep.points(FEW))
+    sweep.measure(FEW.replace(memory=0.26), folder, clock())
+    # The first alone, the others side by side.
+    sides = [(name, len(questions)) for name, questions in asked]
+    assert sides[1:] == [("replicate", 1), ("replicate", 2)] and sides[0][0] == "compiling"
+    # Who compiles what is theirs to say, in a place of their own.
+    assert all(question["points"] == sweep.points(FEW) for question in asked[0][1])
+    assert len({question["taken"] for question in asked[0][1]}) == 1
     told = Timings(folder.rows, {})
     large = {p for p in sweep.points(FEW) if p.length > 200}
     assert set(told.skipped) == large and {*told.facts} == {*sweep.points(FEW)} - large
     assert told.skipped[Point("matmul", "forward", 1024)].startswith("1 GB by the compiled program")
     first, *others = (
-        [str(row["point"]) for row in question["points"]] for _, (question,) in asked[1:]
+        [str(row["point"]) for row in question["points"]]
+        for _, questions in asked[1:]
+        for question in questions
     )
     assert "linear both 128" in first and len(first) == len(told.facts)
     assert others == [[name for name in first if name != "linear both 128"]] * 2
-    assert [question["seed"] for _, (question,) in asked[1:]] == [0, 1, 2]
+    seeds = [question["seed"] for _, questions in asked[1:] for question in questions]
+    assert seeds == [0, 1, 2]
+
+
+def test_processes_of_half_of_the_memory_each_are_asked_together(asked):
+    """The largest product says 1.024 GB."""
+    sweep.measure(FEW.replace(memory=2.1), Kept(), clock())
+    sweep.measure(FEW.replace(memory=2.0), Kept(), clock())
+    sides = [len(questions) for name, questions in asked if name == "replicate"]
+    assert sides == [1, 2, 1, 1, 1]
 
 
 def test_a_sweep_goes_on_where_it_was(asked):
@@ -168,13 +186,17 @@ def test_what_a_pattern_reaches_is_entered_for_a_variant_that_has_one(monkeypatc
     row = {"length": 128, "needles": 0.5}
 
     def ask(name, questions):
-        quality = {"longformer": dict(row), "linear": dict(row)}
-        return [{"points": {}, "skipped": {}, "quality": quality}]
+        return [
+            {"seed": question["seed"], "quality": {"longformer": dict(row), "linear": dict(row)}}
+            for question in questions
+        ]
 
     monkeypatch.setattr(sweep.children, "ask", ask)
     config = FEW.replace(variants=("longformer", "linear"), window=32)
-    found = sweep._one(config, Kept(), [], 0)["quality"]
-    assert found["linear"] == row and 0.15 < found["longformer"]["reached"] < 0.35
+    one, other = (found["quality"] for found in sweep._asked(config, Kept(), [], [0, 1]))
+    assert one["linear"] == row and 0.15 < one["longformer"]["reached"] < 0.35
+    # Each looks other places up.
+    assert 0 < abs(one["longformer"]["reached"] - other["longformer"]["reached"]) < 0.2
 
 
 COUNT = "--xla_force_host_platform_device_count"

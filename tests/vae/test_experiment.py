@@ -34,7 +34,7 @@ def launch(*args, **how):
 def compared(tmp_path_factory, cache):
     """The smoke run: autoencoder and VAE, two seeds."""
     folder = tmp_path_factory.mktemp("compared") / "run"
-    done = launch(SMOKE, cache, f"--workdir={folder}")
+    done = launch(SMOKE, cache, f"--workdir={folder}", fresh=True)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -78,7 +78,7 @@ def test_finished_run_is_not_trained_again(compared, cache):
     assert "finished" in done.stderr and "V1" in done.stderr
 
 
-KILLED = ["--model=vae", *TINY[1:], "--steps=4000", "--checkpoint_every=100", "--log_every=50"]
+KILLED = ["--model=vae", *TINY[1:], "--steps=2000", "--checkpoint_every=100", "--log_every=50"]
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def test_killed_run_continues_to_the_same_bits(uninterrupted, cache, tmp_path):
     folder = tmp_path / "killed"
     delay = np.random.default_rng(time.time_ns()).uniform(0, 0.3)
     reached, _, _ = kill_after_a_checkpoint(folder, cache, delay)
-    assert reached < 4000, "the run ended before it could be killed"
+    assert reached < 2000, "the run ended before it could be killed"
     done = launch(*KILLED, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
-    assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
+    assert_identical(checkpoint(uninterrupted, "vae", 2000), checkpoint(folder, "vae", 2000))
     assert rows(folder) == rows(uninterrupted)
 
 
@@ -133,7 +133,7 @@ def test_interrupted_run_with_a_damaged_checkpoint_ends_the_same(uninterrupted, 
     done = launch(*KILLED, cache, f"--workdir={folder}")
     assert done.returncode == 0, done.stderr
     assert f"{saved} is damaged" in done.stderr
-    assert_identical(checkpoint(uninterrupted, "vae", 4000), checkpoint(folder, "vae", 4000))
+    assert_identical(checkpoint(uninterrupted, "vae", 2000), checkpoint(folder, "vae", 2000))
     assert rows(folder) == rows(uninterrupted)
     assert json.loads((folder / "summary.json").read_text())["timing"]["attempts"] == 2
 
@@ -234,7 +234,7 @@ def test_a_refusal_is_the_same_in_a_process_of_its_own(end, tmp_path):
     """Of data that do not fit, which are read first."""
     given, parts = BAD["batch"]
     code, said, place = end("vae", *given)
-    done = launch(*given, f"--workdir={place}", "--compile_cache=off")
+    done = launch(*given, f"--workdir={place}", "--compile_cache=off", fresh=True)
     assert done.stdout == "" and done.returncode == code
     assert done.stderr.strip() == said.replace("genjax vae", "vae.py")
 

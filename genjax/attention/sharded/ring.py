@@ -4,11 +4,16 @@ Each device keeps its queries. In each of P - 1 hops it sends the keys and value
 the next device while it attends to them, and merges what it found by the running maximum and sum.
 The backward pass goes round once more: gradients of keys and values travel with them, one hop more,
 and arrive at home. What is kept between the passes is a device's own part, never all blocks.
+
+Causal, the devices with the last positions would have most of the work. `zigzag` gives each of P
+devices one of the first P of 2 P pieces and its mirror image among the last, so that all see as
+many keys (Llama 3, 2024, section 3.3.2; Brandon et al. 2023 take stripes).
 """
 
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from genjax.attention.sharded import tiles
@@ -85,6 +90,36 @@ def attend(shards: Shards, see: Callable, q, k, v, tile: int, reached: Callable 
 
     core.defvjp(keep, pull)
     return core(q, k, v)
+
+
+def pieces(shards: Shards, p) -> jax.Array:
+    """The positions [part] that device p has of a `zigzag`, ascending."""
+    half = shards.part // 2
+    own = jnp.arange(half)
+    return jnp.concatenate([p * half + own, (2 * shards.devices - 1 - p) * half + own])
+
+
+def zigzag(shards: Shards, x, back: bool = False):
+    """[rows, part, dim] of consecutive parts as those of `pieces`; or back. The part is even."""
+    half, count = shards.part // 2, shards.devices
+    homes = [min(piece, 2 * count - 1 - piece) for piece in range(2 * count)]
+    # Pieces of even number are a permutation of devices, and so are the others.
+    ways = [list(enumerate(homes[first::2])) for first in (0, 1)]
+    odd = lax.axis_index(shards.axis) % 2 == 1  # There a piece of even number is the second.
+
+    def swapped(one, other):
+        return jnp.where(odd, other, one), jnp.where(odd, one, other)
+
+    def sent(one, other):
+        hops = [[(b, a) for a, b in way] for way in ways] if back else ways
+        return [
+            lax.ppermute(piece, shards.axis, hop)
+            for piece, hop in zip((one, other), hops, strict=True)
+        ]
+
+    both = x[:, :half], x[:, half:]
+    both = sent(*swapped(*both)) if back else swapped(*sent(*both))
+    return jnp.concatenate(both, 1)
 
 
 def _send(shards: Shards, tree):

@@ -25,6 +25,8 @@ class See(NamedTuple):
     left, right: no pair further apart than so many positions before, or after, the query is
         allowed; None: no limit. They need both orders contiguous, and only save tiles.
     shift: the index among the keys at the position of query 0, for `left` and `right`.
+    ascending: both come in order of their positions, and no key behind its query is allowed; that
+        saves tiles wherever they lie.
     """
 
     queries: jax.Array
@@ -33,6 +35,7 @@ class See(NamedTuple):
     left: int | None = None
     right: int | None = None
     shift: int = 0
+    ascending: bool = False
 
 
 class _Cut(NamedTuple):
@@ -71,6 +74,9 @@ class _Cut(NamedTuple):
         if see.right is not None:
             end = begin + self.query_size - 1 + see.right
             last = jnp.clip(end // self.key_size + 1, first, self.keys)
+        if see.ascending:
+            end = jnp.minimum((block + 1) * self.query_size, len(see.queries)) - 1
+            last = (see.keys[:: self.key_size] <= see.queries[end]).sum(dtype=jnp.int32)
         return first, last
 
 

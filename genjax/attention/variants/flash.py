@@ -25,19 +25,24 @@ def _ring(shards, options) -> Sharded:
             f"--implementation={options.implementation}: a ring computes in tiles; take auto or "
             "tiles"
         )
-    part, causal = shards.part, options.causal
+    mirrored = options.causal and shards.part % 2 == 0
+
+    def places(p):
+        return ring.pieces(shards, p) if mirrored else p * shards.part + jnp.arange(shards.part)
 
     def see(p, s):
-        own = jnp.arange(part)
-        queries, keys = p * part + own, (p if s is None else s) * part + own
-        if causal and s is None:
-            return part_tiles.See(queries, keys, lambda i, j: j <= i, right=0)
+        queries, keys = places(p), places(p if s is None else s)
+        if options.causal:
+            return part_tiles.See(queries, keys, lambda i, j: j <= i, ascending=True)
         return part_tiles.See(queries, keys)
 
     def attend(q, k, v, extra):
         del extra
-        reached = (lambda p, s: s < p) if causal else None
-        return ring.attend(shards, see, q, k, v, options.tile, reached)[0]
+        if not mirrored:
+            return ring.attend(shards, see, q, k, v, options.tile)[0]
+        q, k, v = (ring.zigzag(shards, x) for x in (q, k, v))
+        out, _ = ring.attend(shards, see, q, k, v, options.tile)
+        return ring.zigzag(shards, out.astype(q.dtype), back=True)
 
     return Sharded(part_tiles.on_rows(attend), "keys and values go round")
 

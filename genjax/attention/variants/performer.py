@@ -23,10 +23,10 @@ def _phi(w):
         logits = x @ w.T - 0.5 * (x**2).sum(1, keepdims=True)
         if seen is None:
             top = lax.stop_gradient(logits.max(1, keepdims=True))
-            return jnp.exp(logits - top), top
+            return blocks.exp(logits - top), top
         logits = jnp.where(seen[:, None], logits, blocks.NONE)
         top = lax.stop_gradient(logits.max())
-        return jnp.exp(logits - top), top
+        return blocks.exp(logits - top), top
 
     return phi
 

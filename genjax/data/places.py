@@ -1,0 +1,36 @@
+"""Folders and files that data are read from."""
+
+import os
+from pathlib import Path
+
+from genjax.core.config import shown
+from genjax.core.errors import UsageError, no_file, no_folder
+
+
+def folder(flag: str, name: str) -> Path:
+    """A folder that is there. Raises UsageError."""
+    path = Path(os.path.expanduser(name))
+    if not os.path.isdir(path):  # False for a name that is none, too.
+        raise UsageError(f"{flag}: {no_folder(path)}")
+    return path
+
+
+def file(flag: str, name: str) -> Path:
+    """A file that is there. Raises UsageError."""
+    path = Path(os.path.expanduser(name))
+    if not os.path.isfile(path):
+        raise UsageError(f"{flag}: {no_file(path)}")
+    return path
+
+
+_KINDS = {"idx": folder, "folder": folder, "npz": file, "csv": file}
+
+
+def require(spec: str) -> None:
+    """Raises UsageError where the folder or the file of --data=<source>:<path> is not there.
+
+    What readers say too, but before all is imported that they stand among.
+    """
+    source, _, path = spec.partition(":")
+    if path and source in _KINDS:
+        _KINDS[source](f"--data={shown(spec)}", path)
