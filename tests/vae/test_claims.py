@@ -159,7 +159,7 @@ def test_the_next_seed_is_no_evidence():
 
 
 def test_arms_swapped_support_nothing_of_vaes():
-    """tests/wrong_vae.py does so, and more, to whole runs."""
+    """tests/wrong_runs.py does so, and more, to whole runs."""
     other = {"ae": "vae", "vae": "ae"}
     swapped = {}
     for path, value in HELD.items():

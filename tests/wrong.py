@@ -1,0 +1,214 @@
+"""A finished run's figures made wrong on purpose, and which of its claims they still support.
+
+    python tests/wrong.py runs/gan/gan_ring    # or a run of domains or attention
+
+Nothing is trained or timed: rows of the run are put under other names. Prints a table in Markdown;
+exits with 1 where a claim that a case takes the ground from comes out supported. Runs that are
+trained with something wrong: wrong_runs.py.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import genjax
+from genjax.domains.experiment import summarize
+from genjax.gan import claims as of_the_gan
+from genjax.report import page
+from genjax.scaling import claims as of_the_sweep
+from genjax.scaling.timings import Point, Timings
+
+
+class Case(NamedTuple):
+    """What is wrong, the claims that come of it, and the ids of those that are false with it."""
+
+    name: str
+    claims: list[dict]
+    false: Iterable[str] = ()
+
+
+def told(case: Case) -> int:
+    """Prints a row of the table; how many claims are supported wrongly."""
+    supported = [claim["id"] for claim in case.claims if claim["verdict"] == "supported"]
+    wrongly = [id for id in supported if id in case.false]
+    cells = (", ".join(ids) or "none" for ids in (case.false, supported, wrongly))
+    print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
+    return len(wrongly)
+
+
+# --- GAN -----------------------------------------------------------------------------------------
+
+SUFFIXES = ("", "@early", "@last", "@noised")
+
+
+def of_gan(run) -> Iterator[Case]:
+    evaluation = page.read_files(run.folder)["evaluation"]
+    parts = {f"{arm}{at}": row for arm in run.config.arms() for at, row in evaluation[arm].items()}
+    rows = {
+        name: {measure: np.asarray(values, float) for measure, values in row.items()}
+        for name, row in (parts | evaluation["truth"]).items()
+    }
+    played = of_the_gan.roles(run.config)
+    v, p = played["v"], played["p"]
+    seeds = np.arange(len(rows[v]["modes"]))
+
+    def exchanged(turn):
+        """Both arms' rows exchanged where `turn` [seeds] says so."""
+        changed = dict(rows)
+        for at in SUFFIXES:
+            one, other = rows[v + at], rows[p + at]
+            both = one.keys() & other.keys()
+            changed[v + at] = {m: np.where(turn, other[m], one[m]) for m in both}
+            changed[p + at] = {m: np.where(turn, one[m], other[m]) for m in both}
+        return changed
+
+    def case(name, changed, *false):
+        found = {f"{row}/{m}": list(x) for row, part in changed.items() for m, x in part.items()}
+        return Case(name, of_the_gan.judge(found, run.config), false)
+
+    next_seed = {p + at: {m: np.roll(x, -1) for m, x in rows[v + at].items()} for at in SUFFIXES}
+    frozen = {arm: rows[f"{arm}@untrained"] for arm in (v, p)}
+    perfect = rows[v] | {m: np.resize(x, len(seeds)) for m, x in rows["truth"].items()}
+    packing = ("G4a", "G4b", "G5")
+    yield case("nothing is wrong", rows)
+    yield case("the two arms swapped", exchanged(seeds >= 0), "G1", "G2b", *packing)
+    yield case("the two arms swapped in every other seed", exchanged(seeds % 2), *packing)
+    yield case("the same GAN of the next seed in the place of packing", rows | next_seed, *packing)
+    yield case("packing not trained", rows | {p: frozen[p]}, "G3", *packing)
+    yield case("nothing trained", rows | frozen, "G1", "G2a", "G2b", "G3", *packing)
+    yield case(
+        "perfect samples in the place of the GAN", rows | {v: perfect}, "G1", "G2b", *packing
+    )
+
+
+# --- Domains -------------------------------------------------------------------------------------
+
+
+def of_domains(run) -> Iterator[Case]:
+    files = page.read(run.folder)
+    seeds = run.config.all_seeds
+    following = dict(zip(seeds, (*seeds[1:], seeds[0]), strict=True))
+
+    def taken(places, seed_of=lambda seed: seed):
+        """Each arm of `places` has the figures of another, of which each seed has another's."""
+        order = [seeds.index(seed_of(seed)) for seed in seeds]
+        others = [row for row in files["rows"] if row.get("arm") not in places]
+        moved = [
+            row | {"arm": arm, "seed": seed}
+            for arm, source in places.items()
+            for seed in seeds
+            for row in files["rows"]
+            if row.get("arm") == source and row["seed"] == seed_of(seed)
+        ]
+        evaluation = dict(files["evaluation"])
+        for arm, source in places.items():
+            evaluation[arm] = {
+                measure: [values[i] for i in order]
+                for measure, values in files["evaluation"][source].items()
+            }
+        return files | {"rows": others + moved, "evaluation": evaluation}
+
+    def case(name, changed, *false):
+        return Case(name, summarize(changed, run.config)["claims"], false)
+
+    def both_ways(*pairs):
+        return dict(pairs) | {other: one for one, other in pairs}
+
+    replay, replayed = ("D8a", "D8b", "D8c"), (("tuned", "replay5"), ("tuned_low", "replay5_low"))
+    yield case("nothing is wrong", files)
+    yield case("few and many domains swapped", taken(both_ways(("n1", "n3"))), "D1a", "D2a")
+    yield case(
+        "the few domains' model of the next seed in the place of the many's",
+        taken({"n3": "n1"}, following.get),
+        *("D1a", "D1c"),
+    )
+    yield case("LSTM and attention swapped", taken(both_ways(("n3", "lstm"))), "D2a")
+    yield case(
+        "attention of the next seed in the place of the LSTM",
+        taken({"lstm": "n3"}, following.get),
+        "D2a",
+    )
+    yield case("replay and none swapped", taken(both_ways(*replayed)), *replay)
+    yield case(
+        "finetuning without replay, of the next seed, in the place of replay",
+        taken({little: none for none, little in replayed}, following.get),
+        *replay,
+    )
+    yield case(
+        "finetuning on fresh text in the place of that on few tokens",
+        taken({"over": "tuned"}),
+        *("D5b", "D5c"),
+    )
+
+
+# --- Attention -----------------------------------------------------------------------------------
+
+
+def of_attention(run) -> Iterator[Case]:
+    files = page.read(run.folder)
+    names = set(run.config.variants)
+    lengths = sorted({row["length"] for row in files["rows"] if row.get("arm") in names})
+
+    def case(name, change: Callable[[Point], Point], *false):
+        """change: point -> the point whose times it has."""
+        evaluation = dict(files["evaluation"])
+        for key, process in evaluation.items():
+            if not key.startswith("process-"):
+                continue
+            points = {}
+            for text in process["points"]:
+                arm, mode, length = text.split()
+                source = change(Point(arm, mode, int(length)))
+                points[text] = process["points"].get(str(source), process["points"][text])
+            evaluation[key] = process | {"points": points}
+        timings = Timings(files["rows"], evaluation)
+        return Case(name, of_the_sweep.judge(timings, run.config), false)
+
+    def swapped(one, other):
+        names = {one: other, other: one}
+        return lambda point: point._replace(arm=names.get(point.arm, point.arm))
+
+    def shuffled(order):
+        places = dict(zip(lengths, (lengths[i] for i in order), strict=True))
+        return lambda point: point._replace(length=places.get(point.length, point.length))
+
+    def frozen(point):
+        return point._replace(length=lengths[0]) if point.arm in names else point
+
+    growth = ("A1", "A2", *(f"A3 {name}" for name in of_the_sweep.LINEAR[:-1]), "A4", "A5")
+    linear = tuple(f"A3 {name}" for name in of_the_sweep.LINEAR[:-1])
+    yield case("nothing is wrong", lambda point: point)
+    yield case("textbook and linear attention swapped", swapped("full", "linear"), "A1", *linear)
+    yield case("flash and Longformer swapped", swapped("flash", "longformer"), "A2", linear[0])
+    yield case(
+        "flash and strided sparse attention swapped", swapped("flash", "sparse_strided"), "A2", "A5"
+    )
+    yield case(
+        "the halves of a layer swapped",
+        lambda point: point._replace(arm=_other_half(point.arm)),
+        "A6a", "A6b",
+    )  # fmt: skip
+    yield case("lengths backwards", shuffled(range(len(lengths))[::-1]), *growth, "A6a", "A6b")
+    last = [*range(len(lengths) - 2), len(lengths) - 1, len(lengths) - 2]
+    yield case("the two longest lengths exchanged", shuffled(last), *growth)
+    yield case("every variant frozen at its shortest length", frozen, "A1m", *growth)
+
+
+def _other_half(arm: str) -> str:
+    halves = {"attention": "feedforward", "feedforward": "attention"}
+    name, at, width = arm.partition("@")
+    return f"{halves[name]}@{width}" if at and name in halves else arm
+
+
+ROOMS = {"gan": of_gan, "domains": of_domains, "attention": of_attention}
+
+
+def main(folder: str) -> int:
+    run = genjax.open(folder)
+    return sum(told(case) for case in ROOMS[run.experiment.name](run)) > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,187 @@
+"""Runs that are wrong on purpose, and which of their claims they still support.
+
+    python tests/wrong_runs.py vae|domains [--only="nothing trained"] [flags of the experiment]
+
+Each case is the main flagfile of that experiment with one thing broken, on the seeds that it is
+given: by default those from 100 on. A claim that a case takes the ground from must not come out
+supported. Prints a table in Markdown; exits with 1 where one did. A finished run's figures under
+other names: wrong.py.
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+import optax
+import wrong
+
+from genjax import data, domains, vae
+from genjax.core import flags
+from genjax.domains import data as grids
+from genjax.lm import finetune
+from genjax.vae import evaluate, experiment
+
+FLAGS = Path(__file__).parents[1] / "experiments" / "flags"
+
+
+class Case(NamedTuple):
+    """One thing that is wrong: a patch, changed flags, and the claims that are false with it."""
+
+    patch: Callable = contextlib.nullcontext
+    flags: tuple[str, ...] = ()
+    false: tuple[str, ...] = ()
+
+
+# --- VAE -----------------------------------------------------------------------------------------
+
+
+def arms_swapped():
+    """The figures of each arm under the other's name."""
+    judge, other = experiment.judge, {"ae": "vae", "vae": "ae"}
+
+    def swapped(found, config):
+        paths = {path: path.partition("/") for path in found}
+        named = {f"{other.get(arm, arm)}/{rest}": found[p] for p, (arm, _, rest) in paths.items()}
+        return judge(named, config)
+
+    return mock.patch.object(experiment, "judge", swapped)
+
+
+def labels_shuffled():
+    """Every image with the label of another."""
+    load = data.load
+
+    def shuffled(*args, **how):
+        rng = np.random.default_rng(0)
+        return {
+            name: split | {"label": rng.permutation(split["label"])}
+            for name, split in load(*args, **how).items()
+        }
+
+    return mock.patch.object(data, "load", shuffled)
+
+
+def nothing_trained():
+    """Steps that leave the weights as they are."""
+    return mock.patch.object(experiment, "optimizer_of", lambda config, arm: optax.set_to_zero())
+
+
+def codes_scaled(scale: float):
+    """The autoencoder's codes in another unit, which its decoder undoes."""
+    measure, coder_of = experiment.measure, evaluate.neural_coder
+
+    def scaled(*args):
+        coder = coder_of(*args)
+        sources = {
+            name: draw if name == "normal" else lambda n, rng, draw=draw: scale * draw(n, rng)
+            for name, draw in coder.sources.items()
+        }
+        return evaluate.Coder(
+            encode=lambda x: scale * coder.encode(x),
+            draw=lambda x: scale * coder.draw(x),
+            decode=lambda z: coder.decode(z / scale),
+            sources=sources,
+        )
+
+    def measured(job, name, params, ref):
+        wrong = scaled if job.config.arms()[name].deterministic else coder_of
+        with mock.patch.object(evaluate, "neural_coder", wrong):
+            return measure(job, name, params, ref)
+
+    return mock.patch.object(experiment, "measure", measured)
+
+
+# --- Domains -------------------------------------------------------------------------------------
+
+
+def no_step():
+    """Finetuned or not, nothing moves."""
+    make = finetune.optimizer
+    stays = optax.set_to_zero()
+    return mock.patch.object(finetune, "optimizer", lambda inner, *rest: make(stays, *rest))
+
+
+def windows_shuffled():
+    """Whatever domain a window of training is asked of, it is one of a domain drawn at random."""
+    make = grids.from_grid
+
+    def shuffled(grid, **how):
+        source = make(grid, **how)
+
+        def draw(name, index):
+            rng = np.random.default_rng([source.names.index(name), *index[:1]])
+            others = rng.integers(len(grid.domains), size=len(index))
+            rows = [
+                source.draw(grid.domains[d], i[None]) for d, i in zip(others, index, strict=True)
+            ]
+            return np.concatenate(rows)
+
+        return source._replace(draw=draw)
+
+    return mock.patch.object(grids, "from_grid", shuffled)
+
+
+OF_VAES = ("V2", "V2b", "V3", "V3b", "V4")
+REPLAY = ("D8a", "D8b", "D8c")
+CASES = {
+    "vae": {
+        "nothing is wrong": Case(),
+        "the figures of the two arms swapped": Case(arms_swapped, false=OF_VAES),
+        "every image with the label of another": Case(
+            labels_shuffled, false=("V2", "V2b", "V4", "V5b", "V6")
+        ),
+        "nothing trained": Case(
+            nothing_trained,
+            ("--steps=10", "--log_every=10"),
+            false=(*OF_VAES, "V1", "V5a", "V5b", "V6"),
+        ),
+        "codes of the autoencoder times 10": Case(lambda: codes_scaled(10.0), false=("V2", "V3")),
+        "codes of the autoencoder times 1/10": Case(lambda: codes_scaled(0.1), false=("V2", "V3")),
+        "half of the training images": Case(flags=("--valid=722",)),
+    },
+    "domains": {
+        "nothing is wrong": Case(),
+        "nothing trained": Case(
+            no_step, false=("D1a", "D1c", "D2a", "D5a", "D5b", "D5c", "D6", *REPLAY)
+        ),
+        "training windows of domains drawn at random": Case(
+            windows_shuffled, false=("D1a", "D1c", "D2a", *REPLAY)
+        ),
+        "half of the training documents": Case(flags=("--pool=512",)),
+    },
+}
+ROOMS = {"vae": (vae, "vae_digits"), "domains": (domains, "domains_grid")}
+
+
+def claims(room: str, case: Case, arguments: list[str]) -> list[dict]:
+    """The claims of a run with one thing wrong."""
+    module, flagfile = ROOMS[room]
+    given = [f"--flagfile={FLAGS / flagfile}.flags", "--seed=100", *case.flags, *arguments]
+    asked = flags.parse(module.Config, room, given)
+    with tempfile.TemporaryDirectory() as folder, case.patch():
+        return module.run(asked.config, Path(folder) / "run").claims
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("room", choices=CASES)
+    parser.add_argument("--only", help="one case")
+    asked, arguments = parser.parse_known_args()
+    cases = CASES[asked.room]
+    if asked.only and asked.only not in cases:
+        parser.error(f"--only={asked.only}: choose from {', '.join(cases)}")
+    failed = 0
+    for name in [asked.only] if asked.only else cases:
+        found = claims(asked.room, cases[name], arguments)
+        failed += wrong.told(wrong.Case(name, found, cases[name].false))
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
