@@ -243,6 +243,12 @@ def parse(spec: str) -> tuple[str, str]:
     names = [choice.partition(":")[0] for choice in SOURCES]
     if spec == "digits" or (source in names[1:] and argument):
         return source, argument
+    if source == "csv" or spec.endswith(".csv"):
+        file = argument or spec
+        raise UsageError(
+            f"--data={shown(spec)}: points in the plane are for genjax gan --data=csv:{shown(file)}; "
+            f"pictures: {', '.join(SOURCES)}"
+        )
     misspelt = "" if source in names else source  # What is missing may be the part after it.
     near = meant(spec, names)
     choices = f"choices: {', '.join(SOURCES)}"

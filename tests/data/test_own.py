@@ -292,7 +292,9 @@ def test_what_a_bare_name_stands_for(tmp_path, pixels, monkeypatch):
         str(tmp_path / "pics"): f"folder:{tmp_path}/pics", "x.npz": "npz:x.npz",
     }.items():  # fmt: skip
         assert fails("no such source", given).endswith(f"; did you mean {right}?")
-    for given in ("nothing", "x.csv", "\0", "~", ""):
+    for given in ("csv:x.csv", "x.csv"):
+        fails("points in the plane are for genjax gan --data=csv:x.csv; pictures: digits, ", given)
+    for given in ("nothing", "\0", "~", ""):
         assert "did you mean" not in fails("no such source", given) or given == "~"
 
 
