@@ -244,9 +244,9 @@ def parse(spec: str) -> tuple[str, str]:
     if spec == "digits" or (source in names[1:] and argument):
         return source, argument
     if source == "csv" or spec.endswith(".csv"):
-        file = argument or spec
+        right = f"genjax gan --data=csv:{shown(argument or spec)}"
         raise UsageError(
-            f"--data={shown(spec)}: points in the plane are for genjax gan --data=csv:{shown(file)}; "
+            f"--data={shown(spec)}: points in the plane are for {right}; "
             f"pictures: {', '.join(SOURCES)}"
         )
     misspelt = "" if source in names else source  # What is missing may be the part after it.
