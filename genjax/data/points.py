@@ -68,17 +68,17 @@ def _read_csv(flag: str, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                     raise wrong(COLUMNS)
                 if names_columns:
                     continue
-                first, second, *mode = [row[column].strip() for column in columns]
+                first, second, *rest = [row[column].strip() for column in columns]
                 if not (_is_number(first) and _is_number(second)):
                     raise wrong(COLUMNS)
                 point = [float(first), float(second)]
                 if not all(abs(value) <= FARTHEST for value in point):  # False for nan.
                     raise wrong(COORDINATES)
                 numbers.extend(point)
-                if mode:
-                    if not _is_mode(*mode):
-                        raise wrong(f"a mode is a name or a whole number, not '{shown(*mode)}'")
-                    modes.append(names.setdefault(*mode, len(names)))
+                for mode in rest:
+                    if not _is_mode(mode):
+                        raise wrong(f"a mode is a name or a whole number, not '{shown(mode)}'")
+                    modes.append(names.setdefault(mode, len(names)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{flag}: cannot be read: {one_line(error)}") from error
     points = np.array(numbers).reshape(-1, 2)
