@@ -30,6 +30,11 @@ def folder(asked: str, *, exported: bool = False) -> Path:
     whole = Path(asked).parent
     if os.path.exists(asked) and any((whole / name).exists() for name in names):
         raise UsageError(f"{shown(asked)}: a part of a run; did you mean {shown(whole)}?")
+    found = Path(asked).glob("*/config.json") if os.path.isdir(asked) else ()
+    inside = sorted(path.parent.name for path in found)
+    if inside:
+        names = shown(", ".join(inside))
+        raise UsageError(f"{shown(asked)}: no run, but a folder of runs: {names}")
     near = nearest(name, known, "`genjax list` has what makes one")
     raise UsageError(f"{shown(asked)}: no run, config.json is missing{near}")
 

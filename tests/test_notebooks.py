@@ -28,7 +28,7 @@ def test_no_output_is_committed_and_all_have_the_same_beginning(path):
             assert cell["outputs"] == [] and cell["execution_count"] is None
     assert "widgets" not in book["metadata"]
     first, where = cells(path, "markdown")[:2]
-    assert re.search(rf"colab.research.google.com/github/\S+/notebooks/{path.name}\)", first)
+    assert "](https://colab.research.google.com/)" in first  # The repository has no address yet.
     assert "Nothing was tried on Colab" in where
     installs = [cell for cell in cells(path, "code") if "%pip" in cell]
     assert installs == [cells(BOOKS[0], "code")[0]]

@@ -37,6 +37,8 @@ _MAX_DEFAULT_VALID = 5000
 _OWN_SHARE, _FEWEST = 0.15, 30
 # Bytes of the images, as numbers of four, that measures see of a part: all of 600,000 of MNIST's.
 MEASURED = 2 * 10**9
+# Classes that the line about a data set names.
+_NAMED = 10
 # Sources whose pictures are made one size; the others have one.
 _RESIZED = ("folder", "hf")
 # Names of data sets that are given without their source.
@@ -100,12 +102,13 @@ def load(
 class _Lots(NamedTuple):
     """What a source has: train and test; or all, with a digest of each; or all of the digits.
 
-    Labels and digests may be functions that read them.
+    Labels and digests may be functions that read them. classes: their names, by number.
     """
 
     train: dict
     test: dict | None = None
     digests: list[bytes] | Callable[[], list[bytes]] | None = None
+    classes: Sequence[str] = ()
 
 
 def _read(source: str, argument: str, how: dict, *, stay: bool) -> _Lots:
@@ -119,8 +122,8 @@ def _read(source: str, argument: str, how: dict, *, stay: bool) -> _Lots:
         return _Lots(*tfds.read(argument, *places, stay=stay))
     size, colour = how["image_size"], how["colour"]
     if source == "folder":
-        pool, found, _ = folder.read(argument, size, colour, stay=stay)
-        return _Lots(pool, None, found)
+        pool, found, classes = folder.read(argument, size, colour, stay=stay)
+        return _Lots(pool, None, found, classes)
     if source == "hf":
         if stay:
             raise UsageError(
@@ -153,7 +156,10 @@ def _split(spec: str, lots: _Lots, seed: int, valid: int | None, binarize: str) 
     # Before the split, so that a pixel's fixed draw depends on its place in the source alone.
     pool = _binarized(pool, binarize, stream=0)
     if lots.digests is not None:
-        return _by_content(spec, pool, _whole(lots.digests), valid, seed)
+        found = _by_content(spec, pool, _whole(lots.digests), valid, seed)
+        sizes = ", ".join(f"{len(one['label']):,} {name}" for name, one in found.items())
+        say(f"{_what(spec, pool, lots.classes)}; split by content: {sizes}")
+        return found
     order = np.random.default_rng(seed).permutation(len(pool["label"]))
     if test is None:
         test, order = _take(pool, order[:_DIGITS_TEST]), order[_DIGITS_TEST:]
@@ -196,7 +202,7 @@ def floats(images) -> Float32[np.ndarray, "n h w c"]:
 def _by_content(
     spec: str, pool: dict, digests: list[bytes], valid: int | None, seed: int
 ) -> dict[str, dict]:
-    """The three parts of data that come as one lot; says what they are."""
+    """The three parts of data that come as one lot."""
     flag, count, distinct = f"--data={shown(spec)}", len(digests), len(set(digests))
     if distinct < _FEWEST:
         raise UsageError(
@@ -209,16 +215,22 @@ def _by_content(
     share = _OWN_SHARE if valid is None else valid / count
     part = split.by_content(digests, [1] * count, test=_OWN_SHARE, valid=share, seed=seed)
     places = {"train": split.TRAIN, "valid": split.VALID, "test": split.TEST}
-    found = {name: _take(pool, np.flatnonzero(part == place)) for name, place in places.items()}
+    return {name: _take(pool, np.flatnonzero(part == place)) for name, place in places.items()}
+
+
+def _what(spec: str, pool: dict, names: Sequence[str]) -> str:
+    """What the pictures of a data set are, and which number each class has."""
     height, width, channels = pool["image"].shape[1:]
-    classes = len(np.unique(pool["label"]))
-    sizes = ", ".join(f"{len(one['label']):,} {name}" for name, one in found.items())
-    say(
-        f"{flag}: {count:,} pictures, {height} x {width} pixels, "
-        f"{'grey' if channels == 1 else 'in colour'}, "
-        f"{f'{classes} classes' if classes > 1 else 'one class'}; split by content: {sizes}"
+    other = " (others: --image_size)" if parse(spec)[0] in _RESIZED else ""
+    count = len(names) or len(np.unique(pool["label"]))
+    named = [f"{number} {shown(name)}" for number, name in enumerate(names)]
+    more = f" and {count - _NAMED} more" if len(named) > _NAMED else ""
+    classes = f"{count} classes" if count > 1 else "one class"
+    classes += f" ({', '.join(named[:_NAMED])}{more})" if named else ""
+    return (
+        f"--data={shown(spec)}: {len(pool['label']):,} pictures, {height} x {width} pixels{other}, "
+        f"{'grey' if channels == 1 else 'in colour'}, {classes}"
     )
-    return found
 
 
 def checksum(arrays: Iterable[np.ndarray]) -> str:
@@ -243,6 +255,12 @@ def parse(spec: str) -> tuple[str, str]:
     names = [choice.partition(":")[0] for choice in SOURCES]
     if spec == "digits" or (source in names[1:] and argument):
         return source, argument
+    if source == "csv" or spec.endswith(".csv"):
+        right = f"genjax gan --data=csv:{shown(argument or spec)}"
+        raise UsageError(
+            f"--data={shown(spec)}: points in the plane are for {right}; "
+            f"pictures: {', '.join(SOURCES)}"
+        )
     misspelt = "" if source in names else source  # What is missing may be the part after it.
     near = meant(spec, names)
     choices = f"choices: {', '.join(SOURCES)}"

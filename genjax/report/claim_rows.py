@@ -162,6 +162,10 @@ def why(claim: dict) -> list[str]:
     """Why a claim is open, and what would settle it."""
     said = [claim["because"]] if "because" in claim else []
     unit = f" {claim['unit']}" if claim.get("unit") else ""
+    if claim["estimate"] is not None and ends(claim) == "no interval" and "replicates" in claim:
+        count, each = claim["replicates"], claim["replicate"]
+        have = f"1 {each} is" if count == 1 else f"{count} {plural(each)} are"
+        said.append(f"{have} too few for an interval")
     if claim.get("visible") is not None:
         said.append(
             f"so many {plural(claim['replicate'])} show a difference of "

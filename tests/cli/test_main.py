@@ -322,6 +322,8 @@ def test_a_run_is_found_by_its_path_and_by_its_name(tmp_path, monkeypatch):
     assert runs.folder("mine").resolve() == place == runs.folder(str(place))
     with pytest.raises(UsageError, match="miine: no run.*; did you mean mine?"):
         runs.folder("miine")
+    with pytest.raises(UsageError, match="^runs/vae: no run, but a folder of runs: mine$"):
+        runs.folder("runs/vae")
 
 
 def test_installed_the_data_lie_inside_the_package(tmp_path, monkeypatch):

@@ -48,11 +48,17 @@ def test_folder_is_its_files(tmp_path, pixels):
     assert parts["train"]["label"].dtype == np.int32
 
 
-def test_flat_folder_is_one_class_and_says_so(tmp_path, pixels, capsys):
+def test_a_folder_says_its_classes(tmp_path, pixels, capsys):
     parts = data.load(write(tmp_path, pixels, classes=0))
     assert not any(part["label"].any() for part in parts.values())
     said = capsys.readouterr().err
-    assert "60 pictures, 12 x 12 pixels, grey, one class; split by content: 42 train, 9" in said
+    size = "12 x 12 pixels (others: --image_size)"
+    assert f"60 pictures, {size}, grey, one class; split by content: 42 train, 9" in said
+    data.load(write(tmp_path / "three", pixels))
+    said = capsys.readouterr().err
+    assert "grey, 3 classes (0 class0, 1 class1, 2 class2); split by content: 42 train" in said
+    data.load(write(tmp_path / "many", pixels, classes=12))
+    assert ", 9 class7 and 2 more); split" in capsys.readouterr().err  # Sorted as text.
 
 
 def test_folder_is_split_by_content_alone(tmp_path, pixels):
@@ -292,7 +298,9 @@ def test_what_a_bare_name_stands_for(tmp_path, pixels, monkeypatch):
         str(tmp_path / "pics"): f"folder:{tmp_path}/pics", "x.npz": "npz:x.npz",
     }.items():  # fmt: skip
         assert fails("no such source", given).endswith(f"; did you mean {right}?")
-    for given in ("nothing", "x.csv", "\0", "~", ""):
+    for given in ("csv:x.csv", "x.csv"):
+        fails("points in the plane are for genjax gan --data=csv:x.csv; pictures: digits, ", given)
+    for given in ("nothing", "\0", "~", ""):
         assert "did you mean" not in fails("no such source", given) or given == "~"
 
 

@@ -31,6 +31,22 @@ def test_csv_of_points_and_modes(tmp_path):
     assert modes.tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "mode,y,x\na,-1,0.5\nb,1e-3,2e3\na,7,0\n",
+        "Y, Mode, X\n-1,4,0.5\n1e-3,9.0,2e3\n7,4,0\n",
+        "label,x,y\na,0.5,-1\nb,2e3,1e-3\na,0,7\n",
+        "lon,lat,site\n0.5,-1,a\n2e3,1e-3,b\n0,7,a\n",
+    ],
+)
+def test_the_names_of_a_csv_tell_its_columns(tmp_path, content):
+    (tmp_path / "x.csv").write_text(content)
+    found, modes = points.read(f"csv:{tmp_path}/x.csv")
+    np.testing.assert_array_equal(found, SOME)
+    assert modes.tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("modes", [[4, 9, 4], ["a", "b", "a"]])
 def test_npz_of_points(tmp_path, modes):
     np.savez(tmp_path / "x.npz", points=SOME, modes=np.array(modes), other=SOME)
@@ -52,8 +68,16 @@ def test_npz_of_points(tmp_path, modes):
         ("1\n", "line 1 is '1'"),
         ("1,2,3,4\n", "line 1 is '1,2,3,4'"),
         ("1;2\n3;4\n", "line 1 is '1;2'"),
-        ("1,2\n3,nan\n", "coordinates up to 1,000,000 are needed, none of them nan"),
-        ("1,2\n3,1e7\n", "coordinates up to 1,000,000"),
+        ("x,y,z,mode\n1,2,3,4\n", "line 1 is 'x,y,z,mode'; x,y or x,y,mode is needed"),
+        ("1,,0\n3,4,0\n", "line 1 is '1,,0'"),
+        ("1,2\n3,nan\n", "line 2 is '3,nan'; coordinates up to 1,000,000 are needed, none of them"),
+        ("nan,2\n", "line 1 is 'nan,2'; coordinates up to 1,000,000"),
+        ("1,2\n3,1e7\n", "line 2 is '3,1e7'; coordinates up to 1,000,000"),
+        (
+            "x,y,z\n1,2,0.25\n",
+            "line 2 is '1,2,0.25'; a mode is a name or a whole number, not '0.25'",
+        ),
+        ("1,2,a\n3,4,\n", "line 2 is '3,4,'; a mode is a name or a whole number, not ''"),
         ("1,2\n3,'" + "x" * 200_000 + "\n", "cannot be read: field larger than"),
     ],
 )

@@ -168,6 +168,22 @@ def test_the_keyboard_finds_its_way(opened):
     assert boxes.count() == page.locator(".scroll[tabindex][role=region]").count() > 0
 
 
+def test_what_scrolls_sideways_says_so_until_its_end(opened):
+    fades = "e => getComputedStyle(e).maskImage !== 'none'"
+    page, said = opened(390)
+    assert page.get_by_text("that fade at the right scroll sideways").is_visible()
+    boxes = [box for box in page.locator(".scroll").all() if box.is_visible()]
+    wide = [box for box in boxes if box.evaluate("e => e.scrollWidth > e.clientWidth + 1")]
+    page.wait_for_function("document.querySelectorAll('.more').length")
+    assert wide and [box.evaluate(fades) for box in wide] == [True] * len(wide)
+    wide[-1].evaluate("e => e.scrollLeft = e.scrollWidth")
+    page.wait_for_function("e => !e.classList.contains('more')", arg=wide[-1].element_handle())
+    assert not wide[-1].evaluate(fades)
+    page, _ = opened(1440)
+    assert page.locator(".narrow").is_hidden() and not page.locator(".more").count()
+    assert said == []
+
+
 def test_an_interval_lies_where_its_numbers_say(opened):
     page, _ = opened()
     strip = page.locator("#claim-V1 .strip.run svg")
