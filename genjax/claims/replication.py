@@ -22,7 +22,8 @@ def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
     own = [
         one["outcome"]
         for one in tries
-        if one["flagfile"] == flagfile and (one["claim"], one["seal"], one["replicates"]) in asked
+        if one["flagfile"] == flagfile
+        and (one["claim"], one["seal"], one.get("replicates")) in asked
     ]
     if not own:
         return "not tried"

@@ -266,7 +266,9 @@ class Bins:
         deviation = np.sqrt(pooled * (1 - pooled) * (1 / self.real.sum() + 1 / fake.sum()))
         z = np.abs(p - q) / np.maximum(deviation, 1e-300)
         middle = (p + q) / 2
-        parts = [np.where(a > 0, a * np.log(np.maximum(a, 1e-300) / middle), 0) for a in (p, q)]
+        # Where neither has anything, 0 log 1.
+        ratios = [np.maximum(a, 1e-300) / np.maximum(middle, 1e-300) for a in (p, q)]
+        parts = [a * np.log(ratio) for a, ratio in zip((p, q), ratios, strict=True)]
         return {
             "ndb": float((z > scipy.stats.norm.ppf(0.975)).mean()),
             "js": float(0.5 * sum(part[middle > 0].sum() for part in parts)),

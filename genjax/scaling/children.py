@@ -68,10 +68,10 @@ def ask(name: str, questions: Sequence[dict]) -> list[dict]:
 def _give_turns(lines: Sequence[socket.socket]) -> None:
     """One after the other; what has ended, or ends without a turn, is waited for no longer."""
     for line in lines:
-        line.recv(1)
+        _hear(line)
     for line in lines:
         _tell(line)
-        line.recv(1)
+        _hear(line)
     for line in lines:
         _tell(line)
 
@@ -79,6 +79,11 @@ def _give_turns(lines: Sequence[socket.socket]) -> None:
 def _tell(line: socket.socket) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         line.send(b".")
+
+
+def _hear(line: socket.socket) -> None:
+    with contextlib.suppress(ConnectionResetError):  # Ended, and did not read what it was told.
+        line.recv(1)
 
 
 @contextlib.contextmanager

@@ -150,8 +150,6 @@ def _too_long(point, rows, found, skipped, longest) -> str:
     if str(before) in skipped:
         return "a shorter one was skipped"
     ratio = rows[point]["facts"]["flops"] / max(rows[before]["facts"]["flops"], 1.0)
-    if found[str(before)]["first_s"] is None:
-        return ""
     predicted = found[str(before)]["first_s"] * ratio
     return f"about {predicted:.1f} s a call, {longest:g} s allowed" if predicted > longest else ""
 

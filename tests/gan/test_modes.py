@@ -188,6 +188,18 @@ def test_bins_reject_a_twentieth_of_equal_laws_and_nearly_all_of_another():
     assert collapsed["js"] == pytest.approx(expected)
 
 
+def test_a_bin_that_is_empty_counts_for_nothing():
+    """Three of five have no real sample, two of these no other either: no warning, no NaN."""
+    bins = modes.Bins(RNG.normal(size=(1000, 2)), 5)
+    bins.real = np.array([600, 400, 0, 0, 0])
+    labels = np.repeat([0, 1, 3], [100, 50, 50])
+    bins.means.predict = lambda samples: labels
+    p, q = np.array([0.6, 0.4, 0]), np.array([0.5, 0.25, 0.25])
+    middle = (p + q) / 2
+    expected = 0.5 * (stats.entropy(p, middle) + stats.entropy(q, middle))
+    assert bins.measure(np.zeros((200, 2)))["js"] == pytest.approx(expected, rel=1e-12)
+
+
 def test_recall_of_thinned_truth_sees_lost_modes_alone():
     """Thin modes, or modes drawn out to lines, are no loss; modes that are gone are."""
     real, fake = (mixtures.draw(RING, 2500, np.random.default_rng(seed)) for seed in (0, 1))

@@ -85,7 +85,7 @@ def test_the_rate_is_of_this_wording_this_flagfile_and_as_many_replicates(folder
     }  # fmt: skip
     tries = [
         one, one, one | {"outcome": "not decided"}, one | {"seal": "b"}, one | {"flagfile": "x"},
-        one | {"replicates": 9},
+        one | {"replicates": 9}, {key: one[key] for key in one if key != "replicates"},
         one | {"claim": "L2", "outcome": "contradicted"},
     ]  # fmt: skip
     lines = "".join(json.dumps(each) + "\n" for each in tries)

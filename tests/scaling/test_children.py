@@ -37,6 +37,20 @@ def test_turns_come_in_order_between_what_all_do_at_once():
     assert {*said[7:]} == {(0, "behind"), (2, "behind")}
 
 
+def test_who_ends_with_a_turn_that_it_did_not_take_stops_no_other(monkeypatch):
+    ours, its = socket.socketpair()
+    tell = children._tell
+
+    def tell_and_end(line):
+        tell(line)
+        its.close()
+
+    monkeypatch.setattr(children, "_tell", tell_and_end)
+    its.send(b".")
+    with ours:
+        children._give_turns([ours])
+
+
 def test_nobody_gives_turns_any_more():
     ours, its = socket.socketpair()
     ours.close()
