@@ -1,5 +1,6 @@
 """Whether verdicts repeat: one try is a published claim judged anew on fresh replicates."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 DECIDED = ("supported", "refuted", "equivalent")
@@ -16,17 +17,20 @@ def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
     """How often the verdicts of a flagfile's claims came again.
 
     Of the tries of their wording with as many replicates: fewer leave more undecided, and say
-    nothing of what was published.
+    nothing of what was published. Processors of two kinds are two machines.
     """
     asked = {(claim["id"], claim.get("seal"), claim.get("replicates")) for claim in claims}
     own = [
-        one["outcome"]
+        one
         for one in tries
         if one["flagfile"] == flagfile
         and (one["claim"], one["seal"], one.get("replicates")) in asked
     ]
     if not own:
         return "not tried"
-    against = own.count("contradicted")
-    said = f"{own.count('repeated')} of {len(own)}"
+    outcomes = Counter(one["outcome"] for one in own)
+    machines = len({one.get("device", {}).get("kind") for one in own})
+    said = f"{outcomes['repeated']} of {len(own)}"
+    said += f" on {machines} machines" if machines > 1 else ""
+    against = outcomes["contradicted"]
     return f"{said}, {against} against" if against else said

@@ -17,3 +17,15 @@ from genjax.claims import replication
 )
 def test_outcomes(published, found, outcome):
     assert replication.outcome(published, found) == outcome
+
+
+def test_the_rate_says_on_how_many_machines():
+    claim = {"id": "L1", "seal": "a", "replicates": 10}
+    made = {"flagfile": "line", "claim": "L1", "seal": "a", "replicates": 10}
+    tries = [
+        made | {"outcome": "repeated", "device": {"kind": "one", "cores": "2"}},
+        made | {"outcome": "not decided", "device": {"kind": "one", "cores": "4"}},
+    ]
+    assert replication.rate(tries, "line", claim) == "1 of 2"
+    other = made | {"outcome": "contradicted", "device": {"kind": "other"}}
+    assert replication.rate([*tries, other], "line", claim) == "1 of 3 on 2 machines, 1 against"
