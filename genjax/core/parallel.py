@@ -275,7 +275,7 @@ def of_own_seeds(measure: Callable, params, rows: np.ndarray) -> tuple:
     """
     if processes.count() == 1:
         return measure(params, rows)
-    own = processes.part(len(rows))
+    own = processes.own_seeds(len(rows))
     mine = jax.tree.map(lambda leaf: leaf[own], params)
     found = processes.gather(measure(mine, rows[own]) if own.stop > own.start else None)
     parts = (part for part in found if part is not None)
