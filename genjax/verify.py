@@ -16,7 +16,7 @@ from genjax.claims.replication import DECIDED, outcome
 from genjax.core import config as configs
 from genjax.core import shipped
 from genjax.core.config import LARGEST, Options, option
-from genjax.core.errors import UsageError
+from genjax.core.errors import UsageError, no_folder
 from genjax.core.progress import say
 from genjax.report.results import TRIES, read
 
@@ -152,7 +152,7 @@ def _require_writable(folder: Path) -> None:
     """Raises UsageError for a folder to which no try can be appended: a run takes minutes."""
     where = f"--tries={configs.shown(folder)}"
     if folder.is_file():
-        raise UsageError(f"{where}: is a file; a folder is needed")
+        raise UsageError(f"{where}: {no_folder(folder)}")
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not os.access(there, os.W_OK):
         raise UsageError(f"{where}: cannot be written; name another folder")

@@ -197,7 +197,8 @@ def told() -> None:
         found = processes.fetch(processes.place(tree, there), mesh)
         jax.tree.map(np.testing.assert_array_equal, found, tree)
     assert processes.most(rank) == many - 1
-    assert processes.share(lambda item: (item, rank), range(5)) == [(i, i % many) for i in range(5)]
+    mapped = processes.map_shared(lambda item: (item, rank), range(5))
+    assert mapped == [(i, i % many) for i in range(5)]
     rows = np.arange(10.0).reshape(5, 2)
     (doubled,) = parallel.of_own_seeds(lambda p, x: (2 * x + p["a"],), {"a": rows}, rows)
     np.testing.assert_array_equal(doubled, 3 * rows)

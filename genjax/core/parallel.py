@@ -209,13 +209,13 @@ def compile_step(
         return put(state, placed(state))
 
     def begin(function):
-        def made(*arguments):
+        def first(*arguments):
             there = placed(jax.eval_shape(function, *arguments))
             quickly = machine.for_one_run()
-            run = jax.jit(function, out_shardings=there, compiler_options=quickly)
-            return run(*map(place, arguments))
+            program = jax.jit(_typed(function), out_shardings=there, compiler_options=quickly)
+            return program(*map(place, arguments))
 
-        return made
+        return first
 
     def fetch(tree):
         return processes.fetch(tree, a.mesh) if mode == "jit" else jax.device_get(tree)
@@ -223,6 +223,16 @@ def compile_step(
     own = _own_rows(a, len(seeds), batch_size) if processes.count() > 1 else None
     called = run_alone if alone else run
     return Compiled(called, place, planned, fetch, own, text, begin, ahead)
+
+
+def _typed(function: Callable) -> Callable:
+    """The function, with results of strong types: JAX gives what is made of Python's numbers a weak
+    one, for which a step would be compiled once more."""
+
+    def run(*arguments):
+        return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), function(*arguments))
+
+    return run
 
 
 def _own_rows(a: Arrangement, seeds: int, batch_size: int) -> np.ndarray:
@@ -275,7 +285,7 @@ def of_own_seeds(measure: Callable, params, rows: np.ndarray) -> tuple:
     """
     if processes.count() == 1:
         return measure(params, rows)
-    own = processes.part(len(rows))
+    own = processes.own_seeds(len(rows))
     mine = jax.tree.map(lambda leaf: leaf[own], params)
     found = processes.gather(measure(mine, rows[own]) if own.stop > own.start else None)
     parts = (part for part in found if part is not None)

@@ -45,7 +45,7 @@ class Address(NamedTuple):
     rank: int
 
 
-class _Self:
+class _ThisProcess:
     """This process among the others."""
 
     count, rank = 1, 0
@@ -116,13 +116,13 @@ def joined(asked: str) -> Iterator[None]:
 
     state = distributed.global_state
     assert state.client is not None and state.coordinator_address is not None
-    _Self.count, _Self.rank = state.num_processes, state.process_id
+    _ThisProcess.count, _ThisProcess.rank = state.num_processes, state.process_id
     over = threading.Event()
-    if _Self.rank:
+    if rank():
         _speak_at_abort(state.coordinator_address, over)
     watch = threading.Thread(target=_watch, args=(state.client, over), daemon=True)
     watch.start()
-    if _Self.rank:
+    if rank():
         progress.silence()
     try:
         yield
@@ -137,15 +137,15 @@ def joined(asked: str) -> Iterator[None]:
         over.set()
     watch.join()
     # Process 0 has the service: it leaves last, since whoever still talks to it would be aborted.
-    while _Self.rank == 0 and set(state.client.get_live_nodes([*range(_Self.count)])) != {0}:
+    while rank() == 0 and set(state.client.get_live_nodes([*range(count())])) != {0}:
         time.sleep(0.05)
     jax.distributed.shutdown()
-    _Self.count, _Self.rank = 1, 0
+    _ThisProcess.count, _ThisProcess.rank = 1, 0
 
 
 def _watch(client, over: threading.Event) -> None:
     """Ends this process when another one died: what waits for it would wait for ever."""
-    everybody = set(range(_Self.count))
+    everybody = set(range(count()))
     while not over.wait(LOOK):
         try:
             gone = everybody - set(client.get_live_nodes([*everybody]))
@@ -161,9 +161,9 @@ def _end(gone: set[int]) -> None:
     names = ", ".join(map(str, sorted(gone)))
     with contextlib.suppress(OSError):
         said = "died; the same commands continue from the last checkpoint"
-        os.write(2, f"process {_Self.rank}: process {names} {said}\n".encode())
-        if _Self.scratch:
-            _Self.scratch.cleanup()
+        os.write(2, f"process {rank()}: process {names} {said}\n".encode())
+        if _ThisProcess.scratch:
+            _ThisProcess.scratch.cleanup()
     os._exit(1)
 
 
@@ -185,8 +185,8 @@ def _speak_at_abort(coordinator: str, over: threading.Event) -> None:
                 _end({0})
         # Of anything else it dies as it would.
 
-    _Self.aborted = ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted)
-    ctypes.CDLL(None).signal(signal.SIGABRT, _Self.aborted)
+    _ThisProcess.aborted = ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted)
+    ctypes.CDLL(None).signal(signal.SIGABRT, _ThisProcess.aborted)
 
 
 def numbers(asked: str) -> tuple[int, int]:
@@ -200,12 +200,12 @@ def numbers(asked: str) -> tuple[int, int]:
 
 def count() -> int:
     """How many processes there are."""
-    return _Self.count
+    return _ThisProcess.count
 
 
 def rank() -> int:
     """Which one this is; 0 keeps the run folder."""
-    return _Self.rank
+    return _ThisProcess.rank
 
 
 def gather(value) -> list:
@@ -246,7 +246,7 @@ def most(number: int) -> int:
     return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
 
 
-def part(seeds: int) -> slice:
+def own_seeds(seeds: int) -> slice:
     """Of so many seeds, those that this process measures."""
     return slice(rank() * seeds // count(), (rank() + 1) * seeds // count())
 
@@ -256,7 +256,7 @@ def in_turn(function: Callable, items: Sequence) -> list:
     return [function(item) for item in items]
 
 
-def share(function: Callable, items: Sequence, each: Callable = in_turn) -> list:
+def map_shared(function: Callable, items: Sequence, each: Callable = in_turn) -> list:
     """[function(item) for item in items]; each process computes its part, and all have all.
 
     each: (function, items) -> the part's values.
@@ -323,6 +323,6 @@ def place(tree, shardings):
 
 def scratch() -> Path:
     """A folder of this process alone, gone at its end."""
-    if _Self.scratch is None:
-        _Self.scratch = tempfile.TemporaryDirectory(prefix="genjax-")
-    return Path(_Self.scratch.name)
+    if _ThisProcess.scratch is None:
+        _ThisProcess.scratch = tempfile.TemporaryDirectory(prefix="genjax-")
+    return Path(_ThisProcess.scratch.name)

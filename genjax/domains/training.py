@@ -122,7 +122,8 @@ def call_schedule(job: Job, name: str) -> Schedule:
 def with_steps(batches: Callable, steps: int) -> Callable:
     """`data.batches`, and behind each window how many steps its training has: [..., length + 3].
 
-    It stands there and not in the state, so that checkpoints are those of before.
+    It stands there and not in the state, so that checkpoints are those of before; behind padding
+    too, so that every device's share of a batch says it.
     """
 
     def read(first, count):
@@ -152,9 +153,6 @@ def programs(job: Job, name: str) -> Programs:
     """The programs of an arm; those that differ in data, rate or steps alone share them."""
     config, arm = job.config, job.arms[name]
     network, method = job.network(name), method_of(job, name)
-    large, net = Large(config.remat, split_over(job, name)), network
-    if large != Large():
-        net = networks.build(arm, job.source.vocabulary, job.source.length, config.precision, large)
 
     def one(seed, base, fisher, reference, rate):
         key = jax.random.key(seed)
@@ -163,6 +161,9 @@ def programs(job: Job, name: str) -> Programs:
         return steps.init_state(params, optimizer(arm, method, arm.steps, rate))
 
     def make():
+        large, net, source = Large(config.remat, split_over(job, name)), network, job.source
+        if large != Large():
+            net = networks.build(arm, source.vocabulary, source.length, config.precision, large)
         needs = training.needs(config, call_schedule(job, name), rows=config.context)
         most = stream.steps_per_call(step_bytes(job)) if job.draw else 0
         step = parallel.compile_step(
@@ -201,7 +202,7 @@ def step_of(config: Config, arm: Arm, method: finetune.Method, net: Model, parts
     """
 
     def step(state, batch, key, *, total, gather):
-        length = batch["steps"].max()  # All say the same, but padding.
+        length = batch["steps"].max()  # All say the same.
         made = steps.training_step(
             finetune.loss(net.apply, method, arm.depth, net.losses),
             optimizer(arm, method, length),
@@ -286,7 +287,7 @@ def share_of_peak(count, length) -> jax.Array:
 
 
 def take_windows(arrays, windows) -> dict:
-    """The batch of what `with_steps` reads, [b, length + 3]; padding is -1 all over."""
+    """The batch of what `with_steps` reads, [b, length + 3]; padding is -1, but for its steps."""
     del arrays
     real = windows[:, 0] >= 0
     tokens = jnp.maximum(windows[:, :-2], 0)

@@ -72,13 +72,13 @@ class Look:
 
     def samples(self, params) -> list[np.ndarray]:
         """Of each seed; params: a tree a seed."""
-        return processes.share(self.sample, params, self._each)
+        return processes.map_shared(self.sample, params, self._each)
 
     def measures(
         self, params, found, seeds, *, near: bool = True, slow: bool = True
     ) -> dict[str, list[float]]:
         """{measure: [seeds]} of the samples found; near, slow: those of neighbours, slow ones."""
-        slopes = processes.share(self.log_slopes, params, self._each) if near else params
+        slopes = processes.map_shared(self.log_slopes, params, self._each) if near else params
 
         def of_seed(case):
             x, of_generator, seed = case
@@ -90,7 +90,7 @@ class Look:
             return row
 
         cases = list(zip(found, slopes, seeds, strict=True))
-        rows = processes.share(of_seed, cases, on_cores)
+        rows = processes.map_shared(of_seed, cases, on_cores)
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def untrained(self, params, seeds) -> dict[str, list[float]]:

@@ -231,11 +231,15 @@ def measure_coder(
     }
     names = [name for name in names if name in coder.sources]
     # The draws one after the other, of one generator.
-    drawn = [coder.decode(coder.sources[name](ref.compared, rng)) for name in names]
-    every = on_cores(lambda images: measure_samples(images, ref, seed), drawn)
-    for name, images, found in zip(names, drawn, every, strict=True):
+    drawn = [coder.sources[name](ref.compared, rng) for name in names]
+
+    def of_draws(codes):
+        images = coder.decode(codes)
+        return images[:64].copy(), measure_samples(images, ref, seed)
+
+    for name, (pictures, found) in zip(names, on_cores(of_draws, drawn), strict=True):
         measures |= {f"{name}/{measure}": value for measure, value in found.items()}
-        arrays[f"samples_{name}"] = images[:64]
+        arrays[f"samples_{name}"] = pictures
     return measures, arrays
 
 

@@ -239,7 +239,7 @@ def validation(loss, images, seeds, dynamic):
             return mean_loss(one[0], jax.random.key(one[1]))
 
         pairs = list(zip(parallel.each(state.params, len(seeds)), seeds, strict=True))
-        return {"valid_loss": jax.device_get(processes.share(of, pairs))}
+        return {"valid_loss": jax.device_get(processes.map_shared(of, pairs))}
 
     return validate
 
@@ -348,7 +348,7 @@ def measure(job: Job, name: str, params, ref) -> tuple[dict, dict]:
         return found, arrays
 
     pairs = list(zip(parallel.each(params, config.seeds), config.all_seeds, strict=True))
-    collected, pictures = zip(*processes.share(of_seed, pairs, on_cores), strict=True)
+    collected, pictures = zip(*processes.map_shared(of_seed, pairs, on_cores), strict=True)
     arrays = pictures[0]
     for part in ("variances", "kl_units"):
         if part in arrays:

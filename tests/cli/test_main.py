@@ -114,7 +114,7 @@ def test_help_and_what_the_command_line_alone_decides_import_nothing_slow():
         ("benchmark vae", "did you mean --only=vae?"),
         ("claims V1", "flags are written --name=value, such as --claims=V1"),
         ("verify V1", "flags are written --name=value, such as --claims=V1"),
-        (f"verify --claims=V1 --tries={__file__}", "--tries="),
+        (f"verify --claims=V1 --tries={__file__}", "is a file; a folder is needed"),
         (f"vae --data=folder:{__file__}", "is a file; a folder is needed"),
         (f"vae --data=idx:{__file__}", "is a file; a folder is needed"),
         (f"vae --data=npz:{ROOT}", "is a folder; a file is needed"),

@@ -1,6 +1,8 @@
 """What an arm is trained with: its optimizer's rates, batches, weights, and what is watched."""
 
 import contextlib
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import jax
@@ -87,15 +89,15 @@ def test_the_rates_share_is_optaxs_bit_for_bit_though_the_steps_are_traced(steps
 
 
 def test_a_batch_is_windows_their_targets_and_domains():
-    windows = np.array([[[1, 2, 3, 4, 9], [0, 6, 0, 5, 0]]])
+    windows = np.array([[[1, 2, 3, 4, 9], [-1] * 5, [0, 6, 0, 5, 0]]])
     read = training.with_steps(lambda first, count: windows[first : first + count], 70)(0, 1)
-    windows = jnp.array([read[0, 0], [-1] * 6, read[0, 1]])
-    batch = training.take_windows(None, windows)
+    batch = training.take_windows(None, jnp.asarray(read[0]))
     np.testing.assert_array_equal(batch["tokens"], [[1, 2, 3], [0, 0, 0], [0, 6, 0]])
     np.testing.assert_array_equal(batch["target"], [[2, 3, 4], [0, 0, 0], [6, 0, 5]])
     np.testing.assert_array_equal(batch["domain"], [9, -1, 0])
     np.testing.assert_array_equal(batch["weight"], [1, 0, 1])
-    np.testing.assert_array_equal(batch["steps"], [70, -1, 70])
+    # A device may have padding alone.
+    np.testing.assert_array_equal(batch["steps"], [70, 70, 70])
     assert batch["weight"].dtype == jnp.float32
 
 
@@ -274,46 +276,80 @@ def test_an_arm_ends_as_what_others_start_from(tmp_path):
     assert moved.any() and set(np.flatnonzero(moved)) <= set(range(200, 250))
 
 
-def test_arms_of_other_lengths_share_programs_and_end_as_they_do_alone(tmp_path):
+@pytest.fixture
+def trained(tmp_path):
+    """(folder, job, what surrounds training) -> (how its arms end, programs that were compiled)."""
+    clock = environment.Clock()
+
+    def compiled():
+        return clock.compiled["cache_hits"] + clock.compiled["cache_misses"]
+
+    def train(name, job, how=contextlib.nullcontext):
+        kept, before = (
+            Folder(tmp_path / name, job.config, experiment="x", room="domains"),
+            compiled(),
+        )
+        with contextlib.closing(kept), how():
+            ends = {arm: training.train(job, kept, arm)["table"]["kernel"] for arm in job.arms}
+        return ends, compiled() - before
+
+    with contextlib.closing(clock), environment.compile_cache(str(tmp_path / "cache")):
+        yield train
+
+
+def test_arms_of_other_lengths_share_programs_and_end_as_they_do_alone(trained):
     """Alone the short one's calls have 6 steps, beside the long one 14, of which 8 never run."""
     more = {"optimizer": "adamw", "depth": 1}
     arms = {
         "short": (more | {"steps": 6}, ["a", "b"], []),
         "long": (more | {"steps": 14, "learning_rate": 0.1}, ["c"], []),
     }
-
-    def compiled():
-        return clock.compiled["cache_hits"] + clock.compiled["cache_misses"]
-
-    def trained(name, job, how=contextlib.nullcontext):
-        """(how it ends, programs that were compiled)."""
-        kept, before = (
-            Folder(tmp_path / name, job.config, experiment="x", room="domains"),
-            compiled(),
-        )
-        try:
-            with how():
-                ends = {arm: training.train(job, kept, arm)["table"]["kernel"] for arm in job.arms}
-        finally:
-            kept.close()
-        return ends, compiled() - before
-
-    def beside():
-        return ahead.steps(both, list(arms), "highest")
-
-    both, clock = bigrams(arms), environment.Clock()
+    both = bigrams(arms)
     assert training.call_schedule(both, "short").log_every == 14
-    with contextlib.closing(clock), environment.compile_cache(str(tmp_path / "cache")):
-        alone = {name: trained(name, bigrams({name: arms[name]})) for name in arms}
-        together, count = trained("both", both)
-        both = bigrams(arms)
-        with platforms.products("highest"):
-            again, counted = trained("ahead", both, beside)
+    alone = {name: trained(name, bigrams({name: arms[name]})) for name in arms}
+    together, count = trained("both", both)
+    both = bigrams(arms)
+    with platforms.products("highest"):
+        beside = functools.partial(ahead.steps, both, list(arms), "highest")
+        again, counted = trained("ahead", both, beside)
     for name, (ends, _) in alone.items():
         np.testing.assert_array_equal(together[name], ends[name])
         np.testing.assert_array_equal(again[name], ends[name])
     # What eager operations compile was there.
     assert count == counted == alone["long"][1]
+
+
+def test_what_is_compiled_ahead_is_what_trains(trained, monkeypatch):
+    """Of an arm that begins anew, one bound to where it begins, one with a reference."""
+    more = {"steps": 3, "optimizer": "adamw", "depth": 1}
+    arms = {
+        "base": (more, ["a", "b"], []),
+        "again": (more | {"learning_rate": 0.1}, ["c"], []),
+        "bound": (more | {"from_": "base", "ewc": 2.0}, ["c"], ["a", "b"]),
+        "fair": (more | {"dro": "base"}, ["a", "b"], []),
+    }
+    asked = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *what):
+            asked.append(super().submit(*what))
+            return asked[-1]
+
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", Pool)
+
+    @contextlib.contextmanager
+    def before():
+        with ahead.steps(job, list(arms), "highest"):
+            for one in asked:
+                one.result()  # And raises what it raised.
+            yield
+
+    with platforms.products("highest"):
+        trained("first", bigrams(arms))  # What eager operations compile.
+        _, count = trained("alone", bigrams(arms))
+        job = bigrams(arms)
+        _, counted = trained("ahead", job, before)
+    assert len(asked) == 3 and counted == count
 
 
 def test_whose_batch_is_cut():

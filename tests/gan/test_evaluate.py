@@ -68,7 +68,13 @@ def test_the_floor_is_every_measure_of_perfect_samples_and_of_wrong_ones(task, m
     perfect = task.perfect(500, RNG)
     often = {*task.quick(perfect), *task.near(perfect)}
     assert rows["truth"].keys() == {*often, *task.slow(perfect, 0), "contrast"}
-    # As many as were asked for, each draw its own.
+    # Each draw has a generator of its own, whichever thread comes first.
+    for number, (row, sample) in enumerate((task.controls | {"truth": task.perfect}).items()):
+        stream = [0, 4 if row == "truth" else 10 + number, 1]
+        own = task.quick(sample(500, np.random.default_rng(stream)))
+        found = {name: rows[row][name][1] for name in own}
+        assert found == pytest.approx(own, nan_ok=True)
+    # As many as were asked for.
     found = rows.pop("truth")
     assert len(found["modes"]) == len(set(found["spread"])) == 5
     assert len(set(found["recall"])) == 3 and len(set(found["vendi"])) == 2

@@ -140,6 +140,31 @@ def test_measures_of_a_coder_are_worked_out_anew(ref, measured, exact):
     assert arrays["samples_normal"].shape == (64, *SHAPE) and "samples_vamp" not in arrays
 
 
+def test_each_sampler_has_the_images_of_its_own_draws_and_their_measures(ref):
+    """Drawn one after the other, of the same numbers whoever is measured first."""
+    drawn = {}
+
+    def of(name, scale):
+        def draw(count, rng):
+            drawn[name] = scale * rng.standard_normal((count, 2)).astype(np.float32)
+            return drawn[name]
+
+        return draw
+
+    coder = plain()._replace(sources={"wide": of("wide", 2), "narrow": of("narrow", 0.5)})
+    found, arrays = evaluate.measure_coder(coder, ref, ["wide", "narrow"], seed=4)
+    for name, z in drawn.items():
+        images = plain().decode(z)
+        np.testing.assert_array_equal(arrays[f"samples_{name}"], images[:64])
+        wanted = evaluate.measure_samples(images, ref, 4)
+        own = {measure: found[f"{name}/{measure}"] for measure in wanted}
+        assert own == pytest.approx(wanted, rel=1e-9, nan_ok=True)
+    # The first one's numbers are those that it has alone.
+    first = drawn["wide"]
+    evaluate.measure_coder(coder, ref, ["wide"], seed=4)
+    np.testing.assert_array_equal(drawn["wide"], first)
+
+
 @pytest.mark.parametrize(
     ("wrong", "seen"),
     (
