@@ -69,6 +69,12 @@ def end(monkeypatch, capfd, tmp_path):
     return run
 
 
+@pytest.fixture
+def no_page(monkeypatch):
+    """A run draws and writes no page, which takes a second: of its files others are compared."""
+    monkeypatch.setattr("genjax.report.page.write", lambda folder, *_: folder)
+
+
 @pytest.fixture(scope="session")
 def source():
     """Nine domains of the grid, documents of 16 tokens."""

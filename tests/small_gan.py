@@ -15,7 +15,9 @@ SGD = {name: optax.sgd(0.05) for name in ("generator", "discriminator", "ratio")
 
 
 def build(**options):
-    return gan.build(Architecture(**options))
+    """Its `init` is one program: each operation alone would be one."""
+    made = gan.build(Architecture(**options))
+    return made._replace(init=jax.jit(made.init))
 
 
 def assert_close(left, right, atol):
@@ -62,7 +64,7 @@ def make(networks, generator, z):
 
 def moved(loss, params):
     """Parameters after a step of SGD of rate 1."""
-    return jax.tree.map(lambda p, g: p - g, params, jax.grad(loss)(params))
+    return jax.tree.map(lambda p, g: p - g, params, jax.jit(jax.grad(loss))(params))
 
 
 def outputs(networks, discriminator, x):

@@ -47,15 +47,21 @@ def test_an_order_is_its_table(case, computed):
             # BigBird's first and last block alone are no formula.
             if not (case == "bigbird" and len(table) == 2):
                 assert orders.affine(table)
-            np.testing.assert_array_equal(orders.positions(table), table)
-            np.testing.assert_array_equal(orders.positions(table, jnp.int32(1)), table[1])
-            found = np.asarray(orders.blocks_of(jnp.asarray(x), table))
-            np.testing.assert_array_equal(found[table >= 0], x[table[table >= 0]])
+
+            @jax.jit  # One program, not one an operation.
+            def made(x, y, row, table=table):
+                places = orders.positions(table), orders.positions(table, row)
+                back = orders.unblock(y, table, pattern.length, -7)
+                return *places, orders.blocks_of(x, table), back
+
             y = rng.random((*table.shape, 3), np.float32)
+            whole, row, cut, back = map(np.asarray, made(x, y, np.int32(1)))
+            np.testing.assert_array_equal(whole, table)
+            np.testing.assert_array_equal(row, table[1])
+            np.testing.assert_array_equal(cut[table >= 0], x[table[table >= 0]])
             expected = np.full_like(x, -7)
             expected[table[table >= 0]] = y[table >= 0]
-            found = orders.unblock(jnp.asarray(y), table, pattern.length, -7)
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(back, expected)
         tile = orders.tile_of(part.tiles)
         for i, count in enumerate(part.counts):
             used = np.arange(count)

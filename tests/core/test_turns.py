@@ -1,5 +1,7 @@
 """Seeds one after the other, on cores that divide them or not: the bits of each seed alone."""
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -65,6 +67,11 @@ def same(left, right):
 CALLS = [(0, 6), (6, 4), (10, 1)]
 
 
+@functools.cache
+def alone(seed):
+    return walk(CALLS, [seed])
+
+
 @pytest.mark.parametrize(("seeds", "devices"), [(1, 1), (3, 1), (3, 2), (4, 2), (5, 4), (6, 4)])
 def test_a_seed_among_others_is_that_seed_alone_bit_for_bit(seeds, devices):
     numbers = [11 + 3 * i for i in range(seeds)]
@@ -72,9 +79,9 @@ def test_a_seed_among_others_is_that_seed_alone_bit_for_bit(seeds, devices):
     assert state.step.tolist() == [11] * seeds
     assert metrics["loss"].shape == (11, seeds) and np.isfinite(metrics["loss"]).all()
     for i, seed in enumerate(numbers):
-        alone, other = walk(CALLS, [seed])
-        same(jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], state), alone)
-        same({name: m[:, i : i + 1] for name, m in metrics.items()}, other)
+        own, losses = alone(seed)
+        same(jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], state), own)
+        same({name: m[:, i : i + 1] for name, m in metrics.items()}, losses)
 
 
 def test_training_goes_on_in_another_layout():

@@ -48,7 +48,9 @@ def run(corpus, folder, **changes):
     return genjax.domains.run(config, folder)
 
 
-def test_a_streamed_run_of_texts_ends_as_one_that_draws_itself(tmp_path, monkeypatch, capsys):
+def test_a_streamed_run_of_texts_ends_as_one_that_draws_itself(
+    tmp_path, monkeypatch, capsys, no_page
+):
     for name in ("one", "two"):
         for split, size in (("train", 3000), ("valid", 600), ("test", 900)):
             place = tmp_path / "corpus" / name / f"{split}.txt"

@@ -164,13 +164,13 @@ def count(tree):
 @pytest.mark.parametrize("name", PAIRS)
 def test_parameters_are_the_pairs(name):
     architecture = Architecture(**{"shape": (2,), "latent": 2, **PAIRS[name]})
-    pair = networks.build(architecture).init(jax.random.key(0))
+    pair = jax.eval_shape(networks.build(architecture).init, jax.random.key(0))
     velocity = nets.build(architecture)
-    params = velocity.init(jax.random.key(0))
+    params = jax.eval_shape(velocity.init, jax.random.key(0))
     assert velocity.parameters == count(params)
     both = count(pair["generator"]) + count(pair["discriminator"])
     assert count(params) == pytest.approx(both, rel=0.02)
-    found = velocity.apply(params, jnp.zeros((3, *velocity.shape)), jnp.ones(3))
+    found = jax.eval_shape(velocity.apply, params, jnp.zeros((3, *velocity.shape)), jnp.ones(3))
     assert found.shape == (3, *velocity.shape) and found.dtype == jnp.float32
 
 
@@ -184,13 +184,13 @@ def test_width_is_the_nearest():
 
 def test_the_velocity_sees_time_and_each_sample_alone():
     velocity = nets.build(SMALL)
-    params = velocity.init(jax.random.key(0))
+    params, apply = jax.jit(velocity.init)(jax.random.key(0)), jax.jit(velocity.apply)
     x, t = jnp.asarray(RNG.normal(size=(4, 2)), jnp.float32), jnp.array([0.0, 0.3, 0.3, 1.0])
-    together = velocity.apply(params, x, t)
+    together = apply(params, x, t)
     for i in range(4):
-        alone = velocity.apply(params, x[i : i + 1], t[i : i + 1])
+        alone = apply(params, x[i : i + 1], t[i : i + 1])
         np.testing.assert_allclose(together[i : i + 1], alone, rtol=1e-5, atol=1e-6)
-    still = velocity.apply(params, x[:1].repeat(4, 0), t)
+    still = apply(params, x[:1].repeat(4, 0), t)
     np.testing.assert_array_equal(still[1], still[2])
     assert np.abs(still[0] - still[1]).max() > 1e-3 and np.abs(still[0] - still[3]).max() > 1e-3
 
@@ -264,7 +264,7 @@ def test_the_step_descends_the_mean_loss():
         return flow.matching_loss(velocity.apply)(params, batch, key, None)[0].mean()
 
     params = jax.tree.map(lambda leaf: leaf[0], before.params)
-    value, grads = jax.value_and_grad(mean_loss)(params)
+    value, grads = jax.jit(jax.value_and_grad(mean_loss))(params)
     assert_close(jax.tree.map(lambda a, b: (a - b)[0], before.params, after.params), grads, 1e-5)
     assert float(metrics["loss"][0, 0]) == pytest.approx(float(value), rel=1e-5)
     assert set(after.params) == {"velocity"}

@@ -115,7 +115,7 @@ def test_the_ratio_tells_single_examples_from_what_is_sampled():
         real = jax.nn.softplus(-networks.log_ratio(ratio, batch["real"].reshape(-1, 2)))
         return real.mean() + jax.nn.softplus(networks.log_ratio(ratio, fake)).mean()
 
-    expected, slope = jax.value_and_grad(loss)(before)
+    expected, slope = jax.jit(jax.value_and_grad(loss))(before)
     assert float(metrics["ratio_loss"]) == pytest.approx(float(expected), rel=1e-5)
     moved = jax.tree.map(lambda weight, grad: weight - grad, before, slope)
     assert_close(state.params["ratio"], moved, 1e-6)

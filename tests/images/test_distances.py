@@ -126,8 +126,8 @@ def test_what_hangs_on_one_side_alone_is_computed_once(monkeypatch):
 
 
 def test_threads_that_share_a_cloud_find_what_each_finds_alone():
-    points, fakes = RNG.normal(size=(500, 30)), RNG.normal(size=(8, 450, 30))
-    options = {"subsets": 40, "subset_size": 400, "seed": 3}
+    points, fakes = RNG.normal(size=(200, 30)), RNG.normal(size=(8, 180, 30))
+    options = {"subsets": 40, "subset_size": 150, "seed": 3}
     alone = [distances.kernel_distance(points, fake, **options) for fake in fakes]
     shared, begin = distances.Cloud(points), threading.Barrier(len(fakes), timeout=20)
 

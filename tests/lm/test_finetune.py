@@ -14,6 +14,7 @@ from genjax.lm import finetune, recurrent
 
 LENGTH = 16
 SMALL = recurrent.build("ssm", vocabulary=9, width=8, depth=2)
+SMALL = SMALL._replace(init=jax.jit(SMALL.init))  # One program, not one an operation.
 
 
 def descend(method, windows, count=60, rate=0.03, base=None, fisher=None, apply=SMALL.apply):

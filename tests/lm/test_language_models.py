@@ -34,7 +34,7 @@ def test_no_model_sees_the_future(name):
     input.
     """
     model = MODELS[name]
-    params = model.init(jax.random.key(0))
+    params = jax.jit(model.init)(jax.random.key(0))
     tokens = jnp.arange(LENGTH)[None]
 
     @jax.jit
@@ -55,7 +55,7 @@ STEPPING = ("flash", "truncated", "sparse_strided", "sparse_fixed", "longformer"
 @pytest.mark.parametrize("name", STEPPING)
 def test_token_by_token_is_the_whole_pass(name):
     model = MODELS[name]
-    params = model.init(jax.random.key(1))
+    params = jax.jit(model.init)(jax.random.key(1))
     tokens = jax.random.randint(jax.random.key(2), (3, LENGTH), 0, LENGTH)
     whole = jax.jit(model.apply)(params, tokens)
     memory, step = model.begin(3), jax.jit(model.step)
@@ -74,7 +74,7 @@ def test_what_cannot_go_token_by_token_says_so():
 def test_state_space_layer_is_its_recurrence():
     layer = recurrent.StateSpace(4, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (2, 6, 4))
-    params = layer.init(jax.random.key(1), x)
+    params = jax.jit(layer.init)(jax.random.key(1), x)
     parts = x @ params["params"]["input"]["kernel"] + params["params"]["input"]["bias"]
     keep, new, show = np.split(np.asarray(parts), 3, -1)
     keep, state, found = 1 / (1 + np.exp(-keep - 1)), np.zeros((2, 4)), []

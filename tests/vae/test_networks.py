@@ -183,17 +183,20 @@ def test_a_convolution_of_patches_is_jaxs(side, size, stride, padding):
     """Values and both slopes, at sides above and below the longest that patches are made for."""
     rng = np.random.default_rng(0)
     side = max(side, size + 1) if padding == "VALID" else side
-    h = jnp.asarray(rng.normal(size=(3, side, side + 1, 4)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(size, size + 1, 4, 6)), jnp.float32)
+    h = rng.normal(size=(3, side, side + 1, 4)).astype(np.float32)
+    kernel = rng.normal(size=(size, size + 1, 4, 6)).astype(np.float32)
     options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
-    def outputs(convolve):
+    def outputs(convolve, h, kernel):
         out, back = jax.vjp(
             lambda h, kernel: convolve(h, kernel, (stride, stride), padding, **options), h, kernel
         )
         return out, *back(jnp.cos(jnp.arange(out.size, dtype=jnp.float32)).reshape(out.shape))
 
-    for left, right in zip(
-        outputs(layers.convolution), outputs(jax.lax.conv_general_dilated), strict=True
-    ):
+    @jax.jit  # One program: each operation alone would be one, of each shape.
+    def both(h, kernel):
+        ways = layers.convolution, jax.lax.conv_general_dilated
+        return [outputs(convolve, h, kernel) for convolve in ways]
+
+    for left, right in zip(*both(h, kernel), strict=True):
         np.testing.assert_allclose(left, right, atol=2e-5, rtol=1e-5)

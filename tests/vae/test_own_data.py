@@ -39,14 +39,14 @@ def test_one_class_leaves_out_what_needs_several(flat):
     assert flat.model("vae").encode(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 3)
 
 
-def test_several_classes_leave_out_nothing(tmp_path):
+def test_several_classes_leave_out_nothing(tmp_path, no_page):
     run = genjax.vae.run(write(tmp_path / "pics", 3), tmp_path / "run", compile_cache="off")
     assert "V5b" in [claim["id"] for claim in run.claims]
     assert 0 <= run.summary["metrics"]["vae/probe/all"]["mean"] <= 1
     assert not any("of one class" in note for note in run.summary["notes"])
 
 
-def test_a_run_on_pictures_that_changed_is_refused(flat):
+def test_a_run_on_pictures_that_changed_is_refused(flat, no_page):
     place = flat.folder.parent / "pics" / "7.png"
     content, page = place.read_bytes(), (flat.folder / "summary.json").read_bytes()
     Image.new("RGB", (8, 8)).save(place)
