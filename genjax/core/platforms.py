@@ -65,8 +65,10 @@ def require(name: str, reasons: list[str]) -> None:
         found, reasons = "nothing", [*reasons, str(error).strip().split("\n")[0]]
     if found != name:
         if asked := os.environ.get("JAX_PLATFORMS"):
-            reasons = [*reasons, f"JAX_PLATFORMS={asked} is set"]
-        why = "; ".join(reasons) or f"pip install '{_INSTALL[name]}', or leave the flag out"
+            remedy = f"JAX_PLATFORMS={asked} is set"
+        else:  # Which brings a plugin that fits jax in place of one that does not.
+            remedy = f"pip install '{_INSTALL[name]}', or leave the flag out"
+        why = "; ".join([*reasons, remedy])
         raise UsageError(f"--platform={name}: JAX computes on {found}: {why}")
 
 

@@ -23,6 +23,9 @@ def test_the_cpu_in_place_of_an_accelerator_is_refused_before_anything_is_writte
     assert not place.exists()
 
 
+REMEDY = r"pip install 'jax\[cuda12\]', or leave the flag out"
+
+
 def test_what_jax_warns_of_is_the_reason(monkeypatch, capsys):
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
 
@@ -34,7 +37,7 @@ def test_what_jax_warns_of_is_the_reason(monkeypatch, capsys):
     monkeypatch.setattr(jax, "devices", devices)
     line = "A GPU is here. Falling back to cpu."
     with (
-        pytest.raises(UsageError, match=f"--platform=gpu: JAX computes on cpu: {line}$"),
+        pytest.raises(UsageError, match=f"^--platform=gpu: JAX computes on cpu: {line}; {REMEDY}$"),
         platforms.chosen("gpu"),
     ):
         pass
