@@ -18,7 +18,7 @@ from genjax.domains.experiment import summarize
 from genjax.gan import claims as of_the_gan
 from genjax.report import page
 from genjax.scaling import claims as of_the_sweep
-from genjax.scaling.timings import Point, Timings
+from genjax.scaling.timings import Point, Timings, name_of
 
 
 class Case(NamedTuple):
@@ -149,7 +149,11 @@ def of_domains(run) -> Iterator[Case]:
 def of_attention(run) -> Iterator[Case]:
     files = page.read(run.folder)
     names = set(run.config.variants)
-    lengths = sorted({row["length"] for row in files["rows"] if row.get("arm") in names})
+    shortest = min(row["length"] for row in files["rows"] if row.get("arm") in names)
+    timed = [
+        Point(arm, mode, int(length))
+        for arm, mode, length in map(str.split, files["evaluation"][name_of(0)]["points"])
+    ]
 
     def case(name, change: Callable[[Point], Point], *false):
         """change: point -> the point whose times it has."""
@@ -170,12 +174,17 @@ def of_attention(run) -> Iterator[Case]:
         names = {one: other, other: one}
         return lambda point: point._replace(arm=names.get(point.arm, point.arm))
 
-    def shuffled(order):
-        places = dict(zip(lengths, (lengths[i] for i in order), strict=True))
-        return lambda point: point._replace(length=places.get(point.length, point.length))
+    def reordered(order):
+        """Of every arm alike, so that controls are too. order: sorted lengths -> lengths."""
+
+        def change(point):
+            own = sorted(p.length for p in timed if p[:2] == point[:2])
+            return point._replace(length=dict(zip(own, order(own), strict=True))[point.length])
+
+        return change
 
     def frozen(point):
-        return point._replace(length=lengths[0]) if point.arm in names else point
+        return point._replace(length=shortest) if point.arm in names else point
 
     growth = ("A1", "A2", *(f"A3 {name}" for name in of_the_sweep.LINEAR[:-1]), "A4", "A5")
     linear = tuple(f"A3 {name}" for name in of_the_sweep.LINEAR[:-1])
@@ -190,9 +199,12 @@ def of_attention(run) -> Iterator[Case]:
         lambda point: point._replace(arm=_other_half(point.arm)),
         "A6a", "A6b",
     )  # fmt: skip
-    yield case("lengths backwards", shuffled(range(len(lengths))[::-1]), *growth, "A6a", "A6b")
-    last = [*range(len(lengths) - 2), len(lengths) - 1, len(lengths) - 2]
-    yield case("the two longest lengths exchanged", shuffled(last), *growth)
+    yield case("lengths backwards", reordered(lambda own: own[::-1]), *growth, "A6a", "A6b")
+    yield case(
+        "the two longest lengths exchanged",
+        reordered(lambda own: [*own[:-2], *own[:-3:-1]]),
+        *growth,
+    )
     yield case("every variant frozen at its shortest length", frozen, "A1m", *growth)
 
 

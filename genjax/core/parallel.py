@@ -209,10 +209,12 @@ def compile_step(
         return put(state, placed(state))
 
     def begin(function):
+        typed = _typed(function)  # One object, by which jit knows it again.
+
         def first(*arguments):
             there = placed(jax.eval_shape(function, *arguments))
             quickly = machine.for_one_run()
-            program = jax.jit(_typed(function), out_shardings=there, compiler_options=quickly)
+            program = jax.jit(typed, out_shardings=there, compiler_options=quickly)
             return program(*map(place, arguments))
 
         return first
