@@ -44,7 +44,7 @@ def test_a_folder_gives_back_what_was_asked_and_found(trained):
     assert better["gan/recall"] == better["truth/recall"] == "more" and better["gan/modes"] is None
 
 
-def test_a_row_of_a_flow_that_is_lost_is_measured_again(trained, tmp_path):
+def test_a_row_of_a_flow_that_is_lost_is_measured_again(trained, tmp_path, no_page):
     folder, lost = tmp_path / "run", "evaluation/flow.json"
     shutil.copytree(trained.folder, folder)
     (folder / lost).unlink()

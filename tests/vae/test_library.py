@@ -69,7 +69,7 @@ def test_what_is_not_there_is_named(trained, tmp_path):
         genjax.vae.run(trained.config.replace(steps=31), trained.folder)
 
 
-def test_a_finished_run_is_read_not_repeated(trained):
+def test_a_finished_run_is_read_not_repeated(trained, no_page):
     before = (trained.folder / "metrics.jsonl").read_bytes()
     again = genjax.vae.run(trained.config, trained.folder, compile_cache="off")
     assert again.claims == trained.claims
