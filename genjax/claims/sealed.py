@@ -139,8 +139,9 @@ def judge(
             for control in given
         ],
     }
-    # Where what must pass does not, the measure cannot see what it is for, whichever way it turns.
-    takes = {"negative": {"supported"}, "positive": {"supported", "equivalent", "refuted"}}
+    # Where a positive control does not pass, the measure shows no difference that is there, so that
+    # being alike is no finding either. A refutation stays: it is a difference, the other way.
+    takes = {"negative": {"supported"}, "positive": {"supported", "equivalent"}}
     failed = [
         control
         for control in made["controls"]

@@ -212,10 +212,8 @@ def compile_step(
         typed = _typed(function)  # One object, by which jit knows it again.
 
         def first(*arguments):
-            there = placed(jax.eval_shape(function, *arguments))
-            quickly = machine.for_one_run()
-            program = jax.jit(typed, out_shardings=there, compiler_options=quickly)
-            return program(*map(place, arguments))
+            there, how = placed(jax.eval_shape(function, *arguments)), machine.for_one_run()
+            return jax.jit(typed, out_shardings=there, compiler_options=how)(*map(place, arguments))
 
         return first
 

@@ -80,12 +80,12 @@ def test_a_control_that_behaves_otherwise_takes_the_verdict_away():
     assert found["because"] == "the negative control nothing passes too"
     found = said(3 + SPREAD, positive=TWICE._replace(values=1 + SPREAD))
     assert found["because"] == "the positive control twice as long does not pass"
-    # What a negative control lends support to is refuted all the same.
-    negative = NOTHING._replace(values=2 + SPREAD)
-    assert said(0.1 + SPREAD, negative=negative)["verdict"] == "refuted"
-    found = said(0.1 + SPREAD, positive=TWICE._replace(values=SPREAD))
-    assert found["verdict"] == "undetermined"
-    assert found["because"] == "the positive control twice as long does not pass"
+    # What is refuted stays so: no control can lend it support.
+    for control in (
+        {"negative": NOTHING._replace(values=2 + SPREAD)},
+        {"positive": TWICE._replace(values=SPREAD)},
+    ):
+        assert said(0.1 + SPREAD, **control)["verdict"] == "refuted"
     near = 1 + 0.01 * SPREAD
     assert said(near, negative=NOTHING._replace(values=2 + SPREAD))["verdict"] == "equivalent"
     assert said(near, positive=TWICE._replace(values=near))["verdict"] == "undetermined"
