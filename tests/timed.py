@@ -10,7 +10,7 @@ WIDTH = 128
 POWERS = {
     "full": 2.0, "flash": 2.0, "truncated": 0.0, "sparse_strided": 1.5, "sparse_fixed": 1.8,
     "longformer": 1.0, "bigbird": 1.05, "linformer": 1.0, "performer": 0.95, "linear": 1.1,
-    "reformer": 1.15, "products": 2.0, "rows": 1.0, "roots": 1.5,
+    "reformer": 1.15, "products": 2.0, "tiles": 2.0, "rows": 1.0, "roots": 1.5,
 }  # fmt: skip
 PEAKS = {"full": 2.0, "products": 2.0}
 NEEDLES = {"flash": (1.0, 1.0), "linear": (0.0, None), "truncated": (0.06, 0.06)} | dict.fromkeys(

@@ -18,6 +18,8 @@ from genjax.domains.judged import AGAIN, NOTHING, OPTIMUM, Judged, claim, forget
 from genjax.domains.roles import Study
 
 LEDGER = Path(__file__).with_name("ledger.json")
+# Two nets that learnt nothing differ by their first weights; attention must have learnt that much.
+UNIGRAM = "a unigram of the training text in the other's place"
 
 
 def _unseen(study: Study, arm: str) -> np.ndarray:
@@ -86,12 +88,17 @@ def _architecture(id: str, model: str, words: str) -> Judged:
             margin=0.02,
             why="a fiftieth of a bit: two in a hundred of what training leaves to be gained",
             negative=(AGAIN,),
-            positive=(OPTIMUM,),
+            positive=(OPTIMUM, UNIGRAM),
+            version=3,
+            date="2026-11-24",
         ),
         roles.rival(model),
         lambda s, r: _unseen(s, r["other"]) - _unseen(s, r["attention"]),
         lambda s, r: [again(_unseen(s, r["attention"]))],
-        lambda s, r: [_unseen(s, r["other"]) - s.row("family/unseen")],
+        lambda s, r: [
+            _unseen(s, r["other"]) - s.row("family/unseen"),
+            s.row("unigram/unseen") - _unseen(s, r["attention"]),
+        ],
     )
 
 

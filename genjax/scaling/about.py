@@ -17,9 +17,15 @@ ROWS = {
     "performer": Term("Random features that stand for the softmax."),
     "linear": Term("Another similarity in place of the softmax: sums that do not grow with n."),
     "reformer": Term("Positions that hash alike see each other."),
-    "products": Term("A control of known growth, n^2: the two products without a softmax."),
+    "products": Term(
+        "A control of known growth: the two products without a softmax. n^2, and more where their"
+        " matrix leaves a cache."
+    ),
+    "tiles": Term("A control of known growth, n^2: the two products in tiles, without a softmax."),
     "rows": Term("A control of known growth, n: n rows times one matrix."),
-    "roots": Term("A control of known growth, n^1.5."),
+    "roots": Term(
+        "A control of known growth, n^1.5: the two products in tiles, with 8 sqrt(n) keys."
+    ),
     ".scores": Term("The first part of textbook attention alone: the scores."),
     ".softmax": Term("The second part of textbook attention alone: the softmax."),
     ".values": Term("The third part of textbook attention alone: the sum of the values."),
@@ -80,13 +86,13 @@ ABOUT = About(
     question="Does the cost of self-attention grow as the square of the length n, and what do the "
     "variants that cost less give up?",
     asserts={
-        "A1": "textbook attention takes time as n²",
+        "A1": "textbook attention takes time as n² or faster",
         "A1m": "textbook attention takes memory as n²",
         "A2": "exact attention in tiles takes time as n² too",
         "A2m": "exact attention in tiles needs less than a tenth of the memory",
         "A3": "{} attention takes time as n",
         "A4": "Reformer attention takes time as n",
-        "A5": "strided sparse attention takes time as n^1.5",
+        "A5": "strided sparse attention takes time no faster than n^1.5",
         "A7": "fixed patterns find a needle exactly where they reach, and nowhere else",
         "A8": "small transformers with {} attention answer fewer questions than exact ones",
     },

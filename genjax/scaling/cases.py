@@ -2,14 +2,17 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.core import Tracer
 
 from genjax import attention
 from genjax.attention.variants.full import scores, softmax, values
 from genjax.scaling.microbenchmark import Inputs, Program
 
-# Columns of what the controls multiply n rows by: CONTROL, and ROOT sqrt(n).
+# Columns of what the control `rows` multiplies n rows by; keys of `roots`, in sqrt(n).
 CONTROL, ROOT = 256, 8
+# Queries, and keys, of a tile of `tiles` and `roots`: its scores, 256 kB, stay in a core's cache.
+TILE = 256
 
 
 def product(size: int) -> Program:
@@ -56,8 +59,9 @@ def parts_of_full(shape: tuple[int, ...], dtype: str) -> dict[str, Program]:
 def controls(shape: tuple[int, ...], dtype: str) -> dict[str, Program]:
     """{control: program} whose growth is known: products, and nothing else.
 
-    products: q k^T and that times v, no softmax between, n^2. rows: n rows times a matrix, n.
-    roots: n rows times a matrix of ROOT sqrt(n) columns, n^1.5.
+    products: q k^T and that times v, no softmax between, n^2, and more where that matrix leaves a
+    cache. tiles: the same in tiles that no cache is too small for, n^2. roots: so too, of the first
+    ROOT sqrt(n) keys, n^1.5. rows: n rows times a matrix, n.
     """
     batch, length, heads, dim = shape
     pairs, rows = float(batch * heads * length**2), float(batch * heads * length)
@@ -65,18 +69,45 @@ def controls(shape: tuple[int, ...], dtype: str) -> dict[str, Program]:
     def products(q, k, v):
         return values(scores(q, k), v)
 
-    def wide(columns):
-        def make(seed):
-            return normal(shape, dtype, seed)[0], jnp.full((dim, columns), 1 / dim, dtype)
+    def tiles(keys):
+        def tiled(q, k, v):
+            return _products_in_tiles(q, k[:, :keys], v[:, :keys])
 
-        name = f"rows {shape} {dtype} {columns}"
-        return Program(jnp.matmul, (Inputs(name, make),), 2 * rows * dim * columns, 0.0)
+        pairs = float(batch * heads * length * keys)
+        return Program(tiled, (_qkv(shape, dtype),), 4 * pairs * dim, 0.0)
 
+    def matrix(seed):
+        return normal(shape, dtype, seed)[0], jnp.full((dim, CONTROL), 1 / dim, dtype)
+
+    wide = Inputs(f"rows {shape} {dtype} {CONTROL}", matrix)
     return {
         "products": Program(products, (_qkv(shape, dtype),), 4 * pairs * dim, 4 * pairs),
-        "rows": wide(CONTROL),
-        "roots": wide(round(ROOT * length**0.5)),
+        "tiles": tiles(length),
+        "rows": Program(jnp.matmul, (wide,), 2 * rows * dim * CONTROL, 0.0),
+        "roots": tiles(min(length, round(ROOT * length**0.5))),
     }
+
+
+def _products_in_tiles(q, k, v):
+    """q k^T v, [batch, length, heads, head_dim] like q: no more than a tile of q k^T at a time."""
+
+    def cut(x):
+        """-> [tiles, batch, rows, heads, head_dim]; one tile where TILE does not divide it."""
+        batch, rows = x.shape[:2]
+        size = TILE if rows % TILE == 0 else rows
+        return x.reshape(batch, rows // size, size, *x.shape[2:]).swapaxes(0, 1)
+
+    keys_values = cut(k), cut(v)
+
+    def of_queries(q):
+        def add(total, pair):
+            keys, values = pair
+            found = jnp.einsum("bqhd,bkhd->bhqk", q, keys)
+            return total + jnp.einsum("bhqk,bkhd->bqhd", found, values), None
+
+        return lax.scan(add, jnp.zeros_like(q), keys_values)[0]
+
+    return lax.map(of_queries, cut(q)).swapaxes(0, 1).reshape(q.shape)
 
 
 def _qkv(shape, dtype):

@@ -27,8 +27,9 @@ OF_LAW = (
 )
 # What grows as a known power, and a variant whose time does not depend on the length.
 ROWS = "n rows times one matrix"
-ROOTS = "n rows times a matrix of 8 sqrt(n) columns"
 PRODUCTS = "the two products without a softmax"
+TILES = "the two products in tiles, without a softmax"
+ROOTS = "the same in tiles, of 8 sqrt(n) keys"
 CONSTANT = "truncated attention, whose time does not grow"
 # Reformer is n log n: at these lengths a local exponent of 1.1.
 LINEAR = ("longformer", "bigbird", "linformer", "performer", "linear", "reformer")
@@ -70,12 +71,19 @@ class Sweep:
     def __init__(self, measured: Timings, config: Config):
         self._measured, self._config = measured, config
 
-    def far(self, name: str, power: float, modes: Sequence[str] = MODES) -> np.ndarray:
-        """How far the exponent over the longest lengths lies from a power, at most."""
-        return fitting.distances(self._measured, name, power, modes)
+    def exponents(self, name: str, modes: Sequence[str] = MODES) -> np.ndarray:
+        """The exponent over the longest lengths, [modes, processes]."""
+        return fitting.exponents_of(self._measured, name, modes)
 
-    def control(self, name: str, power: float) -> np.ndarray:
-        return self.far(name, power, ("forward",))
+    def far(self, name: str, power: float) -> np.ndarray:
+        """How far the exponent lies from a power, the larger of both modes."""
+        return np.abs(self.exponents(name) - power).max(0)
+
+    def control(self, name: str) -> np.ndarray:
+        return self.exponents(name, ("forward",))[0]
+
+    def control_far(self, name: str, power: float) -> np.ndarray:
+        return np.abs(self.control(name) - power)
 
     def peak_far(self, name: str, power: float) -> np.ndarray:
         return np.abs(fitting.peak_exponents(self._measured, name) - power)
@@ -128,22 +136,6 @@ class Sweep:
         return np.array(found or [np.nan] * len(self._measured.processes))
 
 
-def _quadratic(id: str, name: str, said: str) -> Judged:
-    return Judged(
-        _claim(
-            id,
-            f"{said} takes time that grows as n^2",
-            OF_LAW.format(2),
-            negative=(ROWS,),
-            positive=(PRODUCTS,),
-        ),
-        lambda s: s.far(name, 2),
-        lambda s: [s.control("rows", 2)],
-        lambda s: [s.control("products", 2)],
-        (name,),
-    )
-
-
 def _linear(id: str, name: str) -> Judged:
     return Judged(
         _claim(
@@ -155,13 +147,30 @@ def _linear(id: str, name: str) -> Judged:
         ),
         lambda s: s.far(name, 1),
         lambda s: [s.far("full", 1), s.far("truncated", 1)],
-        lambda s: [s.control("rows", 1)],
+        lambda s: [s.control_far("rows", 1)],
         (name, "full", "truncated"),
     )
 
 
 JUDGED = (
-    _quadratic("A1", "full", "Textbook attention"),
+    Judged(
+        _claim(
+            "A1",
+            "Textbook attention takes time that grows at least as n^2",
+            "exponent over the three longest lengths, the smaller of forward and forward + "
+            "backward",
+            direction="greater",
+            threshold=2 - NEAR,
+            negative=(ROWS, ROOTS),
+            positive=(PRODUCTS,),
+            version=3,
+            date="2026-11-24",
+        ),
+        lambda s: s.exponents("full").min(0),
+        lambda s: [s.control("rows"), s.control("roots")],
+        lambda s: [s.control("products")],
+        ("full",),
+    ),
     Judged(
         _claim(
             "A1m",
@@ -176,7 +185,21 @@ JUDGED = (
         lambda s: [s.peak_far("products", 2)],
         ("full", "flash"),
     ),
-    _quadratic("A2", "flash", "Exact attention in tiles (flash)"),
+    Judged(
+        _claim(
+            "A2",
+            "Exact attention in tiles (flash) takes time that grows as n^2",
+            OF_LAW.format(2),
+            negative=(ROWS, ROOTS),
+            positive=(TILES,),
+            version=3,
+            date="2026-11-24",
+        ),
+        lambda s: s.far("flash", 2),
+        lambda s: [s.control_far("rows", 2), s.control_far("roots", 2)],
+        lambda s: [s.control_far("tiles", 2)],
+        ("flash",),
+    ),
     Judged(
         _claim(
             "A2m",
@@ -200,15 +223,19 @@ JUDGED = (
     Judged(
         _claim(
             "A5",
-            "Strided sparse attention with a stride of sqrt(n) takes time that grows as n^1.5",
-            OF_LAW.format(1.5),
-            negative=("full attention", ROWS),
+            "Strided sparse attention with a stride of sqrt(n) takes time that grows no faster "
+            "than n^1.5",
+            "exponent over the three longest lengths, the larger of forward and forward + backward",
+            threshold=1.5 + NEAR,
+            negative=(TILES,),
             positive=(ROOTS,),
+            version=3,
+            date="2026-11-24",
         ),
-        lambda s: s.far("sparse_strided", 1.5),
-        lambda s: [s.far("full", 1.5), s.control("rows", 1.5)],
-        lambda s: [s.control("roots", 1.5)],
-        ("sparse_strided", "full"),
+        lambda s: s.exponents("sparse_strided").max(0),
+        lambda s: [s.control("tiles")],
+        lambda s: [s.control("roots")],
+        ("sparse_strided",),
     ),
     Judged(
         _claim(

@@ -33,17 +33,13 @@ def top_exponents(measured: Timings, name: str, mode: str) -> np.ndarray:
     return exponents.local_exponents(lengths[-TOP:], times[:, -TOP:])
 
 
-def distances(measured: Timings, name: str, power: float, modes: Sequence[str]) -> np.ndarray:
-    """How far the exponent over the TOP longest lengths lies from a power, [processes].
+def exponents_of(measured: Timings, name: str, modes: Sequence[str]) -> np.ndarray:
+    """The exponent over the TOP longest lengths, [modes, processes].
 
-    The larger distance of the modes. nan in a process whose times do not ascend with the length:
-    an exponent says nothing of them.
+    nan in a process whose times do not ascend with the length: an exponent says nothing of them.
     """
-    found = []
-    for mode in modes:
-        top = top_exponents(measured, name, mode)
-        found.append(np.where((top > 0).all(1), np.abs(top.mean(1) - power), np.nan))
-    return np.max(found, axis=0)
+    top = np.stack([top_exponents(measured, name, mode) for mode in modes])
+    return np.where((top > 0).all(-1), top.mean(-1), np.nan)
 
 
 def peak_exponents(measured: Timings, name: str) -> np.ndarray:

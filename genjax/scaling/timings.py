@@ -7,7 +7,7 @@ import numpy as np
 
 MODES = ("forward", "both")
 # Programs whose growth is known, and what textbook attention is made of: cases.py.
-CONTROLS = ("products", "rows", "roots")
+CONTROLS = ("products", "tiles", "rows", "roots")
 PARTS = ("full.scores", "full.softmax", "full.values")
 # Of whose peaks claims take one a process; a first call of the others shows all the same.
 PEAKS = ("full", "flash", "products", "rows")

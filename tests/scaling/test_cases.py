@@ -165,6 +165,16 @@ def test_halves_of_a_layer_are_attention_and_feed_forward():
     assert 0.9 < facts["temp_bytes"] / facts["count_bytes"] < 2.1
 
 
+@pytest.mark.parametrize(("name", "keys"), [("tiles", 96), ("roots", 78)])
+def test_products_in_tiles_are_the_products(name, keys, monkeypatch):
+    """All keys, or the first 8 sqrt(96); tiles of 32 queries, and keys where 32 divides them."""
+    monkeypatch.setattr(cases, "TILE", 32)
+    q, k, v = (np.float64(x) for x in cases.normal(SHAPE, "float32")[:3])
+    out, _ = run(cases.controls(SHAPE, "float32")[name])
+    scores = np.einsum("bqhd,bkhd->bhqk", q, k[:, :keys])
+    np.testing.assert_allclose(out, np.einsum("bhqk,bkhd->bqhd", scores, v[:, :keys]), atol=2e-4)
+
+
 def test_the_parts_of_full_attention_make_it():
     """Scores, softmax and values, one after the other; and the products without the softmax."""
     q, k, v, _ = cases.normal(SHAPE, "float32")

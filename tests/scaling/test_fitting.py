@@ -30,20 +30,19 @@ def test_top_exponents_are_of_the_three_longest_lengths_by_process():
     found = fitting.top_exponents(measured, "linear", "both")
     assert found.shape == (4, 2)
     np.testing.assert_allclose(found, [[2, 3]] * 4)
-    # Over both octaves 2.5; of two modes the farther.
-    np.testing.assert_allclose(fitting.distances(measured, "linear", 1.5, ("both",)), 1)
-    np.testing.assert_allclose(
-        fitting.distances(measured, "linear", 1.1, ("forward",)), 0, atol=1e-9
-    )
-    farther = fitting.distances(measured, "linear", 1.0, ("forward", "both"))
-    np.testing.assert_allclose(farther, 1.5)
+    # Over both octaves 2.5.
+    of = fitting.exponents_of
+    np.testing.assert_allclose(of(measured, "linear", ("both",)), [[2.5] * 4])
+    two = of(measured, "linear", ("forward", "both"))
+    np.testing.assert_allclose(two, [[1.1] * 4, [2.5] * 4])
     # Times that do not ascend have no exponent.
     made["linear", "both"] = 1e-6 * LENGTHS * [1, 1, 1, 0.4, 1]
     fallen = timed.timings(made, processes=4, noise=0)
-    assert np.isnan(fitting.distances(fallen, "linear", 1.0, ("forward", "both"))).all()
-    np.testing.assert_allclose(fitting.distances(fallen, "linear", 1.0, ("forward",)), 0.1)
+    forward, both = of(fallen, "linear", ("forward", "both"))
+    assert np.isnan(both).all()
+    np.testing.assert_allclose(forward, 1.1)
     few = timed.timings({key: seconds[:2] for key, seconds in made.items()}, processes=4)
-    assert np.isnan(fitting.distances(few, "linear", 1, ("both",))).all()
+    assert np.isnan(of(few, "linear", ("both",))).all()
 
 
 def test_peaks_grow_by_their_two_longest_lengths():

@@ -28,7 +28,15 @@ def test_points_are_the_machine_the_variants_and_layers_around_their_crossing():
     assert [p for p in sweep.points(CONFIG.replace(both_to=100)) if p in swept] == short
     known = [
         Point(name, "forward", n)
-        for name in ("products", "rows", "roots", "full.scores", "full.softmax", "full.values")
+        for name in (
+            "products",
+            "tiles",
+            "rows",
+            "roots",
+            "full.scores",
+            "full.softmax",
+            "full.values",
+        )
         for n in (64, 128, 1000)
     ]
     # Widths times 1, 2, 4, 8 and 16, no longer than the longest.
@@ -58,7 +66,9 @@ def test_a_points_program_has_its_flops():
         Point("full.values", "forward", n): 2 * 3 * 2 * n**2 * 16,
         Point("products", "forward", n): 2 * 3 * 4 * n**2 * 16,
         Point("rows", "forward", n): 2 * 3 * 2 * n * 16 * 256,
-        Point("roots", "forward", n): 2 * 3 * 2 * n * 16 * 64,
+        Point("tiles", "forward", n): 2 * 3 * 4 * n**2 * 16,
+        # 8 sqrt(64) keys.
+        Point("roots", "forward", n): 2 * 3 * 4 * n * 16 * 64,
     }
     for point, flops in wanted.items():
         assert sweep.program(CONFIG, point).flops == flops, point
