@@ -31,7 +31,8 @@ def notes(figures: Figures, config: Config) -> list[str]:
     else:
         lines.append(
             f"Bits a byte over windows of {config.context} tokens, stride {config.stride}; every "
-            "byte is scored once."
+            "byte is scored once. Which domains, networks or shapes carry further is judged on "
+            "grids alone: nobody knows the optimum of texts, and a seed redraws no domain."
         )
     for name, row in found.items():
         if None not in row.get("bootstrap_unseen", [None]) and not parent(arms, name):

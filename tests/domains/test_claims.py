@@ -290,9 +290,15 @@ def test_fewer_domains_are_of_those_that_others_hold_out_none():
     held = study()
     held.facts.trained_on["few"] = ["held"]
     assert roles.diversity(held) is None
-    unknown = study()
-    del unknown.baselines["family/unseen"]
-    assert roles.exact_diversity(unknown) is None and roles.diversity(unknown)
+
+
+def test_texts_whose_optimum_nobody_knows_bear_no_claim_that_asks_for_it():
+    """Reading it raised KeyError after all training, where arms of texts were of one size."""
+    read = figures({}, {}, {}, 0.0)
+    lines = {k: v for k, v in read.baselines.items() if not k.startswith("family/")}
+    config = Config(seeds=10, steps=100, domains="a+b+c", variants=arms(), shots=(0, 8))
+    texts = {one["id"] for one in claims.judge(read._replace(baselines=lines), config)}
+    assert EVERY - texts == {"D1a", "D1b", "D1c", "D2a", "D2b", "D2d", "D3a"}
 
 
 def test_ways_of_as_many_rates_are_compared():
