@@ -86,7 +86,7 @@ class Plan(NamedTuple):
             words += f", its parameters over {self.fsdp}"
         if self.idle:
             words += f", {self.idle} idle"
-        return f"{words}, {self.steps_per_call} steps a call"
+        return f"{words}, {self.steps_per_call} step{'s' * (self.steps_per_call > 1)} a call"
 
 
 def plan(

@@ -41,13 +41,15 @@ def option(
     place: bool = False,
     distinct: bool = False,
     flag: str | None = None,
+    also: tuple[str, ...] = (),
 ) -> Any:
     """A field of a configuration.
 
     low, high: bounds that are allowed; above, below: those that are not. choices: of a value, or of
     a tuple's entries. distinct: of a tuple, no entry twice. rare: listed by --helpfull alone.
     place: names where something lies, and may differ between a run and its continuation. flag: the
-    name on the command line, where it is not the field's.
+    name on the command line, where it is not the field's. also: what it is called elsewhere, which
+    is answered with its name.
     """
     if choices and default not in (None, *choices) and not isinstance(default, tuple):
         raise ValueError(f"the default {default!r} is none of {choices}")
@@ -154,6 +156,15 @@ def nearest(name: str, choices, otherwise: str = "", *, every: bool = False) -> 
     if close:
         return f"; did you mean {close[0]}?" + (f" {listed}" if every else "")
     return f"; {listed}"
+
+
+def nearest_flag(name: str, flags, kinds: tuple[type[Options], ...]) -> str:
+    """What `nearest` says of a name that is none of `flags`; first what is called so elsewhere."""
+    for kind in kinds:
+        for flag, field in kind.options().items():
+            if name in field.metadata["also"]:
+                return f"; did you mean {flag}?"
+    return nearest(name, flags, "see --helpfull")
 
 
 def _parsed(name: str, whole: str, kind: type, text: str):

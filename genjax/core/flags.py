@@ -190,7 +190,7 @@ def _given(
     try:
         _, *rest = values(["", *expanded])
     except absl_flags.UnrecognizedFlagError as error:
-        text, near = error.flagvalue, configs.nearest(error.flagname, values, "see --helpfull")
+        text, near = error.flagvalue, configs.nearest_flag(error.flagname, values, asked)
         raise UsageError(f"{places.get(text, '')}{shown(text)}: no such flag{near}") from error
     except absl_flags.IllegalFlagValueError as error:  # Of yes and no: all others are texts.
         where = str(error).removeprefix("flag ").partition(": (")[0]

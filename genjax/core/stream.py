@@ -39,7 +39,7 @@ def chosen(asked: str, what: str, host: float, device: float) -> bool:
     fits = host <= free[0] and device <= free[1]
     streams = bool(processes.most(asked == "stream" or not fits))
     needed = (
-        f"{what}: {host / 1e9:,.2f} GB on the host, {device / 1e9:,.2f} GB on each device; "
+        f"{what}: {_bytes(host)} on the host, {_bytes(device)} on each device; "
         f"{free[0] / 1e9:,.1f} and {free[1] / 1e9:,.1f} GB may be"
     )
     how = f"streamed by {workers()} worker processes" if streams else "from memory"
@@ -47,6 +47,10 @@ def chosen(asked: str, what: str, host: float, device: float) -> bool:
         extras.require("stream", f"--input={asked} (stream; {needed})")
     say(f"--input={asked}: {how}; {needed}")
     return streams
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
 
 
 def workers() -> int:

@@ -249,6 +249,12 @@ def name(spec: str, binarize: str) -> str:
     return f"{source}:{argument}/{binarize}" if argument else f"{source}/{binarize}"
 
 
+def classes(spec: str) -> list[str]:
+    """The names of the classes of a folder of pictures, by number; none of other data."""
+    source, argument = parse(spec)
+    return folder.classes(argument) if source == "folder" else []
+
+
 def parse(spec: str) -> tuple[str, str]:
     """Splits `source` or `source:argument`. Raises UsageError for a source that there is not."""
     source, colon, argument = spec.partition(":")

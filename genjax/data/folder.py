@@ -28,14 +28,7 @@ def read(
     Raises:
       UsageError: there is no such folder, or no picture, or it is unclear what the classes are.
     """
-    flag = f"--data=folder:{shown(folder)}"
-    path = places.folder(flag, folder)
-    try:
-        flat = _pictures(path, deep=False)
-        inside = {one.name: _pictures(one) for one in sorted(path.iterdir()) if _is_folder(one)}
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot be read: {error.strerror}") from error
-    classes = {name: found for name, found in inside.items() if found}
+    flag, path, flat, classes = _found(folder)
     if flat and classes:
         raise UsageError(
             f"{flag}: holds {len(flat):,} pictures beside the subfolder "
@@ -53,6 +46,23 @@ def read(
     image, digests = (pictures.open_ if stay else pictures.read)(flag, files, size, colour)
     label = np.repeat(np.arange(len(groups), dtype=np.int32), [len(group) for group in groups])
     return {"image": image, "label": label}, digests, list(classes)
+
+
+def classes(folder: str) -> list[str]:
+    """The names of the classes, by number; none of a flat folder. Raises UsageError as `read`."""
+    return list(_found(folder)[3])
+
+
+def _found(folder: str) -> tuple[str, Path, list[Path], dict[str, list[Path]]]:
+    """The flag, the path, the pictures beside subfolders, and those in each that holds some."""
+    flag = f"--data=folder:{shown(folder)}"
+    path = places.folder(flag, folder)
+    try:
+        flat = _pictures(path, deep=False)
+        inside = {one.name: _pictures(one) for one in sorted(path.iterdir()) if _is_folder(one)}
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot be read: {error.strerror}") from error
+    return flag, path, flat, {name: found for name, found in inside.items() if found}
 
 
 def _is_folder(path: Path) -> bool:

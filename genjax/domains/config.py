@@ -178,6 +178,7 @@ class Config(Training, Spread, Arm):
         "Text: a folder with a subfolder a domain, each train.txt, valid.txt and test.txt; or a "
         "folder of .txt files and subfolders of them, each a domain, which is split by document; "
         "or tfds:<name>, one domain; several joined by ','. Without it: the grid.",
+        also=("data", "dataset", "text"),
     )
     held_out: tuple[str, ...] = option(
         (), "--corpus: domains that count as unseen.", group="Text", distinct=True

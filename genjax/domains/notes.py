@@ -53,8 +53,6 @@ def notes(figures: Figures, config: Config) -> list[str]:
         for name, size in known.sizes.items()
         if arms[name].model != "ngram" and not arms[name].from_
     ]
-    if config.seeds < 2:
-        lines.append("One seed: no intervals, and every claim is undetermined.")
     return lines
 
 

@@ -219,6 +219,7 @@ class Config(Training, Arm):
         "(three 8x8 digits in the channels of one image: 1000 modes), stacked:idx:<folder>, "
         "stacked:tfds:<name>, stacked:folder:<path> (png and jpg, a subfolder a class), "
         "stacked:npz:<file> or stacked:hf:<name>.",
+        also=("dataset", "corpus", "points"),
     )
     image_size: int | None = option(
         None,

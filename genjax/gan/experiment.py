@@ -356,8 +356,6 @@ def notes(
             f"A KL hangs on the number of samples: about {(known['modes'] - 1) / 2:.0f}/N for "
             "perfect ones. Modes are named by a classifier trained on this data's training labels."
         )
-    if config.seeds < 2:
-        lines.append("One seed: no intervals, and every claim is undetermined.")
     return lines
 
 

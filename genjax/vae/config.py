@@ -106,6 +106,7 @@ class Config(Training, Arm):
         "digits (embedded, 8x8), idx:<folder of MNIST-style files>, tfds:<name>, folder:<path> of "
         "png and jpg files (subfolders are classes), or npz:<file> of x_train, y_train, x_test and "
         "y_test, or of images and labels, or hf:<name> (needs the package datasets).",
+        also=("dataset", "corpus", "images"),
     )
     image_size: int | None = option(
         None,

@@ -21,6 +21,7 @@ from genjax.core.beside import on_cores
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.images import classifier, distances, stored
+from genjax.report import page
 from genjax.run import Experiment, Run, execute
 from genjax.vae import evaluate, latents, load, networks, objectives
 from genjax.vae.about import ABOUT
@@ -150,7 +151,7 @@ def work(job: Job, folder, clock) -> None:
     """Trains and measures what the folder does not hold yet."""
     config = job.config
     facts = {"image_shape": job.splits["train"]["image"].shape[1:], "checksum": job.checksum}
-    folder.write_json("data.json", facts)
+    folder.write_json("data.json", facts | {"classes": data.classes(config.data)})
     shown = measured_images(config, job.splits)
     with clock.part("train"):
         classify, record = classifier.trained(folder, shown, config.classifier_steps)
@@ -363,14 +364,15 @@ def summarize(files: dict, config: Config) -> dict:
     """The room's parts of summary.json, from a run's files."""
     found, record = dict(files["evaluation"]["baselines"]), files["evaluation"]["classifier"]
     reads = {f"classifier/{name}": [record[name]] for name in ("classes", "mean_recall")}
-    arms = config.arms()
-    for name in arms:
+    known = page.read_json(files["folder"], "data.json") or {}
+    for name in config.arms():
         rows = files["evaluation"][name]
         found |= {f"{name}/{path}": values for path, values in rows.items()}
     return {
         "data": data.name(config.data, config.binarize),
         "seeds": config.all_seeds,
-        "arms": list(arms),
+        "arms": list(config.arms()),
+        "classes": known.get("classes", []),
         "samplers": list(config.samplers),
         "metrics": {
             path: claims.summarize(values, evaluate.unit(path)) | {"better": evaluate.better(path)}

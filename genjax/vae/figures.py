@@ -70,13 +70,14 @@ def _interpolations(run):
 def _latent_scatter(run):
     arms = run["arrays"]
     classes = np.unique(np.concatenate([arrays["label"] for arrays in arms.values()]))
+    named = run["summary"].get("classes") or [f"class {one}" for one in range(max(classes) + 1)]
     panels = []
     for arm, arrays in arms.items():
         codes, names = _plane(arrays["latent"][:CODES])
         labels = arrays["label"][:CODES]
         series = [
             Series(
-                f"class {one}",
+                named[one],
                 codes[labels == one, 0],
                 codes[labels == one, 1],
                 points=True,
@@ -90,7 +91,7 @@ def _latent_scatter(run):
         "Codes of test images in the colours of their classes, first seed; of more than two "
         "numbers their first two principal components, with the share of the variance."
     )
-    return text, Chart(panels, among=[f"class {one}" for one in classes], size=(3.6, 3.5))
+    return text, Chart(panels, among=[named[one] for one in classes], size=(3.6, 3.5))
 
 
 def _plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -31,7 +31,7 @@ class Config(Training, Arm):
     names: tuple[str, ...] = option((), "Names.", choices=("a", "b"), distinct=True)
     valid: int | None = option(None, "Held out.", low=1, rare=True)
     folder: str | None = option(None, "A place.", place=True)
-    text: str = option("digits", "Data.")
+    text: str = option("digits", "Data.", also=("corpus",))
     variants: dict = option({}, "Arms.", flag="arm")
 
     def arms(self):
@@ -155,6 +155,8 @@ def test_python_is_refused_alike():
 def test_misspelt_flags_name_the_nearest_and_words_are_no_flags():
     with pytest.raises(UsageError, match="--seedz=3: no such flag; did you mean seed"):
         asked("--seedz=3")
+    with pytest.raises(UsageError, match="--corpus=x: no such flag; did you mean text"):
+        asked("--corpus=x")
     with pytest.raises(UsageError, match="'seeds=3'"):
         asked("seeds=3")
     with pytest.raises(UsageError, match="no_such_file"):

@@ -138,6 +138,7 @@ def test_data_are_streamed_where_they_do_not_fit(monkeypatch):
     assert stream.chosen("auto", "x", 4.1e9, 1e9)  # More than half of the host's.
     assert said[-1].startswith("--input=auto: streamed by ")
     assert not stream.chosen("auto", "x", 4e9, 1e9)
+    assert (stream._bytes(3e4), stream._bytes(2e7)) == ("0.03 MB", "0.02 GB")
     needed = "x: 4.00 GB on the host, 1.00 GB on each device; 4.0 and 1.0 GB may be"
     assert said[-1] == f"--input=auto: from memory; {needed}"
     monkeypatch.setitem(sys.modules, "grain", None)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 import genjax
@@ -16,7 +17,7 @@ TINY = {
 def write(folder, classes):
     rng = np.random.default_rng(0)
     for i in range(60):
-        path = folder / (str(i % classes) if classes > 1 else "") / f"{i}.png"
+        path = folder / (f"kind{i % classes}" if classes > 1 else "") / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
     return genjax.vae.Config(data=f"folder:{folder}", **TINY)
@@ -44,6 +45,10 @@ def test_several_classes_leave_out_nothing(tmp_path, no_page):
     assert "V5b" in [claim["id"] for claim in run.claims]
     assert 0 <= run.summary["metrics"]["vae/probe/all"]["mean"] <= 1
     assert not any("of one class" in note for note in run.summary["notes"])
+    # Colours are named after subfolders, not after numbers that only the reader of files knows.
+    _, figure = run.figures("latent_scatter")["latent_scatter"]
+    words = {one.get_text() for one in figure.findobj(Text)}
+    assert {"kind0", "kind1", "kind2"} <= words and "class 0" not in words
 
 
 def test_a_run_on_pictures_that_changed_is_refused(flat, no_page):
