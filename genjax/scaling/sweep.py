@@ -13,6 +13,7 @@ from genjax import attention
 from genjax.attention import reach
 from genjax.core import config as configs
 from genjax.core import machine
+from genjax.core.errors import UsageError
 from genjax.core.folder import Folder
 from genjax.core.progress import say
 from genjax.scaling import cases, children, fitting, microbenchmark, quality, variants
@@ -97,10 +98,15 @@ def measure(config: Config, folder: Folder, clock) -> None:
         with clock.part("compile"):
             rows = compiled(config, wanted, place)
         allowed = config.memory * 1e9 or 0.75 * machine.memory_free()
+        reasons = [microbenchmark.too_large(row["facts"], allowed) for row in rows]
+        if all(reasons):
+            raise UsageError(
+                f"--memory={config.memory:g}: no program fits, the first takes {reasons[0]}; "
+                "shorter --lengths, fewer --heads or --widths take less"
+            )
         fitting_ = []
-        for row in rows:
+        for row, reason in zip(rows, reasons, strict=True):
             point = Point(*row["point"])
-            reason = microbenchmark.too_large(row["facts"], allowed)
             if reason and point not in known.skipped:
                 say(f"{point}: skipped, {reason}")
             if not reason:

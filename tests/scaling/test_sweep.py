@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from genjax.core.errors import UsageError
 from genjax.scaling import microbenchmark, sweep
 from genjax.scaling.config import Config
 from genjax.scaling.timings import Point, Timings
@@ -170,6 +171,13 @@ def test_processes_measure_what_fits_and_what_the_first_did_not_skip(asked):
     assert others == [[name for name in first if name != "linear both 128"]] * 2
     seeds = [question["seed"] for _, questions in asked[1:] for question in questions]
     assert seeds == [0, 1, 2]
+
+
+def test_a_sweep_of_which_nothing_fits_says_so_and_writes_nothing(asked):
+    folder = Kept()
+    with pytest.raises(UsageError, match=r"^--memory=0.001: no program fits, the first takes"):
+        sweep.measure(FEW.replace(memory=0.001), folder, clock())
+    assert not folder.rows and [name for name, _ in asked] == ["compiling"]
 
 
 def test_processes_of_half_of_the_memory_each_are_asked_together(asked):
