@@ -95,7 +95,7 @@ def test_every_process_times_every_point_in_every_round(run):
     assert [one["seed"] for one in found] == [0, 1]
     facts = [row for row in scripts.rows(run) if "mode" in row]
     names = [f"{row['arm']} {row['mode']} {row['length']}" for row in facts]
-    assert len(set(names)) == len(names) == 42
+    assert len(set(names)) == len(names) == 44
     for one in found:
         assert one["points"].keys() == set(names)
         assert {len(row["least"]) for row in one["points"].values()} == {2}
