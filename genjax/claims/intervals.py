@@ -113,18 +113,26 @@ def visible(values, *, alpha: float = ALPHA, sequential: bool = False) -> float:
 
 
 def would_settle(
-    values, threshold: float, *, alpha: float = ALPHA, sequential: bool = False
+    values, threshold: float, margin: float = 0.0, *, alpha: float = ALPHA, sequential: bool = False
 ) -> int | None:
-    """Replicates that would decide with 80% power, if as many lie on each side as here.
+    """Replicates that would decide with 80% power, if values lie as here: on the sides of the
+    threshold, or of both ends of the margin around it, which makes them equivalent.
 
     None where it would take more than MOST.
     """
     values = np.asarray(values, np.float64)
-    above, below = int((values > threshold).sum()), int((values < threshold).sum())
-    share = (max(above, below) + 0.5) / (len(values) + 1)
     numbers, counts = _all_needed(alpha, sequential)
     later = numbers > len(values)
-    decides = scipy.stats.binom.sf(counts[later] - 1, numbers[later], share) >= POWER
+
+    def power(side: np.ndarray) -> np.ndarray:
+        share = (side.sum() + 0.5) / (len(values) + 1)
+        return scipy.stats.binom.sf(counts[later] - 1, numbers[later], share)
+
+    ways = [power(values > threshold), power(values < threshold)]
+    if margin:
+        # What both ends have at least, however they hang together.
+        ways.append(power(values > threshold - margin) + power(values < threshold + margin) - 1)
+    decides = np.max(ways, axis=0) >= POWER
     return int(numbers[later][decides.argmax()]) if decides.any() else None
 
 

@@ -217,7 +217,9 @@ def _power(claim: Claim, values, made: dict, looks: Looks) -> dict:
     effect = intervals.visible(values, **looks._asdict())
     return {
         "visible": finite(effect),
-        "would_settle": intervals.would_settle(values, claim.threshold, **looks._asdict()),
+        "would_settle": intervals.would_settle(
+            values, claim.threshold, claim.margin, **looks._asdict()
+        ),
     }
 
 

@@ -147,3 +147,18 @@ def test_how_many_would_settle():
     fewer = [m for m in range(11, n) if intervals.needed(m, 0.05, False)]
     assert all(stats.binom.sf(intervals.needed(m, 0.05, False) - 1, m, share) < 0.8 for m in fewer)
     assert intervals.would_settle([1, -1] * 10, 0.0) is None
+
+
+def test_how_many_would_settle_that_nothing_differs():
+    """No side of 0 is preferred, and each end of the margin has one value in ten beyond it."""
+    values, margin = [-2, 2, *[0.5, -0.5] * 4], 1.0
+    n = intervals.would_settle(values, 0.0, margin)
+    assert n > 10 and intervals.would_settle(values, 0.0) is None
+    beyond = 1.5 / 11  # An end, as the estimate of shares draws it to one half.
+    chances = [beyond, 1 - 2 * beyond, beyond]
+    draws = np.random.default_rng(0).choice([-2, 0, 2], (2000, n), p=chances)
+    inside = [(one.low, one.high) for one in map(intervals.of_median, draws)]
+    equivalent = np.mean([-margin < low <= high < margin for low, high in inside])
+    assert 0.8 <= equivalent < 0.9
+    # Values further out than the margin are no reason to go on.
+    assert intervals.would_settle([-2, 2] * 5, 0.0, margin) is None
