@@ -1,7 +1,7 @@
 """A folder of pictures: its subfolders are classes; a flat one is one class."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,14 @@ def read(
     Raises:
       UsageError: there is no such folder, or no picture, or it is unclear what the classes are.
     """
-    flag, path, flat, classes = _found(folder)
+    flag = f"--data=folder:{shown(folder)}"
+    path = places.folder(flag, folder)
+    try:
+        flat = sorted(_pictures(path, deep=False))
+        inside = {one.name: sorted(_pictures(one)) for one in _subfolders(path)}
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot be read: {error.strerror}") from error
+    classes = {name: found for name, found in inside.items() if found}
     if flat and classes:
         raise UsageError(
             f"{flag}: holds {len(flat):,} pictures beside the subfolder "
@@ -49,32 +56,19 @@ def read(
 
 
 def classes(folder: str) -> list[str]:
-    """The names of the classes, by number; none of a flat folder. Raises UsageError as `read`."""
-    return list(_found(folder)[3])
+    """The names of the classes that `read` numbers; none of a flat folder."""
+    path = places.folder(f"--data=folder:{shown(folder)}", folder)
+    return [one.name for one in _subfolders(path) if next(_pictures(one), None)]
 
 
-def _found(folder: str) -> tuple[str, Path, list[Path], dict[str, list[Path]]]:
-    """The flag, the path, the pictures beside subfolders, and those in each that holds some."""
-    flag = f"--data=folder:{shown(folder)}"
-    path = places.folder(flag, folder)
-    try:
-        flat = _pictures(path, deep=False)
-        inside = {one.name: _pictures(one) for one in sorted(path.iterdir()) if _is_folder(one)}
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot be read: {error.strerror}") from error
-    return flag, path, flat, {name: found for name, found in inside.items() if found}
+def _subfolders(path: Path) -> list[Path]:
+    return [one for one in sorted(path.iterdir()) if one.is_dir() and one.name[0] != "."]
 
 
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
-
-
-def _pictures(folder: Path, *, deep: bool = True) -> list[Path]:
-    """The picture files of a folder, and of all below it, by path."""
-    found = []
+def _pictures(folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    """The picture files of a folder, and of all below it."""
     for place, inside, names in os.walk(folder):  # It follows no links to folders: no loops.
         inside[:] = [name for name in inside if deep and not name.startswith(".")]
         paths = (Path(place, name) for name in names if not name.startswith("."))
         # What is no regular file, such as a pipe, would be waited for.
-        found += [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
-    return sorted(found)
+        yield from (p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file())

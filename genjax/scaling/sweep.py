@@ -99,14 +99,19 @@ def measure(config: Config, folder: Folder, clock) -> None:
             rows = compiled(config, wanted, place)
         allowed = config.memory * 1e9 or 0.75 * machine.memory_free()
         reasons = [microbenchmark.too_large(row["facts"], allowed) for row in rows]
-        if all(reasons):
+        of_variants = [
+            (point, reason)
+            for point, reason in zip(wanted, reasons, strict=True)
+            if point.arm in config.variants
+        ]
+        if all(reason for _, reason in of_variants):
+            point, reason = of_variants[0]
             raise UsageError(
-                f"--memory={config.memory:g}: no program fits, the first takes {reasons[0]}; "
-                "shorter --lengths, fewer --heads or --widths take less"
+                f"--memory={config.memory:g}: no variant fits, {point} takes {reason}; shorter "
+                "--lengths, fewer --heads or a smaller --batch take less"
             )
         fitting_ = []
-        for row, reason in zip(rows, reasons, strict=True):
-            point = Point(*row["point"])
+        for row, point, reason in zip(rows, wanted, reasons, strict=True):
             if reason and point not in known.skipped:
                 say(f"{point}: skipped, {reason}")
             if not reason:

@@ -86,6 +86,7 @@ def test_calls_are_as_long_as_the_platform_likes_and_no_longer_than_rows_are_apa
 
 
 def test_a_plan_says_who_does_what():
+    assert str(plan("tpu", 64, 1, 128)._replace(steps_per_call=1)).endswith(", 1 step a call")
     assert str(plan("tpu", 64, 1, 128)) == "one device does all, 63 idle, 1000 steps a call"
     both = "seeds over 2, the batch of each over 2, 100 steps a call"
     assert str(plan("cpu", 4, 2, 16)) == both

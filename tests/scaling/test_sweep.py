@@ -173,9 +173,9 @@ def test_processes_measure_what_fits_and_what_the_first_did_not_skip(asked):
     assert seeds == [0, 1, 2]
 
 
-def test_a_sweep_of_which_nothing_fits_says_so_and_writes_nothing(asked):
+def test_a_sweep_of_which_no_variant_fits_says_so_and_writes_nothing(asked):
     folder = Kept()
-    with pytest.raises(UsageError, match=r"^--memory=0.001: no program fits, the first takes"):
+    with pytest.raises(UsageError, match=r"^--memory=0.001: no variant fits, .* forward 64 takes"):
         sweep.measure(FEW.replace(memory=0.001), folder, clock())
     assert not folder.rows and [name for name, _ in asked] == ["compiling"]
 
