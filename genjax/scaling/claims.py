@@ -318,14 +318,14 @@ def judge(measured: Timings, config: Config) -> list[dict]:
 # --- What is learnt ------------------------------------------------------------------------------
 
 AGAIN = "the exact transformer of the next seed"
-COMMONEST = "the commonest answer in the other's place"
+BLIND = "an answer that does not read the question, in the other's place"
 
 
 def _loses(name: str) -> Claim:
     return _claim(
         f"A8 {name}",
-        f"A small transformer with {name} attention answers fewer questions of {{task}} at "
-        "n = {length} than one with exact attention",
+        f"After {{steps}} steps, each at {{rates}}, a small transformer with {name} attention answers "
+        "fewer questions of {task} at n = {length} than one with exact attention",
         f"accuracy(exact) - accuracy({name}), new sequences",
         unit="share of questions",
         direction="greater",
@@ -335,7 +335,9 @@ def _loses(name: str) -> Claim:
         replicate="seed",
         family="attention learnt",
         negative=(AGAIN,),
-        positive=(COMMONEST,),
+        positive=(BLIND,),
+        version=3,
+        date="2026-11-24",
     )
 
 
@@ -350,11 +352,16 @@ LOSES = tuple(
 CLAIMS = (*(judged.claim for judged in JUDGED), *LOSES)
 
 
-def judge_learnt(learnt: dict[str, dict]) -> list[dict]:
+def judge_learnt(learnt: dict[str, dict], config: Config) -> list[dict]:
     """A8 of each task at its longest length, where the exact transformer was trained too.
 
     learnt: {task: {length: {variant: {"accuracy", "chance": [seeds]}}}}.
     """
+    tries = len(config.rates)
+    said = {
+        "steps": f"{config.steps:,}",
+        "rates": f"the best of {tries} learning rates" if tries > 1 else "one learning rate",
+    }
     made = []
     for task, lengths in learnt.items():
         length, found = max(lengths.items(), key=lambda item: int(item[0]))
@@ -369,8 +376,8 @@ def judge_learnt(learnt: dict[str, dict]) -> list[dict]:
                     claim,
                     exact - other,
                     negative=[Control(AGAIN, sealed.again(exact))],
-                    positive=[Control(COMMONEST, exact - np.array(found[name]["chance"]))],
-                    names={"task": task, "length": length},
+                    positive=[Control(BLIND, exact - np.array(found[name]["chance"]))],
+                    names=said | {"task": task, "length": length},
                 )
                 # Of several tasks in a run each has its own.
                 made.append(one if len(learnt) == 1 else one | {"id": f"{claim.id} {task}"})

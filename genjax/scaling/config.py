@@ -169,7 +169,7 @@ class Config(Training, Sweep):
     )
     rates: tuple[float, ...] = option(
         (),
-        "Learning rates that each transformer tries with seed 100; the best trains --seeds. Empty: "
+        "Learning rates that each transformer tries with seeds 100 and 101; the best trains --seeds. Empty: "
         "--learning_rate.",
         group="Tasks",
         above=0,

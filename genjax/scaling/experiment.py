@@ -178,7 +178,7 @@ def summarize(files: dict, config: Config) -> dict:
         "skipped": skipped,
         "rates": rate,
         "learnt": learnt,
-        "claims": [*judge(timings, config), *judge_learnt(learnt)],
+        "claims": [*judge(timings, config), *judge_learnt(learnt, config)],
         "notes": notes(skipped, points, length, config),
     }
 

@@ -204,7 +204,7 @@ def _lookups(run):
         chance = [next(iter(found.values())).get("chance") for found in lengths.values()]
         if all(chance):
             shares = [share[0] for share in chance]
-            series.append(Series("the commonest answer", x, shares, guide=True))
+            series.append(Series("without reading the question", x, shares, guide=True))
         return Panel(_lengths(x), RIGHT, series, task)
 
     text = (

@@ -62,10 +62,8 @@ def mqar(
             f"{length}"
         )
     half = tokens // 2
-    keys = np.stack([1 + rng.choice(half - 1, pairs, replace=False) for _ in range(count)])
-    values = np.stack(
-        [half + rng.choice(tokens - half, pairs, replace=False) for _ in range(count)]
-    )
+    keys = 1 + _distinct(rng, half - 1, (count, pairs))
+    values = half + _distinct(rng, tokens - half, (count, pairs))
     # The largest of logarithms of weights with Gumbel noise: drawn by weight, none twice.
     weights = (power - 1) * np.log(np.arange(1, space + 1)) + rng.gumbel(size=(count, space))
     places = 2 * pairs + 2 * np.argsort(-weights, 1)[:, :pairs]
@@ -76,6 +74,17 @@ def mqar(
     found[rows, places], target[rows, places] = keys, values
     distance[rows, places] = places - (2 * np.arange(pairs) + 1)
     return {"tokens": found, "target": target, "distance": distance}
+
+
+def _distinct(rng: np.random.Generator, below: int, shape: tuple[int, int]) -> np.ndarray:
+    """Integers from 0, no two alike in a row: every such row is as likely."""
+    found = rng.integers(0, below, shape)
+    rows = np.arange(len(found))
+    while len(rows):
+        alike = (np.diff(np.sort(found[rows], 1), axis=1) == 0).any(1)
+        rows = rows[alike]
+        found[rows] = rng.integers(0, below, (len(rows), shape[1]))
+    return found
 
 
 def copy(

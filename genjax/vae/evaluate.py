@@ -20,6 +20,8 @@ from genjax.vae.objectives import POSTERIOR
 
 LABELS = (100, 1000, None)
 MOST = 10_000
+# Samples a kernel distance takes at least, however few images it compares them with.
+LEAST = 2000
 # Codes that the MMD compares, each with each.
 PAIRED = 5_000
 PATHS, POINTS = 200, 11
@@ -59,6 +61,12 @@ class Reference:
     def compared(self) -> int:
         """Images that a measure of samples compares: all test images, at most 10,000."""
         return min(MOST, len(self.test_features))
+
+    @property
+    def drawn(self) -> int:
+        """Samples that are drawn: as many as are compared, and for the kernel distance, which is
+        unbiased at any number and steadier with more, at least LEAST."""
+        return max(LEAST, self.compared)
 
     @functools.cached_property
     def real(self) -> distances.Cloud:
@@ -231,7 +239,7 @@ def measure_coder(
     }
     names = [name for name in names if name in coder.sources]
     # The draws one after the other, of one generator.
-    drawn = [coder.sources[name](ref.compared, rng) for name in names]
+    drawn = [coder.sources[name](ref.drawn, rng) for name in names]
 
     def of_draws(codes):
         images = coder.decode(codes)
@@ -303,7 +311,8 @@ def interpolations(coder: Coder, ref: Reference, codes: np.ndarray, rng: np.rand
 
 
 def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, float]:
-    """Measures of images against the test images.
+    """Measures of images against the test images: the kernel distance of all, the others of as many
+    as are compared.
 
     memorisation: the median distance to the nearest training image, over that of test images; 0
     for copies, about 1 for samples as new as the test set, more where they are unlike any image.
@@ -311,6 +320,7 @@ def measure_samples(images: np.ndarray, ref: Reference, seed: int) -> dict[str, 
     """
     probabilities, features = ref.classify(images)
     kernel, _ = distances.kernel_distance(ref.real, features, seed=seed)
+    images, probabilities, features = (x[: ref.compared] for x in (images, probabilities, features))
     found = {"kfid": distances.frechet_distance(ref.real.points, features), "kkid": kernel}
     found |= distances.precision_recall_density_coverage(ref.real, features, NEIGHBOURS)
     near = distances.nearest_distance(ref.train, flat(images))

@@ -172,13 +172,14 @@ def learnt(exact, other, task="recall", seeds=10, chance=0.1):
         }
         for a, b in ((0.0, 1.0), (exact, other))
     )
-    return claims.judge_learnt({task: {"8": short, "32": long}})
+    return claims.judge_learnt({task: {"8": short, "32": long}}, Config(steps=1500))
 
 
 def test_what_an_approximation_loses_is_judged_at_the_longest_length():
     (lost,) = learnt(0.99, 0.5)
     assert (lost["id"], lost["verdict"]) == ("A8 linear", "supported")
     assert "questions of recall at n = 32" in lost["statement"]
+    assert lost["statement"].startswith("After 1,500 steps, each at one learning rate, a small")
     (kept,) = learnt(0.8, 0.79)
     assert kept["verdict"] == "refuted"
     (few,) = learnt(0.99, 0.5, seeds=5)
@@ -186,16 +187,18 @@ def test_what_an_approximation_loses_is_judged_at_the_longest_length():
 
 
 def test_where_the_exact_one_guesses_nothing_is_lost():
-    """Two that answer alike at chance, and a commonest answer that is as good."""
+    """An exact one that is hardly ahead of who does not read the question."""
     (made,) = learnt(0.5, 0.3, chance=0.48)
-    assert made["verdict"] == "undetermined" and "commonest answer" in made["because"]
+    assert made["verdict"] == "undetermined" and "does not read" in made["because"]
 
 
 def test_without_the_exact_transformer_nothing_is_judged():
     row = {"accuracy": [0.9] * 8, "chance": [0.1] * 8}
-    assert not claims.judge_learnt({"recall": {"32": {"linear": row}}})
+    tried = Config(rates=(0.01, 0.02))
+    assert not claims.judge_learnt({"recall": {"32": {"linear": row}}}, tried)
     found = {"copy": {"32": {"linear": row}}, "recall": {"32": {"flash": row, "linear": row}}}
-    assert [one["id"] for one in claims.judge_learnt(found)] == ["A8 linear recall"]
+    (made,) = claims.judge_learnt(found, tried)
+    assert made["id"] == "A8 linear recall" and "the best of 2 learning rates" in made["statement"]
 
 
 # --- The ledger ----------------------------------------------------------------------------------
