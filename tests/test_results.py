@@ -34,8 +34,8 @@ BY_HAND = {
     "vae_method.md": {"0.1", "0.2", "0.5", "0.7"},
 }  # fmt: skip
 NOT_PROSE = (
-    r"<!-- results .*?-->.*?<!-- end -->", r"```.*?```", r"(?m)^    [^\n]*", r"`[^`]*`", r"\]\([^)]*\)",
-    r"\^\{?[\d.]+\}?", r"(Python|Apache) [\d.]+",
+    r"<!-- results .*?-->.*?<!-- end -->", r"```.*?```", r"(?m)^    [^\n]*", r"`[^`]*`",
+    r"\]\([^)]*\)", r"\^\{?[\d.]+\}?", r"(Python|Apache) [\d.]+",
 )  # fmt: skip
 FIGURE = re.compile(r"(?<![\w.])\d+\.\d+%?(?![\w]|\.\d)|(?<![\w.])\d+%")
 FIGURES = [(name, *pair) for name, found in PICTURES.items() for pair in found.items()]
@@ -63,7 +63,9 @@ def test_a_figure_of_a_page_is_quoted_from_results(page):
 
 
 def test_what_is_quoted_coded_or_a_power_is_no_figure_by_hand():
-    text = "as n^1.5, `0.3`, [one](a0.4.md) <!-- results vae value x -->0.5<!-- end -->, Python 3.11"
+    text = (
+        "as n^1.5, `0.3`, [one](a0.4.md) <!-- results vae value x -->0.5<!-- end -->, Python 3.11"
+    )
     assert by_hand(text) == set()
     assert by_hand("57% of 4.02 (3.9 to 4.1) in v1.2.3, jax 0.10.2; 12 of 30.") == {
         "57%", "4.02", "3.9", "4.1",

@@ -324,8 +324,8 @@ BLIND = "an answer that does not read the question, in the other's place"
 def _loses(name: str) -> Claim:
     return _claim(
         f"A8 {name}",
-        f"After {{steps}} steps, each at {{rates}}, a small transformer with {name} attention answers "
-        "fewer questions of {task} at n = {length} than one with exact attention",
+        f"After {{steps}} steps, each at {{rates}}, a small transformer with {name} attention "
+        "answers fewer questions of {task} at n = {length} than one with exact attention",
         f"accuracy(exact) - accuracy({name}), new sequences",
         unit="share of questions",
         direction="greater",

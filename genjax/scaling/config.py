@@ -169,8 +169,8 @@ class Config(Training, Sweep):
     )
     rates: tuple[float, ...] = option(
         (),
-        "Learning rates that each transformer tries with seeds 100 and 101; the best trains --seeds. Empty: "
-        "--learning_rate.",
+        "Learning rates that each transformer tries with seeds 100 and 101; the best trains "
+        "--seeds. Empty: --learning_rate.",
         group="Tasks",
         above=0,
         high=FASTEST,

@@ -132,7 +132,9 @@ def test_rates_are_tried_with_a_seed_of_their_own_and_the_best_trains(monkeypatc
         rates=(0.01, 0.02, 0.05),
     )  # fmt: skip
     experiment.learn(config, folder, "linear-mqar-32")
-    tries = [(rate, [100, 101], f"linear-mqar-32-rate{i}", 3000) for i, rate in enumerate(config.rates)]
+    tries = [
+        (rate, [100, 101], f"linear-mqar-32-rate{i}", 3000) for i, rate in enumerate(config.rates)
+    ]
     assert asked == [*tries, (0.02, [0, 1, 2], "", 2000)]
     found = files["evaluation/linear-mqar-32.json"]
     assert found["rate"] == 0.02 and found["tried"] == pytest.approx([0.995, 1, 0.985])

@@ -302,6 +302,34 @@ def test_measures_of_samples_are_brute_force(ref):
         assert abs(copies[name] - found[name]) > 0.03 * abs(found[name]), name
 
 
+def test_the_kernel_distance_is_of_more_samples_than_are_compared(ref):
+    """Of 400 test images and 2,000 samples: steadier, and no nearer or farther on average."""
+    rng, counts = np.random.default_rng(7), []
+    test = flat(ref.splits["test"]["image"])
+    assert (ref.compared, ref.drawn) == (len(test), 2000) and len(test) == 400
+    assert dataclasses.replace(ref, test_features=np.zeros((3000, 3))).drawn == 3000
+
+    def law(count):
+        counts.append(count)
+        return (0.6 * test[rng.integers(400, size=count)] + 0.3).reshape(-1, *SHAPE)
+
+    many = law(2000)
+    found, few = (evaluate.measure_samples(x, ref, seed=4) for x in (many, many[:400]))
+    assert found.pop("kkid") != few.pop("kkid")
+    assert found == pytest.approx(few, nan_ok=True)
+
+    def spread(count):
+        return np.std([evaluate.measure_samples(law(count), ref, seed=4)["kkid"] for _ in range(8)])
+
+    assert spread(2000) < 0.7 * spread(400)
+    counts.clear()
+    coder = plain()._replace(
+        sources={"normal": lambda count, rng: law(count).reshape(-1, 4)[:, :2]}
+    )
+    evaluate.measure_coder(coder, ref, ["normal"], seed=4)
+    assert counts == [2000]
+
+
 def test_no_more_test_images_than_most_are_compared(ref, monkeypatch):
     monkeypatch.setattr(evaluate, "MOST", 200)
     small = evaluate.reference(ref.splits, classify)
