@@ -98,12 +98,14 @@ def judge(
     *,
     negative: Sequence[Control] = (),
     positive: Sequence[Control] = (),
+    grounds: Sequence[str] = (),
     looks: Looks = ONCE,
     names: Mapping[str, str] = MappingProxyType({}),
 ) -> dict:
     """What a run's values say of a claim, as summary.json holds it.
 
-    names: what the statement's and the estimand's `{...}` stand for in this run. Raises
+    grounds: positive controls without which the measure means nothing, either way: they take a
+    refutation, too. names: what the statement's and the estimand's `{...}` stand for in this run. Raises
     ValueError where a control that the claim names was not measured.
     """
     for kind, given in (("negative", negative), ("positive", positive)):
@@ -139,13 +141,10 @@ def judge(
             for control in given
         ],
     }
-    # Where a positive control does not pass, the measure shows no difference that is there, so that
-    # being alike is no finding either. A refutation stays: it is a difference, the other way.
-    takes = {"negative": {"supported"}, "positive": {"supported", "equivalent"}}
     failed = [
         control
         for control in made["controls"]
-        if not control["as_it_must"] and plain in takes[control["kind"]]
+        if not control["as_it_must"] and plain in _taken(control, grounds)
     ]
     if failed:
         made["verdict"] = "undetermined"
@@ -207,6 +206,18 @@ def _control(claim: Claim, control: Control, kind: str, looks: Looks) -> dict:
         "verdict": verdict,
         "as_it_must": (verdict == "supported") == (kind == "positive"),
     }
+
+
+def _taken(control: dict, grounds: Sequence[str]) -> set[str]:
+    """The verdicts that a control takes away, where it is not as it must be.
+
+    What a negative control passes no number of replicates will support. Where a positive one does
+    not pass, the measure shows no difference that is there, so that being alike is no finding
+    either; a refutation stays, being a difference the other way, unless the measure itself is gone.
+    """
+    if control["kind"] == "negative":
+        return {"supported", "undetermined"}
+    return {"supported", "equivalent"} | ({"refuted"} if control["name"] in grounds else set())
 
 
 def _power(claim: Claim, values, made: dict, looks: Looks) -> dict:

@@ -59,6 +59,10 @@ def overfitting() -> list[Judged]:
 
 def lora(rank: int, first: str, second: str) -> list[Judged]:
     find = roles.low_rank(rank)
+
+    def both(study, found, *keys):
+        return forgets(study, {key: found[key] for key in keys}, *keys)
+
     return [
         Judged(
             claim(
@@ -80,13 +84,15 @@ def lora(rank: int, first: str, second: str) -> list[Judged]:
                 f"LoRA of rank {rank} forgets less than finetuning all weights, at equal loss on "
                 "the new domain",
                 "forgetting, {all} - {lora}",
-                negative=(NOTHING,),
+                negative=(NOTHING, LOW),
                 positive=("no forgetting at all",),
+                version=3,
+                date="2026-11-24",
             ),
             find,
-            lambda s, r: np.subtract(*forgets(s, r, "all", "lora")),
-            lambda s, r: [nothing(s)],
-            lambda s, r: forgets(s, r, "all"),
+            lambda s, r: np.subtract(*both(s, r, "all", "lora")),
+            lambda s, r: [nothing(s), np.subtract(*both(s, r, "all", "low"))],
+            lambda s, r: both(s, r, "all", "lora")[:1],
         ),
     ]
 

@@ -257,7 +257,10 @@ def replayed(study: Study) -> dict | None:
 
 
 def low_rank(rank: int):
-    """Each way at the rate that the new domain's valid text prefers: all weights, and LoRA."""
+    """Each way at the rate that the new domain's valid text prefers: all weights, and LoRA.
+
+    low: all weights at the lowest rate.
+    """
 
     def roles(study: Study) -> dict | None:
         found = ways(study)
@@ -265,7 +268,7 @@ def low_rank(rank: int):
         if len(found.get(PLAIN, [])) < RATES or len(found.get(lora, [])) < RATES:
             return None
         best = [min(found[key], key=lambda a: study.of(a, "valid").mean()) for key in (PLAIN, lora)]
-        return {"all": best[0], "lora": best[1]}
+        return {"all": best[0], "lora": best[1], "low": found[PLAIN][0]}
 
     return roles
 

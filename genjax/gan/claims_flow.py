@@ -3,6 +3,7 @@
 from genjax.claims.sealed import again
 from genjax.gan.judged import (
     AGAIN,
+    LEARNED,
     LOST,
     NOISE,
     REACHED,
@@ -13,6 +14,8 @@ from genjax.gan.judged import (
 )
 
 BEFORE = "the flow before training"
+# Of a GAN that learnt something, precision before training as a share of that after is less.
+ALIKE = 0.95
 EQUAL = "At as many parameters and no more training FLOPs than the GAN's"
 
 JUDGED = (
@@ -68,15 +71,17 @@ JUDGED = (
             why="one sample in fifty",
             family="flow",
             negative=(AGAIN, BEFORE),
-            positive=(TRUTH,),
+            positive=(TRUTH, LEARNED),
+            version=3,
+            date="2026-11-24",
         ),
         lambda f: f.of("f", "mode_tv") - f.of("v", "mode_tv"),
         lambda f: [
             -again(f.of("v", "mode_tv")),
             f.of("f@untrained", "mode_tv") - f.of("v", "mode_tv"),
         ],
-        lambda f: [f.of("truth", "mode_tv") - f.of("v", "mode_tv")],
-        {"f": ("mode_tv",), "v": ("mode_tv",)},
+        lambda f: [f.of("truth", "mode_tv") - f.of("v", "mode_tv"), f.unlearned("v") - ALIKE],
+        {"f": ("mode_tv",), "v": ("mode_tv", "precision"), "v@untrained": ("precision",)},
     ),
     Judged(
         claim(
@@ -90,15 +95,21 @@ JUDGED = (
             why="one sample in fifty",
             family="flow",
             negative=(AGAIN, BEFORE),
-            positive=(TRUTH,),
+            positive=(TRUTH, LEARNED),
+            version=3,
+            date="2026-11-24",
         ),
         lambda f: f.of("f", "high_quality") - f.of("v", "high_quality"),
         lambda f: [
             -again(f.of("v", "high_quality")),
             f.of("f@untrained", "high_quality") - f.of("v", "high_quality"),
         ],
-        lambda f: [f.lack("v", "high_quality")],
-        {"f": ("high_quality",), "v": ("high_quality",)},
+        lambda f: [f.lack("v", "high_quality"), ALIKE - f.unlearned("v")],
+        {
+            "f": ("high_quality",),
+            "v": ("high_quality", "precision"),
+            "v@untrained": ("precision",),
+        },
     ),
     Judged(
         claim(

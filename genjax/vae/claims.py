@@ -301,6 +301,7 @@ def judge(found: dict, config: Config) -> list[dict]:
             judged.values(figures),
             negative=sealed.controls(judged.claim.negative, judged.negative(figures)),
             positive=sealed.controls(judged.claim.positive, judged.positive(figures)),
+            grounds=(READS,),
             looks=Looks(sequential=config.max_seeds > 0),
             names=names,
         )

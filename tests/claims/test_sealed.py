@@ -64,6 +64,15 @@ def test_an_interval_across_the_threshold_and_the_margin_is_undetermined():
     assert found["would_settle"] > 10 and found["visible"] > 0
 
 
+def test_no_number_of_replicates_settles_what_a_negative_control_passes():
+    open_ = np.array([0.2, 0.4, 1.05, 1.1, 1.3, 1.8, 2.0, 2.2, 2.4, 0.3])
+    found = said(open_, negative=NOTHING._replace(values=2 + SPREAD))
+    assert found["verdict"] == "undetermined" and not {"would_settle", "visible"} & found.keys()
+    assert found["because"] == "the negative control nothing passes too"
+    # A positive control that is open, too, may pass with more of them.
+    assert said(open_, positive=TWICE._replace(values=open_))["would_settle"] > 10
+
+
 def test_five_agreeing_replicates_decide_nothing():
     found = said(np.full(5, 7.0))
     assert found["verdict"] == "undetermined"
@@ -89,6 +98,10 @@ def test_a_control_that_behaves_otherwise_takes_the_verdict_away():
     near = 1 + 0.01 * SPREAD
     assert said(near, negative=NOTHING._replace(values=2 + SPREAD))["verdict"] == "equivalent"
     assert said(near, positive=TWICE._replace(values=near))["verdict"] == "undetermined"
+    # But where the measure is gone, and with what the claim's rival is not.
+    gone = said(0.1 + SPREAD, positive=TWICE._replace(values=SPREAD), grounds=("twice as long",))
+    assert gone["verdict"] == "undetermined" and "does not pass" in gone["because"]
+    assert said(0.1 + SPREAD, grounds=("twice as long",))["verdict"] == "refuted"
     with pytest.raises(ValueError, match="X1: negative controls .'nothing',. were not measured"):
         judge(CLAIM, SPREAD, positive=(TWICE,))
 

@@ -202,6 +202,8 @@ def test_within_the_margin_both_are_equivalent(id, changes):
         (["D5c"], {"paths": {"plain0": ([4.0, 3.0, 3.5], [0.4, 0.8, 1.2])}}),
         (["D6"], {"many": {"few_shot_strange": 0.1}}),
         (["D8a"], {"paths": {"plain2": ([4.5, 4.2, 4.0], [0.1, 0.15, 0.2])}}),
+        # At a tenth of the forgetting, the lowest rate of all weights.
+        (["D7b", "D7d"], {"paths": {"plain2": ([4.0, 3.5, 3.2], [0.04, 0.08, 0.12])}}),
         # What must pass does not.
         (["D1a", "D2a", "D2b", "D2d", "D3a"], {"baselines": {"family/unseen": 6.0}}),
         (["D1b"], {"baselines": {"unigram/score": 0.3}}),

@@ -161,6 +161,8 @@ def test_within_the_margin_both_are_equivalent(id, changes):
         ("G8b", "noise", "reverse_kl_hq", 0.001),
         ("G8c", "flow@untrained", "mode_tv", 0.1),
         ("G8d", "flow@untrained", "high_quality", 0.95),
+        ("G8c", "gan@untrained", "precision", 0.93),
+        ("G8d", "gan@untrained", "precision", 0.93),
         ("G8e", "noise", "modes", 8),
     ],
 )

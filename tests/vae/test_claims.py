@@ -74,6 +74,15 @@ def test_a_classifier_that_reads_nothing_takes_what_is_said_in_its_features(clas
     found = judged(**blind)
     assert {id for id in found if found[id]["verdict"] == "undetermined"} == IN_FEATURES | RESCALED
     assert all(claims.READS in found[id]["because"] for id in IN_FEATURES)
+    # Nor is anything refuted by them.
+    swapped = {
+        f"{other}@{path.partition('@')[2]}": value
+        for path, value in HELD.items()
+        for arm, other in (("ae", "vae"), ("vae", "ae"))
+        if path.startswith(f"{arm}@")
+    }
+    found = verdicts(**(HELD | swapped | blind))
+    assert {id for id in found if found[id] == "refuted"} == {"V1", "V3", "V3b"}
     assert not any(claims.READS in one.get("because", "") for one in judged().values())
 
 
