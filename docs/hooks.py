@@ -164,7 +164,14 @@ def claims() -> str:
                 for one in result["claims"]
                 if result["room"] == room and one["id"] == claim.id
             ]
-            head = ["published run", "verdict", "median (95% interval)", "agree", "repeats"]
+            head = [
+                "published run",
+                "verdict",
+                "median (95% interval)",
+                "agree",
+                "p, adjusted",
+                "repeats",
+            ]
             lines += ["", *(_table(head, rows) if rows else ["No published run judges it."])]
     return "\n".join(lines) + "\n"
 

@@ -13,6 +13,15 @@ def outcome(published: str, found: str) -> str:
     return "repeated" if found == published else "contradicted"
 
 
+def overall(tries: list[dict]) -> str:
+    """All tries of whatever wording and number of replicates, given up or not."""
+    outcomes = Counter(one["outcome"] for one in tries)
+    return (
+        f"{outcomes['repeated']} of {len(tries)} repeated, {outcomes['contradicted']} were "
+        f"contradicted, {outcomes['not decided']} not decided"
+    )
+
+
 def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
     """How often the verdicts of a flagfile's claims came again.
 

@@ -7,6 +7,7 @@ A page quotes between two comments, which Markdown does not show:
     <!-- results vae_digits value vae/mse -->  ...  <!-- end -->
     <!-- results vae_digits verdicts -->  ...
     <!-- results vae_digits made -->  ...  <!-- end -->
+    <!-- results replications all -->  ...  <!-- end -->
 
 `fill` writes what lies between; a test finds the pages as it writes them.
 """
@@ -16,7 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from genjax.claims.replication import DECIDED, rate
+from genjax.claims.replication import DECIDED, overall, rate
 from genjax.core.errors import UsageError
 from genjax.report.results import read, replications
 from genjax.report.tables import figure, heading, plural
@@ -27,7 +28,7 @@ KEPT = ("experiment", "title", "data", "seeds", "arms", "device", "versions", "c
 CLAIM = (
     "id", "version", "seal", "statement", "estimand", "unit", "direction", "threshold", "margin",
     "replicate", "replicates", "on_side", "estimate", "low", "high", "p", "p_holm", "verdict",
-    "because", "would_settle", "controls",
+    "because", "visible", "would_settle", "controls",
 )  # fmt: skip
 
 
@@ -68,6 +69,8 @@ def fill(text: str, folder: str | Path) -> str:
 
     def one(match: re.Match) -> str:
         opening, name, kind, rest, _, end = match.groups()
+        if (name, kind) == ("replications", "all"):
+            return f"{opening}{overall(tried)}{end}"
         if name not in results:
             raise UsageError(f"{opening}: no {name}.json in {folder}")
         if kind not in KINDS:
@@ -88,18 +91,31 @@ def _rows(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _claims(result: dict, rest: list[str], tries: list[dict]) -> str:
-    rows = [["claim", "verdict", "median (95% interval)", "threshold", "agree", "repeats"]]
+    rows = [
+        [
+            "claim",
+            "verdict",
+            "median (95% interval)",
+            "threshold",
+            "agree",
+            "p, adjusted",
+            "repeats",
+        ]
+    ]
     for claim in result["claims"]:
         sign = "<" if claim["direction"] == "less" else ">"
-        verdict, estimate, agree, repeats = verdict_cells(result, claim, tries)
+        verdict, estimate, agree, p, repeats = verdict_cells(result, claim, tries)
         threshold = f"{sign} {claim['threshold']:.3g} ± {claim['margin']:.3g}"
         sentence = f"{claim['id']}. {claim['statement']}"
-        rows.append([sentence, verdict, estimate, threshold, agree, repeats])
+        rows.append([sentence, verdict, estimate, threshold, agree, p, repeats])
     return _rows(rows)
 
 
-def verdict_cells(result: dict, claim: dict, tries: list[dict]) -> tuple[str, str, str, str]:
-    """What a published run says of a claim: verdict, median with interval, agreement, repeats."""
+def verdict_cells(result: dict, claim: dict, tries: list[dict]) -> tuple[str, ...]:
+    """What a published run says of a claim: verdict, median with interval, agreement, p, repeats.
+
+    p: as it is, and adjusted over the claim's family (Holm).
+    """
     low, high = (
         "beyond all" if end is None else f"{end:.3g}" for end in (claim["low"], claim["high"])
     )
@@ -109,10 +125,13 @@ def verdict_cells(result: dict, claim: dict, tries: list[dict]) -> tuple[str, st
         verdict += f": {claim['because']}"
     elif claim.get("would_settle"):
         verdict += f": {claim['would_settle']} {plural(claim['replicate'])} would settle it"
+        if claim.get("visible"):
+            verdict += f", of effects these show {claim['visible']:.2g} four times in five"
     return (
         verdict,
         f"{estimate} ({low} to {high}) {claim['unit']}",
         f"{claim['on_side']} of {claim['replicates']}",
+        f"{claim['p']:.2g}, {claim['p_holm']:.2g}",
         rate(tries, result["flagfile"], claim),
     )
 

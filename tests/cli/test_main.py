@@ -228,7 +228,7 @@ def test_the_list_has_every_flagfile_and_the_minutes_of_what_is_published():
     minutes = results.read(shipped.RESULTS)["gan_ring"]["minutes"]
     assert re.search(rf"gan_ring +The main job: .* {minutes} minutes on 2 cores of AMD EPYC", whole)
     some = listing.listing(("recall",))
-    assert "attention_recall" in some and "genjax attention" in some and "genjax gan" not in some
+    assert "attention_mqar" in some and "genjax attention" in some and "genjax gan" not in some
     assert "Needs --corpus=<folder>" in listing.listing(("domains_text",))
 
 

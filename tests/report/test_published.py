@@ -13,7 +13,7 @@ CLAIM = {
     "replicates": 10, "on_side": 10, "estimate": 1.23456, "low": 1.0, "high": None, "p": 0.002,
     "p_holm": 0.004, "verdict": "supported", "controls": [], "family": "line",
 }  # fmt: skip
-OPEN = CLAIM | {"id": "L2", "verdict": "undetermined", "would_settle": 23}
+OPEN = CLAIM | {"id": "L2", "verdict": "undetermined", "would_settle": 23, "visible": 0.312}
 METRIC = {
     "mean": 1.2345678,
     "low": 1.1,
@@ -61,9 +61,9 @@ def test_a_page_is_filled_and_stays_so(folder):
     )
     assert (
         "| L1. It is short | **supported** | 1.23 (1 to beyond all) m | < 2 ± 0.1 | 10 of 10 "
-        "| not tried |" in filled
+        "| 0.002, 0.004 | not tried |" in filled
     )
-    assert "**undetermined**: 23 seeds would settle it" in filled
+    assert "**undetermined**: 23 seeds would settle it, of effects these show 0.31 four" in filled
     assert "2 seeds, 1.5 minutes on 2 cores of cpu, 2026-11-23, commit c" in filled
     assert published.fill(filled, folder) == filled
 
@@ -92,6 +92,8 @@ def test_the_rate_is_of_this_wording_this_flagfile_and_as_many_replicates(folder
     (folder / "replications.jsonl").write_text(lines)
     filled = published.fill(quote("claims"), folder)
     assert "| 2 of 3 |" in filled and "| 0 of 1, 1 against |" in filled
+    everything = published.fill("<!-- results replications all --><!-- end -->", folder)
+    assert " -->6 of 8 repeated, 1 were contradicted, 1 not decided<!-- end -->" in everything
     row = f"| line | {quote('verdicts')} |"
     assert " -->L1 |  |  | L2 | 2 of 4, 1 against<!-- end -->" in published.fill(row, folder)
 
