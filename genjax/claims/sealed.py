@@ -105,8 +105,8 @@ def judge(
     """What a run's values say of a claim, as summary.json holds it.
 
     grounds: positive controls without which the measure means nothing, either way: they take a
-    refutation, too. names: what the statement's and the estimand's `{...}` stand for in this run. Raises
-    ValueError where a control that the claim names was not measured.
+    refutation, too. names: what the statement's and the estimand's `{...}` stand for in this run.
+    Raises ValueError where a control that the claim names was not measured.
     """
     for kind, given in (("negative", negative), ("positive", positive)):
         if {control.name for control in given} != {*getattr(claim, kind)}:

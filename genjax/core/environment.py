@@ -216,8 +216,15 @@ def _cpu_name() -> str:
 
 
 def _commit() -> str:
+    """The commit of the code, `-dirty` where code that a run imports or its flags were changed."""
     root = Path(__file__).parent.parent
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        commit = _git(root, "describe", "--always", "--abbrev=12")
+        changed = _git(root, "status", "--porcelain", "--", ".", "../experiments")
+        return commit + ("-dirty" if changed else "")
     return "unknown"
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
