@@ -51,7 +51,7 @@ def of_gan(run) -> Iterator[Case]:
         for name, row in (parts | evaluation["truth"]).items()
     }
     played = of_the_gan.roles(run.config)
-    v, p = played["v"], played["p"]
+    v, p, f = played["v"], played["p"], played["f"]
     seeds = np.arange(len(rows[v]["modes"]))
 
     def exchanged(turn):
@@ -68,11 +68,19 @@ def of_gan(run) -> Iterator[Case]:
         found = {f"{row}/{m}": list(x) for row, part in changed.items() for m, x in part.items()}
         return Case(name, of_the_gan.judge(found, run.config), false)
 
+    frozen = {arm: rows[f"{arm}@untrained"] for arm in (v, p, f) if arm}
+    yield case("nothing is wrong", rows)
+    if f:
+        noise = {m: np.resize(x, len(seeds)) for m, x in rows["noise"].items()}
+        of_flow = ("G8a", "G8b", "G8c", "G8d")
+        yield case("the flow not trained", rows | {f: frozen[f]}, *of_flow)
+        yield case("uniform noise in the place of the flow", rows | {f: noise}, *of_flow)
+        yield case("the GAN not trained", rows | {v: frozen[v]}, "G1", "G2b", "G8c", "G8d")
+        yield case("nothing trained", rows | frozen, "G1", "G2a", "G2b", *of_flow)
+        return
     next_seed = {p + at: {m: np.roll(x, -1) for m, x in rows[v + at].items()} for at in SUFFIXES}
-    frozen = {arm: rows[f"{arm}@untrained"] for arm in (v, p)}
     perfect = rows[v] | {m: np.resize(x, len(seeds)) for m, x in rows["truth"].items()}
     packing = ("G4a", "G4b", "G5")
-    yield case("nothing is wrong", rows)
     yield case("the two arms swapped", exchanged(seeds >= 0), "G1", "G2b", *packing)
     yield case("the two arms swapped in every other seed", exchanged(seeds % 2), *packing)
     yield case("the same GAN of the next seed in the place of packing", rows | next_seed, *packing)
