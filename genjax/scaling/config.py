@@ -167,10 +167,13 @@ class Config(Training, Sweep):
     learning_rate: float = option(
         3e-3, "Adam's, warmed up, then a cosine.", group="Tasks", above=0, high=FASTEST
     )
+    weight_decay: float = option(
+        0.0, "AdamW's, 0.1 in Zoology.", group="Tasks", low=0, high=FASTEST, rare=True
+    )
     rates: tuple[float, ...] = option(
         (),
-        "Learning rates that each transformer tries with seeds 100 and 101; the best trains "
-        "--seeds. Empty: --learning_rate.",
+        "Learning rates that each transformer tries with seed 100; the best trains --seeds. Empty: "
+        "--learning_rate.",
         group="Tasks",
         above=0,
         high=FASTEST,

@@ -19,8 +19,8 @@ from genjax.scaling.config import Config
 
 # Sequences trained on, measured on, put through exact attention too, and bands of distance.
 TRAINED, MEASURED, CAPTURED, BANDS = 20_000, 1000, 16, 4
-# Seeds that learning rates are tried with.
-TRIALS = (100, 101)
+# The seed that learning rates are tried with.
+TRIAL = 100
 
 
 class Trained(NamedTuple):
@@ -115,28 +115,26 @@ def train(
 
 
 def tried(config: Config, folder: Folder, label: str) -> list[float]:
-    """The accuracy that each of `config.rates` reaches, on sequences of its own.
-
-    A mean over TRIALS, seeds of no claim.
-    """
+    """The accuracy that each of `config.rates` reaches with seed TRIAL, on sequences of its own."""
     found = []
     for i, rate in enumerate(config.rates):
         name = f"{label}-rate{i}"
         kept = folder.read_json(f"evaluation/{name}.json")
         if kept is None:
-            one = config.replace(learning_rate=rate, seed=TRIALS[0], seeds=len(TRIALS), rates=())
+            one = config.replace(learning_rate=rate, seed=TRIAL, seeds=1, rates=())
             kept = measure(one, train(one, folder, label, name=name, fresh=3000))
             folder.write_json(f"evaluation/{name}.json", kept)
-        found.append(float(np.mean(kept["accuracy"])))
+        found.append(kept["accuracy"][0])
     return found
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam at clipped gradients; its rate warms up for 5% of the steps, and falls as a cosine."""
+    """AdamW at clipped gradients; its rate warms up for 5% of the steps, and falls as a cosine."""
     rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.steps // 20 + 1, max(2, config.steps)
     )
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    adam = optax.adamw(rate, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(1.0), adam)
 
 
 def answers(model: transformer.Model) -> Callable:
