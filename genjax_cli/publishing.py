@@ -44,6 +44,11 @@ def publish(flagfile: str, folders: Sequence[str]):
     run = Run(folders[0])
     if run.summary is None:
         raise UsageError(f"{run.folder}: no finished run, summary.json is missing")
+    if run.summary["commit"].endswith("-dirty"):
+        raise UsageError(
+            f"--publish={flagfile}: {run.folder} is of {run.summary['commit']}, code that nobody "
+            "can look up; commit it and run again"
+        )
     path = shipped.FLAGFILES / f"{flagfile}.flags"
     made = flags.parse(type(run.config), run.experiment.name, [f"--flagfile={path}"]).config
     if configs.digest(made) != configs.digest(run.config):
