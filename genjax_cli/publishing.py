@@ -21,6 +21,7 @@ PICTURES = {
         "tradeoff": "attention_tradeoff",
         "parts": "attention_parts",
     },
+    "attention_mqar": {"states": "attention_states"},
     "domains_grid": {
         "diversity": "domains_diversity",
         "front": "domains_front",
