@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from genjax.core import files, processes
-from genjax.core.errors import RunError, UsageError, one_line
+from genjax.core.errors import NotFinite, UsageError, one_line
 from genjax.core.folder import remove
 
 # In a folder of checkpoints, {step: checksum of the files of its arrays}: of what is damaged Orbax
@@ -52,13 +52,13 @@ class Checkpoints:
         )
 
     def save(self, step: int, state, notes: dict | None = None) -> None:
-        """Saves a state under its step, with notes that JSON can hold. Raises RunError where a
+        """Saves a state under its step, with notes that JSON can hold. Raises NotFinite where a
         parameter is not finite."""
         state = jax.tree.map(np.array, jax.device_get(state))
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not np.isfinite(leaf).all():
                 name = jax.tree_util.keystr(path)
-                raise RunError(f"{name} is not finite at step {step}; the last checkpoint is kept")
+                raise NotFinite(f"{name} is not finite at step {step}; the last checkpoint is kept")
         if self._manager is None:
             return
         record = {"owner": self.owner, "step": step, "arrays": _checksums(state)}

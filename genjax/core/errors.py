@@ -8,7 +8,11 @@ class UsageError(ValueError):
 
 
 class RunError(RuntimeError):
-    """A run that failed while it ran, such as a loss that is not finite. Exit code 1."""
+    """A run that failed while it ran. Exit code 1."""
+
+
+class NotFinite(RunError):
+    """Training that diverged: a loss, another metric or a parameter is not finite."""
 
 
 def no_folder(path: str | os.PathLike) -> str:

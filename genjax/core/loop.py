@@ -8,7 +8,7 @@ import numpy as np
 
 from genjax.core import interrupt, processes
 from genjax.core.beside import InTurn
-from genjax.core.errors import RunError
+from genjax.core.errors import NotFinite
 from genjax.core.parallel import Compiled
 
 
@@ -80,8 +80,8 @@ def fit(
     work: who calls the hooks; by default each is waited for.
 
     Metrics are fetched one call after they are due, and only where they are logged, so that the
-    device never waits for the host. Raises RunError at the first loss, or other metric, that is not
-    finite, with step and seed. Where a script was told to stop (`interrupt`), it ends after the
+    device never waits for the host. Raises NotFinite at the first loss, or other metric, that is
+    not finite, with step and seed. Where a script was told to stop (`interrupt`), it ends after the
     call that runs, and a save.
     """
     seeds, steps, log_every, save_every, validate_every = when
@@ -161,4 +161,4 @@ def _require_finite(name: str, values: np.ndarray, first: int, seeds: list[int])
     if bad.size:
         step, seed = first + int(bad[0][0]) + 1, seeds[int(bad[0][1])]
         value = values[tuple(bad[0])]
-        raise RunError(f"{name} is {value} at step {step} of seed {seed}")
+        raise NotFinite(f"{name} is {value} at step {step} of seed {seed}")

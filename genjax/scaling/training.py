@@ -12,7 +12,9 @@ import optax
 
 from genjax.attention.variant import Variant
 from genjax.core import order, parallel, steps, training
+from genjax.core.errors import NotFinite
 from genjax.core.folder import Folder
+from genjax.core.progress import say
 from genjax.lm import objectives, transformer
 from genjax.scaling import listops, lookups, quality, variants
 from genjax.scaling.config import Config
@@ -115,14 +117,21 @@ def train(
 
 
 def tried(config: Config, folder: Folder, label: str) -> list[float]:
-    """The accuracy that each of `config.rates` reaches with seed TRIAL, on sequences of its own."""
+    """The accuracy that each of `config.rates` reaches with seed TRIAL, on sequences of its own.
+
+    0 where training diverges.
+    """
     found = []
     for i, rate in enumerate(config.rates):
         name = f"{label}-rate{i}"
         kept = folder.read_json(f"evaluation/{name}.json")
         if kept is None:
             one = config.replace(learning_rate=rate, seed=TRIAL, seeds=1, rates=())
-            kept = measure(one, train(one, folder, label, name=name, fresh=3000))
+            try:
+                kept = measure(one, train(one, folder, label, name=name, fresh=3000))
+            except NotFinite as error:
+                say(f"{name}: at a rate of {rate} {error}")
+                kept = {"accuracy": [0.0]}
             folder.write_json(f"evaluation/{name}.json", kept)
         found.append(kept["accuracy"][0])
     return found

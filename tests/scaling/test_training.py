@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.core.errors import NotFinite
 from genjax.lm import transformer
 from genjax.scaling import experiment, lookups, training
 from genjax.scaling.config import Config
@@ -131,9 +132,11 @@ def test_rates_are_tried_with_a_seed_of_their_own_and_the_best_trains(monkeypatc
 
     def train(config, folder, label, *, name="", fresh=2000):
         asked.append((config.learning_rate, config.all_seeds, name, fresh))
+        if config.learning_rate > 0.1:
+            raise NotFinite("loss is nan at step 61 of seed 100")
         return config.learning_rate
 
-    # The middle rate is best.
+    # The middle rate is best, and the last one diverges.
     monkeypatch.setattr(training, "train", train)
     monkeypatch.setattr(
         training,
@@ -143,12 +146,12 @@ def test_rates_are_tried_with_a_seed_of_their_own_and_the_best_trains(monkeypatc
     folder = SimpleNamespace(read_json=files.get, write_json=files.__setitem__)
     config = Config(
         variants=("linear",), tasks=("mqar",), task_lengths=(32,), recall_pairs=4, seeds=3,
-        rates=(0.01, 0.02, 0.05),
+        rates=(0.01, 0.02, 0.05, 0.5),
     )  # fmt: skip
     experiment.learn(config, folder, "linear-mqar-32")
     tries = [(rate, [100], f"linear-mqar-32-rate{i}", 3000) for i, rate in enumerate(config.rates)]
     assert asked == [*tries, (0.02, [0, 1, 2], "", 2000)]
     found = files["evaluation/linear-mqar-32.json"]
-    assert found["rate"] == 0.02 and found["tried"] == pytest.approx([0.99, 1, 0.97])
+    assert found["rate"] == 0.02 and found["tried"] == pytest.approx([0.99, 1, 0.97, 0])
     experiment.learn(config, folder, "linear-mqar-32")
-    assert len(asked) == 4
+    assert len(asked) == 5
