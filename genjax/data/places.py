@@ -26,11 +26,15 @@ def file(flag: str, name: str) -> Path:
 _KINDS = {"idx": folder, "folder": folder, "npz": file, "csv": file}
 
 
-def require(spec: str) -> None:
-    """Raises UsageError where the folder or the file of --data=<source>:<path> is not there.
+def require(config) -> None:
+    """Raises UsageError where a folder or file of --data=<source>:<path> or --corpus is not there.
 
     What readers say too, but before all is imported that they stand among.
     """
+    spec = getattr(config, "data", "")
     source, _, path = spec.partition(":")
     if path and source in _KINDS:
         _KINDS[source](f"--data={shown(spec)}", path)
+    for place in filter(None, (getattr(config, "corpus", None) or "").split(",")):
+        if not (place.startswith("tfds:") or os.path.exists(os.path.expanduser(place))):
+            folder(f"--corpus={shown(place)}", place)

@@ -100,6 +100,14 @@ def test_help_and_what_the_command_line_alone_decides_import_nothing_slow():
         ("vae --model=vea", "--model=vea: no 'vea'; did you mean vae?"),
         ("attention --variants=flsh", "did you mean flash?"),
         ("gan --los=hinge", "loss"),
+        ("gan --model=wgan", "did you mean arm?"),
+        ("gan --arm=pac3:pack", "'pack' is no option=value of an arm; such as pack=..."),
+        ("gan --data=stacked:mnist", "--data=stacked:mnist: no such source; did you mean stacked:"),
+        ("vae --lr=0.1", "did you mean learning_rate?"),
+        ("vae --gpu", "did you mean platform?"),
+        ("vae --out=x", "did you mean workdir?"),
+        ("vae --seeds=auot", "--seeds=auot: a whole number, or auto"),
+        ("domains --corpus=zzz", "--corpus=zzz: there is no such folder"),
         ("list gan_rng", "no published run 'gan_rng'; did you mean gan_ring?"),
         ("claims --verdicts=refutd", "did you mean refuted?"),
         ("claims --claims=V1x", "did you mean V1"),
@@ -181,17 +189,23 @@ CHOICES = [
 
 
 def test_a_misspelt_choice_of_any_flag_gets_the_nearest_right_one():
-    """A letter too many; of names that are short, the nearest may be another of them."""
+    """A letter too many; of names that are short, the nearest may be another of them. Capitals,
+    two letters swapped, words around it: never another."""
     assert len({(experiment, name) for experiment, _, name, _ in CHOICES}) > 20
     for experiment, kind, name, choice in CHOICES:
-        options = kind.options()[name]
-        wrong = f"{choice}{choice[-1]}"
-        with pytest.raises(UsageError) as caught:
-            kind(**{options.name: kind.parse(name, wrong)})
-        line = str(caught.value)
-        assert f"--{name}={wrong}" in line, (experiment, line)
-        (meant,) = re.findall(r"did you mean (\w+)\?", line)
-        assert meant == choice or meant in options.metadata["choices"] and len(choice) < 5, line
+        options, short = kind.options()[name], len(choice) < 5
+        twisted = f"{choice[1::-1]}{choice[2:]}"
+        wrongs = {f"{choice}{choice[-1]}": short, choice.upper(): False, choice.title(): False}
+        wrongs |= {twisted: False, f"{choice}-of-many-words": "_" in choice}
+        for wrong, another in wrongs.items():
+            if wrong in options.metadata["choices"]:
+                continue
+            with pytest.raises(UsageError) as caught:
+                kind(**{options.name: kind.parse(name, wrong)})
+            line = str(caught.value)
+            assert f"--{name}={wrong}" in line, (experiment, line)
+            meant = re.findall(r"did you mean (\w+)\?", line)
+            assert meant == [choice] or another, line
 
 
 def test_a_script_and_the_command_are_one(said, monkeypatch, capsys):
@@ -227,8 +241,8 @@ def test_the_list_has_every_flagfile_and_the_minutes_of_what_is_published():
     assert sorted(names) == sorted(path.stem for path in FLAGS.glob("*.flags"))
     minutes = results.read(shipped.RESULTS)["gan_ring"]["minutes"]
     assert re.search(rf"gan_ring +The main job: .* {minutes} minutes on 2 cores of AMD EPYC", whole)
-    some = listing.listing(("recall",))
-    assert "attention_recall" in some and "genjax attention" in some and "genjax gan" not in some
+    some = listing.listing(("mqar",))
+    assert "attention_mqar" in some and "genjax attention" in some and "genjax gan" not in some
     assert "Needs --corpus=<folder>" in listing.listing(("domains_text",))
 
 
