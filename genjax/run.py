@@ -196,6 +196,8 @@ def execute(
             page_path = page.write(path, experiment.figures, experiment.about)
             for claim in run.claims:
                 say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+            if not run.claims:
+                say("no claim is about these models and these data")
             for why in sorted({claim_rows.too_few(claim) for claim in run.claims} - {""}):
                 say(why)
             say(f"report: {page_path}")

@@ -11,7 +11,7 @@ import types
 import pytest
 from scripts import FLAGS, ROOT
 
-from genjax.core import flags, shipped
+from genjax.core import extras, flags, shipped
 from genjax.core.errors import UsageError
 from genjax.report import results
 from genjax_cli import claims, launch, listing, main, runs, tables
@@ -54,6 +54,7 @@ REFUSED = [
     "sample zzz", "report zzz", "compare zzz zzz", "export zzz zzz", "verify --claims=zzz",
     "vae --data=zzz", *(f"vae --data={source}:/zzz" for source in ("idx", "folder", "npz")),
     "gan --data=zzz", "gan --data=csv:/zzz", "gan --data=npz:/zzz",
+    "gan --data=stacked:zzz:/zzz", "gan --data=stacked:idx:/zzz", "domains --corpus=/zzz",
 ]  # fmt: skip
 # SciPy's own module is light: its parts are imported when they are named.
 SLOW = {"jax", "sklearn", "matplotlib", "scipy.linalg", "scipy.spatial", "scipy.special"}
@@ -159,6 +160,15 @@ def test_where_nothing_can_be_written_it_is_said(said, tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.iterdir", refused)
     code, _, err = said("domains", f"--corpus={tmp_path}")
     assert code == 2 and "cannot be read: Permission denied" in err and "--corpus=" in err
+
+
+def test_a_package_that_is_missing_is_named_before_anything_is_imported(said, monkeypatch):
+    monkeypatch.setitem(extras.MODULES, "hf", ("no_such_package",))
+    monkeypatch.setattr(launch, "_run", None)
+    for line in ("vae --data=hf:mnist", "gan --data=stacked:hf:mnist"):
+        code, _, err = said(*line.split())
+        assert code == 2
+        assert f"{line.split()[1]} needs no_such_package: pip install 'genjax-exp" in err
 
 
 def test_what_lies_about_is_understood(said, tmp_path, monkeypatch):
