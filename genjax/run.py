@@ -15,7 +15,7 @@ from genjax.core.errors import UsageError
 from genjax.core.folder import Folder, read_config
 from genjax.core.progress import Job, held, say
 from genjax.core.writers import Begun, Writers, opened, require_installed
-from genjax.report import blocks, page
+from genjax.report import blocks, claim_rows, page
 from genjax.report.about import About
 from genjax.report.live import Live
 
@@ -196,6 +196,10 @@ def execute(
             page_path = page.write(path, experiment.figures, experiment.about)
             for claim in run.claims:
                 say(f"{claim['id']} {claim['verdict']}: {claim['statement']}")
+            if not run.claims:
+                say("no claim is about these models and these data")
+            for why in sorted({claim_rows.too_few(claim) for claim in run.claims} - {""}):
+                say(why)
             say(f"report: {page_path}")
     return run
 

@@ -57,14 +57,18 @@ def comparison(folders: Sequence[Path], config: Config) -> str:
     if len(kinds) > 1:
         raise UsageError(f"runs of different experiments: {', '.join(kinds)}")
     names = [str(folder) for folder in folders]
+    same = "nothing differs"
+    apart_alone = "none apart; one seed has no interval; --all shows every figure"
     blocks = {
-        "configuration": changed(found),
-        "verdicts": verdicts(found),
-        "figures, mean and 95% interval": figures(found, config),
-    }
+        "configuration": (changed(found), same),
+        "verdicts": (verdicts(found), same),
+        "figures, mean and 95% interval": (
+            figures(found, config), "none is in all" if config.all else apart_alone
+        ),
+    }  # fmt: skip
     made = [
-        f"{what}\n{table(['', *names], rows)}" if rows else f"{what}: nothing differs"
-        for what, rows in blocks.items()
+        f"{what}\n{table(['', *names], rows)}" if rows else f"{what}: {empty}"
+        for what, (rows, empty) in blocks.items()
     ]
     return "\n\n".join(made)
 

@@ -96,7 +96,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             full = asked.help == "helpfull"
             put(flags.help_text(kind, command, about.format(command=command), full=full))
             return
-        places.require(getattr(asked.config, "data", ""))
+        places.require(asked.config)
         try:
             _run(name, asked)
         except Exception as error:

@@ -62,6 +62,15 @@ def test_a_fifth_experiment(line, tmp_path):
         line.run(asked.config.replace(slope=4.0), tmp_path / "run", compile_cache="off")
 
 
+def test_a_run_says_why_nothing_is_decided(line, tmp_path, capsys, monkeypatch):
+    few = line.Config(seeds=2, steps=5, batch_size=16)
+    line.run(few, tmp_path / "few", compile_cache="off")
+    assert "2 seeds are too few for an interval, which takes 6\n" in capsys.readouterr().err
+    monkeypatch.setattr(line, "judge", lambda wrong, config: [])
+    line.run(few, tmp_path / "none", compile_cache="off")
+    assert "no claim is about these models and these data" in capsys.readouterr().err
+
+
 def learning(rate, steps=40):
     return ["--arm=a:learning_rate=0.1", f"--arm=b:learning_rate={rate}", f"--steps={steps}"]
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,12 @@ def test_what_is_soaked_parses(name):
     file = scripts.ROOT / "tests" / "soak_flags" / f"{name}.flags"
     asked = flags.parse(kind, name, [f"--flagfile={file}"])
     assert asked.config.checkpoint_every < asked.config.steps
+
+
+def test_every_flagfile_that_a_page_names_is_there():
+    root, named = scripts.FLAGS.parents[1], set()
+    for page in (root / "README.md", *(root / "docs").glob("*.md")):
+        text = page.read_text()
+        named |= {*re.findall(r"--flagfile=(\w+)(?![\w/])", text)}
+        named |= {*re.findall(r"(\w+)\.flags\b", text)}
+    assert len(named) > 15 and named <= {file.stem for file in FLAGFILES}

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -149,12 +150,16 @@ class Options:
 def nearest(name: str, choices, otherwise: str = "", *, every: bool = False) -> str:
     """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near.
 
-    every: all choices in any case.
+    Capitals and small letters are one; swapped letters come first, and a word of the name last, as
+    in flash_attention. every: all choices in any case.
     """
-    close = difflib.get_close_matches(name, list(choices), n=1)
+    small, name = {choice.lower(): choice for choice in choices}, name.lower()
+    close = [one for one in small if sorted(one) == sorted(name)]
+    close += difflib.get_close_matches(name, list(small), n=1)
+    close += [one for one in small if one in re.split(r"[\W_]+", name)]
     listed = otherwise or "choices: " + (", ".join(choices) or "none")
     if close:
-        return f"; did you mean {close[0]}?" + (f" {listed}" if every else "")
+        return f"; did you mean {small[close[0]]}?" + (f" {listed}" if every else "")
     return f"; {listed}"
 
 
@@ -275,13 +280,13 @@ def default(base: type[Options], name: str, value) -> Any:
 def variant_of(text: str, kind: type) -> tuple[str, dict]:
     """(name, {option: value}) of an `--arm` text, 'name' or 'name:option=value,option=value'."""
     name, _, changes = text.partition(":")
-    found = {}
+    found, known = {}, kind.options()
     for change in filter(None, changes.split(",")):
         key, equals, value = change.partition("=")
-        if key not in kind.options() or not equals:
+        if key not in known or not equals:
             raise UsageError(
                 f"--arm={shown(text)}: '{shown(change)}' is no option=value of an arm"
-                f"{nearest(key, kind.options())}"
+                f"{'; such as ' + key + '=...' if key in known else nearest(key, known)}"
             )
         if key in found:
             raise UsageError(f"--arm={shown(text)}: {key} is named twice")

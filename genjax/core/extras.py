@@ -1,6 +1,8 @@
 """Packages that only some flags need: the extras of pyproject.toml."""
 
+import contextlib
 import importlib.util
+import logging
 
 from genjax.core.errors import UsageError
 
@@ -25,3 +27,15 @@ def require(extra: str, flag: str) -> None:
         # A folder of that name, such as wandb/ of another run, is no package.
         if found is None or found.origin is None:
             raise UsageError(f"{flag} needs {module}: pip install 'genjax-experiments[{extra}]'")
+
+
+@contextlib.contextmanager
+def quiet(library: str):
+    """Inside, what a library logs below an error is not said, such as that it tries again."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -41,6 +41,7 @@ class Place(Options):
         "where other flags differ from it.",
         group=GROUP,
         place=True,
+        also=("out", "output", "output_dir"),
     )
     resume: bool = option(
         True,
@@ -71,6 +72,7 @@ class Place(Options):
         group=GROUP,
         choices=("auto", "cpu", "gpu", "tpu"),
         place=True,
+        also=("cpu", "gpu", "tpu", "device"),
     )
 
 
@@ -158,7 +160,9 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
     helped = _helped(given)
     if helped:
         return helped
-    if given.get("seeds") == "auto" and "max_seeds" in kind.options():
+    if "max_seeds" in kind.options() and not given.get("seeds", "1").lstrip("+-").isdigit():
+        if given["seeds"] != "auto":
+            raise UsageError(f"--seeds={shown(given['seeds'])}: a whole number, or auto")
         given = {"max_seeds": "40"} | given | {"seeds": "5"}
     config = _made(kind, given)
     place = _made(place_of(kind), given)

@@ -32,7 +32,9 @@ class Training(Options):
         low=0,
         high=4096,
     )
-    steps: int = option(1000, "Training steps.", group="Training", low=1)
+    steps: int = option(
+        1000, "Training steps.", group="Training", low=1, also=("epochs", "iterations")
+    )
     batch_size: int = option(128, "Examples a step.", group="Training", low=1, high=2**24)
     steps_per_call: int = option(
         0,

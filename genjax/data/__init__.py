@@ -255,23 +255,26 @@ def classes(spec: str) -> list[str]:
     return folder.classes(argument) if source == "folder" else []
 
 
-def parse(spec: str) -> tuple[str, str]:
-    """Splits `source` or `source:argument`. Raises UsageError for a source that there is not."""
-    source, colon, argument = spec.partition(":")
+def parse(spec: str, before: str = "") -> tuple[str, str]:
+    """Splits `source` or `source:argument`. Raises UsageError for a source that there is not.
+
+    before: what stands before it in --data, such as 'stacked:'.
+    """
+    source, _, argument = spec.partition(":")
     names = [choice.partition(":")[0] for choice in SOURCES]
     if spec == "digits" or (source in names[1:] and argument):
         return source, argument
     if source == "csv" or spec.endswith(".csv"):
         right = f"genjax gan --data=csv:{shown(argument or spec)}"
         raise UsageError(
-            f"--data={shown(spec)}: points in the plane are for {right}; "
+            f"--data={before}{shown(spec)}: points in the plane are for {right}; "
             f"pictures: {', '.join(SOURCES)}"
         )
     misspelt = "" if source in names else source  # What is missing may be the part after it.
     near = meant(spec, names)
     choices = f"choices: {', '.join(SOURCES)}"
-    near = f"; did you mean {near}?" if near else nearest(misspelt, names, choices)
-    raise UsageError(f"--data={shown(spec)}: no such source{near}")
+    near = f"; did you mean {before}{near}?" if near else nearest(misspelt, names, choices)
+    raise UsageError(f"--data={before}{shown(spec)}: no such source{near}")
 
 
 def meant(spec: str, sources: Sequence[str]) -> str:

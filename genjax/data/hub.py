@@ -1,7 +1,6 @@
 """Image sets of the Hugging Face hub, through the `datasets` library (an optional extra)."""
 
 import importlib
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -53,16 +52,14 @@ def _load(flag: str, name: str) -> dict[str, Any]:
     # As the library is not among the dependencies, nothing is known of its types.
     datasets: Any = importlib.import_module("datasets")
     folder = os.path.expanduser(name)
-    # Which says at each of five tries that there is no network.
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
         if os.path.isdir(folder):
             found = datasets.load_from_disk(folder)
         else:
             path, _, config = name.partition(":")
-            found = datasets.load_dataset(path, config or None)
+            # Which says at each of five tries that there is no network.
+            with extras.quiet("huggingface_hub"):
+                found = datasets.load_dataset(path, config or None)
     # It raises errors of many libraries: its own, of the hub, of the network, of files.
     except Exception as error:
         causes, cause = [], error
@@ -77,8 +74,6 @@ def _load(flag: str, name: str) -> dict[str, Any]:
                 "--data=hf:<folder>"
             ) from error
         raise UsageError(f"{flag}: cannot be read: {one_line(error)}") from error
-    finally:
-        logger.setLevel(level)
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from genjax.core import extras
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, no_file, no_folder
 
@@ -26,11 +27,18 @@ def file(flag: str, name: str) -> Path:
 _KINDS = {"idx": folder, "folder": folder, "npz": file, "csv": file}
 
 
-def require(spec: str) -> None:
-    """Raises UsageError where the folder or the file of --data=<source>:<path> is not there.
+def require(config) -> None:
+    """Raises UsageError where a folder or file of --data=<source>:<path> or --corpus is not there,
+    or the package that reads the source.
 
     What readers say too, but before all is imported that they stand among.
     """
-    source, _, path = spec.partition(":")
+    spec = getattr(config, "data", "")
+    flag, (source, _, path) = f"--data={shown(spec)}", spec.removeprefix("stacked:").partition(":")
     if path and source in _KINDS:
-        _KINDS[source](f"--data={shown(spec)}", path)
+        _KINDS[source](flag, path)
+    if path and source in extras.MODULES:
+        extras.require(source, flag)
+    for place in filter(None, (getattr(config, "corpus", None) or "").split(",")):
+        if not (place.startswith("tfds:") or os.path.exists(os.path.expanduser(place))):
+            folder(f"--corpus={shown(place)}", place)

@@ -124,14 +124,12 @@ def _prepare(flag: str, builder, manual_dir: str | None) -> None:
     downloader.MAX_RETRIES = 4
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
+    asked = tfds.download.DownloadConfig(
+        manual_dir=manual_dir and Path(os.path.expanduser(manual_dir)), try_download_gcs=False
+    )
     try:
-        builder.download_and_prepare(
-            file_format="array_record",
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir and Path(os.path.expanduser(manual_dir)),
-                try_download_gcs=False,
-            ),
-        )
+        with extras.quiet("urllib3"):  # Which says of each try that there is no network.
+            builder.download_and_prepare(file_format="array_record", download_config=asked)
     except Exception as error:
         # tfds raises errors of many types over the one that tells what went wrong.
         usage_error = _missing_module(flag, error) or _no_network(flag, error)

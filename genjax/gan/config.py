@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import ClassVar
 
-from genjax import data
 from genjax.core import arms
 from genjax.core import config as configs
 from genjax.core.config import FASTEST, STRONGEST, Options, Reader, default, option, when
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
-from genjax.data import points
 from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
-from genjax.gan.rules import flow_rules, game_rules, refuse
+from genjax.gan.rules import flow_rules, game_rules, refuse, require_stacked
 
 # The names of what modules with jax hold: networks.PAIRS, networks_dense.ACTIVATIONS and maxout,
 # networks_blocks.MINIBATCH, flow.SOLVERS. tests/gan/test_config.py holds them equal.
@@ -29,10 +27,8 @@ DENSE += ("g_norm", "g_skip", "d_fourier")
 METHODS = {"gan": "Game", "flow": "Flow matching"}
 # Generator samples made, or judged, at once: of so many proposals a sample may be one.
 PROPOSALS = 8192
-STACKED = "stacked"
 # The options of a mixture alone, and of stacked images alone.
 MIXED, STACKS = ("modes", "sigma", "imbalance"), ("split_seed", "classifier_steps", "image_size")
-STACKED_DATA = ("stacked", *(f"stacked:{source}" for source in data.SOURCES[1:]))
 # Rows of the tables that no arm made, and the folder of the net that names modes.
 ROWS = ("truth", "lost", "thin", "blurred", "noise", "classifier")
 
@@ -211,6 +207,7 @@ class Config(Training, Arm):
         "A recipe to compare, 'name' or 'name:option=value,option=value': what differs from the "
         "common flags. Repeat it; without it the one arm is what the flags say.",
         flag="arm",
+        also=("model", "models", "compare"),
     )
     data: str = option(
         "ring8",
@@ -231,9 +228,7 @@ class Config(Training, Arm):
         rare=True,
     )
     modes: str | None = option(
-        None,
-        "The means of --data=modes, or of points in a file: 'x,y;x,y;...'.",
-        group="Data",
+        None, "The means of --data=modes, or of points in a file: 'x,y;x,y;...'.", group="Data"
     )
     sigma: float | None = option(
         None, "Standard deviation of a mode.", group="Data", low=1e-6, high=1e6
@@ -307,8 +302,8 @@ class Config(Training, Arm):
     def check(self) -> None:
         """Raises UsageError where options contradict each other, or the data do not bear them."""
         super().check()
-        if not self.is_plane and self.data.partition(":")[0] != STACKED:
-            raise UsageError(f"--data={configs.shown(self.data)}: no such task{self._near()}")
+        if not self.is_plane:
+            require_stacked(self.data)
         for name, arm in self.arms().items():
             where = f"--arm={name}: " if self.variants else ""
             refuse(
@@ -356,19 +351,6 @@ class Config(Training, Arm):
         """Whether the data are a file's points in the plane."""
         source, _, file = self.data.partition(":")
         return source in ("csv", "npz") and bool(file)
-
-    def _near(self) -> str:
-        """What --data was perhaps meant to be, or all choices."""
-        sources = [source.partition(":")[0] for source in (*data.SOURCES, *points.SOURCES)]
-        meant = data.meant(self.data, sources)
-        if meant:
-            stacked = "" if meant.startswith(("csv:", "npz:")) else f"{STACKED}:"
-            return f"; did you mean {stacked}{meant}?"
-        if any(self.data.startswith(f"{source.partition(':')[0]}:") for source in data.SOURCES):
-            return f"; did you mean {STACKED}:{self.data}?"
-        names = ["ring8", "grid25", "modes", STACKED]
-        choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *STACKED_DATA))}"
-        return configs.nearest(self.data, names, choices, every=True)
 
     def mixture(self) -> mixtures.Mixture:
         """The mixture that --data names; not of a file's points."""

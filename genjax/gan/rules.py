@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from genjax import data
+from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
+from genjax.data import points
+from genjax.gan import mixtures
 from genjax.gan.losses import ADVERSARIAL
 
 if TYPE_CHECKING:
@@ -59,3 +63,25 @@ def refuse(*rules: tuple) -> None:
     for broken, text in rules:
         if broken:
             raise UsageError(text)
+
+
+def require_stacked(spec: str) -> None:
+    """Raises UsageError where --data, which names no points, names no stacked images either."""
+    source, colon, images = spec.partition(":")
+    if source != "stacked":
+        raise UsageError(f"--data={shown(spec)}: no such task{_near(spec)}")
+    if colon:
+        data.parse(images, "stacked:")
+
+
+def _near(spec: str) -> str:
+    """What --data was perhaps meant to be, or all choices."""
+    sources = [source.partition(":")[0] for source in (*data.SOURCES, *points.SOURCES)]
+    if meant := data.meant(spec, sources):
+        stacked = "" if meant.startswith(("csv:", "npz:")) else "stacked:"
+        return f"; did you mean {stacked}{meant}?"
+    if any(spec.startswith(f"{source.partition(':')[0]}:") for source in data.SOURCES):
+        return f"; did you mean stacked:{spec}?"
+    images = ("stacked", *(f"stacked:{source}" for source in data.SOURCES[1:]))
+    choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *images))}"
+    return nearest(spec, ("ring8", "grid25", "modes", "stacked"), choices, every=True)

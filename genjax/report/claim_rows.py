@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.ticker import MaxNLocator
 
+from genjax.claims import intervals
 from genjax.claims.replication import rate
 from genjax.report.about import base
 from genjax.report.tables import plural
@@ -162,10 +163,7 @@ def why(claim: dict) -> list[str]:
     """Why a claim is open, and what would settle it."""
     said = [claim["because"]] if "because" in claim else []
     unit = f" {claim['unit']}" if claim.get("unit") else ""
-    if claim["estimate"] is not None and ends(claim) == "no interval" and "replicates" in claim:
-        count, each = claim["replicates"], claim["replicate"]
-        have = f"1 {each} is" if count == 1 else f"{count} {plural(each)} are"
-        said.append(f"{have} too few for an interval")
+    said += filter(None, [too_few(claim)])
     if claim.get("visible") is not None:
         said.append(
             f"so many {plural(claim['replicate'])} show a difference of "
@@ -174,6 +172,16 @@ def why(claim: dict) -> list[str]:
     if claim.get("would_settle"):
         said.append(f"{claim['would_settle']} {plural(claim['replicate'])} would settle it")
     return said
+
+
+def too_few(claim: dict) -> str:
+    """That a claim has too few replicates, and how many it takes; '' where it has enough."""
+    if claim["estimate"] is None or ends(claim) != "no interval" or "replicates" not in claim:
+        return ""
+    count, each = claim["replicates"], claim["replicate"]
+    have = f"1 {each} is" if count == 1 else f"{count} {plural(each)} are"
+    needed = intervals.fewest(sequential="every look" in claim.get("interval", ""))
+    return f"{have} too few for an interval, which takes {needed}"
 
 
 def details(claim: dict) -> list[tuple[str, str]]:

@@ -49,7 +49,9 @@ class Arm(ModelOptions):
         group="Objective",
         choices=("bernoulli", "gaussian"),
     )
-    learning_rate: float = option(1e-3, "Adam's.", group="Training", above=0, high=FASTEST)
+    learning_rate: float = option(
+        1e-3, "Adam's.", group="Training", above=0, high=FASTEST, also=("lr",)
+    )
     schedule: str = option(
         "cosine",
         "Of the learning rate over --steps.",

@@ -11,7 +11,7 @@ import types
 import pytest
 from scripts import FLAGS, ROOT
 
-from genjax.core import flags, shipped
+from genjax.core import extras, flags, shipped
 from genjax.core.errors import UsageError
 from genjax.report import results
 from genjax_cli import claims, launch, listing, main, runs, tables
@@ -54,6 +54,7 @@ REFUSED = [
     "sample zzz", "report zzz", "compare zzz zzz", "export zzz zzz", "verify --claims=zzz",
     "vae --data=zzz", *(f"vae --data={source}:/zzz" for source in ("idx", "folder", "npz")),
     "gan --data=zzz", "gan --data=csv:/zzz", "gan --data=npz:/zzz",
+    "gan --data=stacked:zzz:/zzz", "gan --data=stacked:idx:/zzz", "domains --corpus=/zzz",
 ]  # fmt: skip
 # SciPy's own module is light: its parts are imported when they are named.
 SLOW = {"jax", "sklearn", "matplotlib", "scipy.linalg", "scipy.spatial", "scipy.special"}
@@ -100,6 +101,14 @@ def test_help_and_what_the_command_line_alone_decides_import_nothing_slow():
         ("vae --model=vea", "--model=vea: no 'vea'; did you mean vae?"),
         ("attention --variants=flsh", "did you mean flash?"),
         ("gan --los=hinge", "loss"),
+        ("gan --model=wgan", "did you mean arm?"),
+        ("gan --arm=pac3:pack", "'pack' is no option=value of an arm; such as pack=..."),
+        ("gan --data=stacked:mnist", "--data=stacked:mnist: no such source; did you mean stacked:"),
+        ("vae --lr=0.1", "did you mean learning_rate?"),
+        ("vae --gpu", "did you mean platform?"),
+        ("vae --out=x", "did you mean workdir?"),
+        ("vae --seeds=auot", "--seeds=auot: a whole number, or auto"),
+        ("domains --corpus=zzz", "--corpus=zzz: there is no such folder"),
         ("list gan_rng", "no published run 'gan_rng'; did you mean gan_ring?"),
         ("claims --verdicts=refutd", "did you mean refuted?"),
         ("claims --claims=V1x", "did you mean V1"),
@@ -153,6 +162,15 @@ def test_where_nothing_can_be_written_it_is_said(said, tmp_path, monkeypatch):
     assert code == 2 and "cannot be read: Permission denied" in err and "--corpus=" in err
 
 
+def test_a_package_that_is_missing_is_named_before_anything_is_imported(said, monkeypatch):
+    monkeypatch.setitem(extras.MODULES, "hf", ("no_such_package",))
+    monkeypatch.setattr(launch, "_run", None)
+    for line in ("vae --data=hf:mnist", "gan --data=stacked:hf:mnist"):
+        code, _, err = said(*line.split())
+        assert code == 2
+        assert f"{line.split()[1]} needs no_such_package: pip install 'genjax-exp" in err
+
+
 def test_what_lies_about_is_understood(said, tmp_path, monkeypatch):
     """A folder of runs, a file of one, a flagfile in two words."""
     monkeypatch.chdir(tmp_path)
@@ -181,17 +199,23 @@ CHOICES = [
 
 
 def test_a_misspelt_choice_of_any_flag_gets_the_nearest_right_one():
-    """A letter too many; of names that are short, the nearest may be another of them."""
+    """A letter too many; of names that are short, the nearest may be another of them. Capitals,
+    two letters swapped, words around it: never another."""
     assert len({(experiment, name) for experiment, _, name, _ in CHOICES}) > 20
     for experiment, kind, name, choice in CHOICES:
-        options = kind.options()[name]
-        wrong = f"{choice}{choice[-1]}"
-        with pytest.raises(UsageError) as caught:
-            kind(**{options.name: kind.parse(name, wrong)})
-        line = str(caught.value)
-        assert f"--{name}={wrong}" in line, (experiment, line)
-        (meant,) = re.findall(r"did you mean (\w+)\?", line)
-        assert meant == choice or meant in options.metadata["choices"] and len(choice) < 5, line
+        options, short = kind.options()[name], len(choice) < 5
+        twisted = f"{choice[1::-1]}{choice[2:]}"
+        wrongs = {f"{choice}{choice[-1]}": short, choice.upper(): False, choice.title(): False}
+        wrongs |= {twisted: False, f"{choice}-of-many-words": "_" in choice}
+        for wrong, another in wrongs.items():
+            if wrong in options.metadata["choices"]:
+                continue
+            with pytest.raises(UsageError) as caught:
+                kind(**{options.name: kind.parse(name, wrong)})
+            line = str(caught.value)
+            assert f"--{name}={wrong}" in line, (experiment, line)
+            meant = re.findall(r"did you mean (\w+)\?", line)
+            assert meant == [choice] or another, line
 
 
 def test_a_script_and_the_command_are_one(said, monkeypatch, capsys):
@@ -227,7 +251,7 @@ def test_the_list_has_every_flagfile_and_the_minutes_of_what_is_published():
     assert sorted(names) == sorted(path.stem for path in FLAGS.glob("*.flags"))
     minutes = results.read(shipped.RESULTS)["gan_ring"]["minutes"]
     assert re.search(rf"gan_ring +The main job: .* {minutes} minutes on 2 cores of AMD EPYC", whole)
-    some = listing.listing(("recall",))
+    some = listing.listing(("mqar",))
     assert "attention_mqar" in some and "genjax attention" in some and "genjax gan" not in some
     assert "Needs --corpus=<folder>" in listing.listing(("domains_text",))
 

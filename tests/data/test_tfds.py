@@ -1,6 +1,7 @@
 """Image sets of TensorFlow Datasets: prepared once, read without TensorFlow."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -172,8 +173,9 @@ def test_tfds_stored_as_tfrecord(tmp_path):
     fails("as tfrecord, .* another --tfds_dir", "tfds:genjax_tiny", **options)
 
 
-def test_tfds_without_network(tmp_path, monkeypatch):
+def test_tfds_without_network(tmp_path, monkeypatch, caplog):
     def refuse(*args, **kwargs):
+        logging.getLogger("urllib3.connectionpool").warning("Retrying")
         raise requests.ConnectionError("Name or service not known")
 
     monkeypatch.setattr(requests.Session, "get", refuse)
@@ -188,6 +190,7 @@ def test_tfds_without_network(tmp_path, monkeypatch):
     assert "network was not reachable for the download (Name or service not known)" in line
     for offer in ("--tfds_manual_dir", "--tfds_dir", "--data=digits", "--data=idx:"):
         assert offer in line
+    assert "Retrying" not in caplog.messages  # One line alone is said.
 
 
 def test_tfds_manual_folder(tmp_path):

@@ -79,6 +79,7 @@ def test_a_task_that_is_none_is_answered_with_the_nearest(tmp_path, monkeypatch)
         "mnist": "stacked:tfds:mnist", "./pics": "stacked:folder:./pics", "rng8": "ring8",
         "folder:pics": "stacked:folder:pics",
         "gird25": "grid25", "mode": "modes", "staked": "stacked",
+        "stacked:mnist": "stacked:tfds:mnist", "stacked:./pics": "stacked:folder:./pics",
     }.items():  # fmt: skip
         with pytest.raises(UsageError, match=f"^--data={given}: .*did you mean {right}[?]"):
             config.Config(data=given)

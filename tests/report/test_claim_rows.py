@@ -97,7 +97,10 @@ def test_a_row_has_its_rate_its_earlier_wordings_and_what_would_settle_it():
     assert row["rate"] == "not tried" and "0.25 m four times in five" in row["why"][0]
     assert row["why"][1] == "23 seeds would settle it"
     few = CLAIM | {"verdict": "undetermined", "low": None, "high": None, "replicates": 2}
-    assert claim_rows.why(few) == ["2 seeds are too few for an interval"]
+    assert claim_rows.why(few) == ["2 seeds are too few for an interval, which takes 6"]
+    again = few | {"interval": "95%, of the median, at every look", "replicates": 1}
+    assert claim_rows.too_few(again) == "1 seed is too few for an interval, which takes 8"
+    assert claim_rows.too_few(CLAIM) == ""
 
 
 def test_a_run_is_of_a_published_configuration():

@@ -46,6 +46,9 @@ def test_the_page_escapes_and_links(folder):
     text = index.write(folder).read_text()
     assert "points &lt;b&gt;" in text and '<a href="line/done/report.html">' in text
     assert "2 supported" in text and "begun #1/report" not in text
+    assert ">none</td>" not in text
+    (folder / "line/done/summary.json").write_text(json.dumps(SUMMARY | {"claims": []}))
+    assert index.write(folder).read_text().count(">none</td>") == 1
 
 
 def test_a_folder_of_runs_is_none_itself(folder, tmp_path):

@@ -58,6 +58,14 @@ def test_page_is_whole_and_stands_alone(folder):
     assert page.index('id="figure-reconstructions"') < page.index('id="claim-V2"')
 
 
+def test_a_page_without_claims_says_so(folder):
+    said = "No claim is about these models and these data"
+    assert said not in report.write(folder, FIGURES, ABOUT).read_text()
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"claims": []}))
+    assert said in report.write(folder, FIGURES, ABOUT).read_text()
+
+
 def test_a_name_in_a_text_is_set_as_one():
     assert html.named("less <b> than `known`") == "less &lt;b&gt; than <code>known</code>"
 
