@@ -157,8 +157,7 @@ def parse(kind: type[Options], experiment: str, arguments: list[str]) -> Asked:
     arguments = _joined(arguments)
     _require_own(experiment, arguments)
     given, _ = _given((kind, place_of(kind)), arguments)
-    helped = _helped(given)
-    if helped:
+    if helped := _helped(given):
         return helped
     if "max_seeds" in kind.options() and not given.get("seeds", "1").lstrip("+-").isdigit():
         if given["seeds"] != "auto":

@@ -102,7 +102,7 @@ def test_trained_transformers_by_length_time_and_state(made_of):
     (panel,) = panels(made_of, "scaling", "lookups")
     assert named(panel)["full"].y.tolist() == [0.625, 0.625]
     assert named(panel)["full"].seeds["4"].tolist() == [0.75, 0.75]
-    assert named(panel)["the commonest answer"].y == [0.1, 0.1]
+    assert named(panel)["without reading the question"].y == [0.1, 0.1]
     (panel,) = panels(made_of, "scaling", "pareto")
     one = named(panel)["flash"]
     assert one.x == pytest.approx([2.0, 1.0]) and one.labels == ["32", "flash 64"]
