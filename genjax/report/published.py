@@ -3,6 +3,7 @@
 A page quotes between two comments, which Markdown does not show:
 
     <!-- results vae_digits claims -->  ...  <!-- end -->
+    <!-- results attention_mqar claims A8 -->  ...  <!-- end -->
     <!-- results vae_digits table ae,vae,pca mse,normal/kkid -->  ...  <!-- end -->
     <!-- results vae_digits value vae/mse -->  ...  <!-- end -->
     <!-- results vae_digits verdicts -->  ...
@@ -103,6 +104,8 @@ def _claims(result: dict, rest: list[str], tries: list[dict]) -> str:
         ]
     ]
     for claim in result["claims"]:
+        if rest and claim["id"].partition(" ")[0] not in rest:
+            continue
         sign = "<" if claim["direction"] == "less" else ">"
         verdict, estimate, agree, p, repeats = verdict_cells(result, claim, tries)
         threshold = f"{sign} {claim['threshold']:.3g} ± {claim['margin']:.3g}"

@@ -68,6 +68,12 @@ def test_a_page_is_filled_and_stays_so(folder):
     assert published.fill(filled, folder) == filled
 
 
+def test_a_page_may_quote_some_of_the_claims(folder):
+    filled = published.fill(quote("claims L2"), folder)
+    assert "| L2. " in filled and "| L1. " not in filled
+    assert published.fill(filled, folder) == filled
+
+
 def test_a_table_takes_the_rows_and_measures_that_are_named(folder):
     filled = published.fill(quote("table a,b length,width"), folder)
     assert filled.splitlines()[1:-1] == [

@@ -173,7 +173,7 @@ BAD = {
     "sampler": (["--samplers=normal,gnn"], ["--samplers", "gnn", "gmm"]),
     "latent": (["--latent=0"], ["--latent=0", "from 1 to"]),
     "seeds": (["--seeds=0"], ["--seeds=0", "from 1 to"]),
-    "batch": (["--batch_size=2000"], ["--batch_size=2000", "at most --batch_size=1150"]),
+    "batch": (["--batch_size=2000"], ["--batch_size=2000", "at most 1150"]),
     "hidden": (["--hidden=64,x"], ["--hidden=64,x"]),
     "decoder_std": (["--decoder_std=-1"], ["--decoder_std=-1", "learned"]),
     "decoder_std twice": (["--decoder_std=0.1,0.1"], ["--decoder_std=0.1,0.1", "twice"]),
