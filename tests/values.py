@@ -45,7 +45,7 @@ MEANT = {
         "vae": "beta free_bits corruption rae_latent rae_decoder mmd_weight split_seed",
         "gan": "r1 r2 gp unroll ema reconstruction diversity d_fourier init_std d_learning_rate "
         "window beta1 beta2 data_seed split_seed init_seed noise_seed order_seed",
-        "scaling": "cores global_positions random_blocks stride seconds memory",
+        "scaling": "cores global_positions random_blocks stride seconds memory weight_decay",
         "domains": "limit weight_decay ewc anchor replay average bpe measured_bytes shared "
         "chains dynamic samples",
         "benchmark": "cores",

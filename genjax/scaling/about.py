@@ -17,6 +17,13 @@ ROWS = {
     "performer": Term("Random features that stand for the softmax."),
     "linear": Term("Another similarity in place of the softmax: sums that do not grow with n."),
     "reformer": Term("Positions that hash alike see each other."),
+    "chance": Term("An answer that does not read the question: a guess among the values shown."),
+    "root_own": Term(
+        "A shortcut: the outermost operator on its own digits, nested lists left out."
+    ),
+    "root_all": Term(
+        "A shortcut: the outermost operator on all digits, as if nothing were nested."
+    ),
     "products": Term(
         "A control of known growth: the two products without a softmax. n^2, and more where their"
         " matrix leaves a cache."
@@ -64,13 +71,27 @@ MEASURES = {
     "overtakes": Term(
         "At which length attention takes longer than the feed-forward part.", "widths of the layer"
     ),
-    "recall_accuracy": Term(
-        "Right answers of trained transformers: associative recall.", "share, 0 to 1"
+    "captured_error": Term(
+        "Distance of the result from exact attention's, on the q, k and v of a trained one.",
+        "relative, 0 is exact",
     ),
-    "copy_accuracy": Term("Right answers of trained transformers: copying.", "share, 0 to 1"),
-    "listops_accuracy": Term(
-        "Right answers of trained transformers: nested lists.", "share, 0 to 1"
-    ),
+}
+OF_TASKS = {
+    "recall": "associative recall",
+    "mqar": "associative recall as in Zoology",
+    "copy": "copying",
+    "listops": "nested lists",
+}
+LEARNT = {
+    f"{task}_{measure}": Term(f"{text}: {words}.", unit)
+    for task, words in OF_TASKS.items()
+    for measure, text, unit in (
+        ("accuracy", "Right answers of trained transformers", "share, 0 to 1"),
+        ("accuracy_hard", "The same where every shortcut fails", "share, 0 to 1"),
+        ("seconds", "The fastest forward call of a trained transformer, a sequence", "s"),
+        ("state", "What a layer carries to a later position", "numbers"),
+        ("rate", "The learning rate that answered best with seed 100", "of Adam"),
+    )
 }
 WORDS = {
     "n": Term("The length of the sequence, in positions."),
@@ -104,6 +125,6 @@ ABOUT = About(
         "tradeoff": ("A7",),
         "lookups": ("A8",),
     },
-    terms=ROWS | MEASURES | WORDS,
+    terms=ROWS | MEASURES | LEARNT | WORDS,
     ledger=Path(__file__).with_name("ledger.json"),
 )

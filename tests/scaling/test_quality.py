@@ -53,7 +53,8 @@ def test_what_is_exact_loses_nothing(causal):
         return quality.exact(q, k, v, rows, causal=causal, shared_qk=True)
 
     found = quality.of(attend, N, DIM, 0, causal=causal, shared_qk=shared.shared_qk)
-    assert found["error"] == 0 and found["needles"] == 1
+    # Some rows alone are another product than all of them: BLAS may round otherwise.
+    assert found["error"] < 1e-6 and found["needles"] == 1
 
 
 def test_zeros_find_nothing():
