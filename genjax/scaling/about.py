@@ -17,7 +17,9 @@ ROWS = {
     "performer": Term("Random features that stand for the softmax."),
     "linear": Term("Another similarity in place of the softmax: sums that do not grow with n."),
     "reformer": Term("Positions that hash alike see each other."),
-    "chance": Term("An answer that does not read the question: a guess among the values shown."),
+    "chance": Term(
+        "An answer that does not read the question: the commonest, or one of the values shown."
+    ),
     "root_own": Term(
         "A shortcut: the outermost operator on its own digits, nested lists left out."
     ),

@@ -78,6 +78,9 @@ def mqar(
 
 def _distinct(rng: np.random.Generator, below: int, shape: tuple[int, int]) -> np.ndarray:
     """Integers from 0, no two alike in a row: every such row is as likely."""
+    count, pairs = shape
+    if pairs**2 > below:  # Rows drawn at once would hardly ever do.
+        return np.stack([rng.choice(below, pairs, replace=False) for _ in range(count)])
     found = rng.integers(0, below, shape)
     rows = np.arange(len(found))
     while len(rows):

@@ -140,6 +140,18 @@ def test_mqar_is_zoologys():
     assert lookups.vocabulary("mqar", tokens=tokens) == tokens > rest.max()
 
 
+@pytest.mark.parametrize(("pairs", "tokens"), [(31, 64), (4, 64), (8, 34)])
+def test_keys_of_mqar_are_distinct_and_each_as_likely(pairs, tokens):
+    """Also where a sequence takes all of them, or nearly half."""
+    count, half = 3000, tokens // 2
+    data = lookups.mqar(count, 4 * pairs, np.random.default_rng(1), pairs=pairs, tokens=tokens)
+    keys = data["tokens"][:, 0 : 2 * pairs : 2]
+    assert all(len({*row}) == pairs for row in keys.tolist())
+    found = np.bincount(keys.ravel(), minlength=half)[1:half] / count
+    wanted = pairs / (half - 1)
+    np.testing.assert_allclose(found, wanted, atol=5 * (wanted * (1 - wanted) / count) ** 0.5)
+
+
 def test_places_of_mqar_follow_its_power_law():
     """Of one pair the place is drawn by the weights themselves, by NumPy's own choice of them."""
     count, length = 20_000, 34
