@@ -75,6 +75,11 @@ MEASURES = {
     "stopped_new": Term("Loss on the new domain at the step `stopped_at`.", BITS),
     "stopped_old": Term("Loss on the old domains at the step `stopped_at`.", BITS),
     "stopped_score": Term("Score at the step `stopped_at`.", "0 to 1, may be negative"),
+    "training_margin": Term(
+        "By how much the first windows of training are likelier under a domain that is trained on"
+        " than under an unseen one, the least of them: below 0 where unseen text leaks in.",
+        BITS,
+    ),
     "new": Term("Loss on the domain adapted to.", BITS),
     "old": Term("Loss on the domains of before.", BITS),
     "gain": Term("By how much adapting lowered the loss on the new domain.", BITS),

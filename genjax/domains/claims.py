@@ -21,6 +21,8 @@ LEDGER = Path(__file__).with_name("ledger.json")
 # Nets that learnt nothing differ by their first weights; both must have learnt that much.
 UNIGRAM = "a unigram of the training text in the other's place"
 RIVAL = "the other against a unigram of the training text"
+# No model is asked: whether one composes is not read from how well it does.
+UNLEAKED = "each window of training is likelier under a domain trained on than under an unseen one"
 
 
 def _unseen(study: Study, arm: str) -> np.ndarray:
@@ -69,12 +71,14 @@ def _diversity() -> list[Judged]:
                 unit="of 1",
                 why="a twentieth of the way to composition",
                 negative=("perfect memory of the training domains", "a cache of the document"),
-                positive=(OPTIMUM,),
+                positive=(OPTIMUM, UNLEAKED),
+                version=3,
+                date="2026-11-24",
             ),
             roles.exact(roles.diversity),
             lambda s, r: s.of(r["many"], "stopped_score"),
             lambda s, r: [s.row("memory/score"), s.row("cache/score")],
-            lambda s, r: [s.row("family/score")],
+            lambda s, r: [s.row("family/score"), s.of(r["many"], "training_margin")],
         ),
     ]
 

@@ -34,12 +34,12 @@ class Source(NamedTuple):
         known: the domain is given. family: only its kind is, any pair of the grid, or any chain
         (perfect composition, perfect learning in context). seen: any domain trained on (perfect
         memory).
+    log_probs: (names, windows) -> log2 p of tokens under domains of the grid, [names, n, length].
     sequences: name -> token sequences of the training split, whole.
     overlap: (name, others) -> share of its test text's 5-grams that the others' training texts
         have; None where there is no text.
     bpe: the byte-pair encoding as JSON; None where tokens are bytes or numbers.
-    checksum: of the texts; None of a grid.
-    tokens: name -> its training text [n]; None of a grid.
+    checksum: of the texts. tokens: name -> its training text [n]. None of a grid, both.
     """
 
     names: list[str]
@@ -56,6 +56,7 @@ class Source(NamedTuple):
     lines: Callable | None
     sequences: Callable
     decode: Callable
+    log_probs: Callable | None = None
     overlap: Callable | None = None
     bpe: str | None = None
     checksum: str | None = None
@@ -124,6 +125,7 @@ def from_grid(
         lines=lines,
         sequences=lambda name: list(of(name, "train")),
         decode=lambda ids: " ".join(str(i) for i in ids),
+        log_probs=partial(hmm.log_probs, grid),
     )
 
 

@@ -10,6 +10,8 @@ from genjax.lm import ngram, per_domain, transfer
 
 # Examples an unseen domain that the few-shot curve is measured on.
 CASES = 64
+# Windows of training that are looked at for text of unseen domains.
+LOOKED_AT = 256
 
 
 def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
@@ -53,11 +55,33 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
         if strange is not None:
             row["few_shot_strange"] = few[:, 0] - strange
         row["few_shot_area"] = np.array([transfer.few_shot_area(shots, values) for values in few])
+    if source.log_probs and groups["unseen"] and scratch and not {*new} & {*source.far}:
+        row["training_margin"] = training_margin(job, name, groups["unseen"])
     if job.config.dynamic and params is not None and scratch:
         row |= dynamic(job, name, params, groups)
     if params is not None and job.config.samples:
         arrays |= generated(job, name, params)
     return {key: np.asarray(v, float).tolist() for key, v in row.items()}, arrays
+
+
+def training_margin(job: Job, name: str, unseen: list[str]) -> np.ndarray:
+    """By how many bits a token what an arm is trained on is its own domains', [seeds].
+
+    Of the first LOOKED_AT windows that training draws, the least: log-likelihood under the
+    likeliest domain that it names, over that under the likeliest unseen one. Exact, by the grid;
+    where text of an unseen domain leaks into training it is below 0.
+    """
+    steps = -(-LOOKED_AT // job.config.batch_size)
+    drawn = job.windows(name)(0, steps)[..., :-1].swapaxes(0, 1)
+    found = []
+    for source, windows in zip(job.sources, drawn, strict=True):
+        rows = windows.reshape(-1, windows.shape[-1])
+        own, other = (
+            source.log_probs(names, rows).mean(-1).max(0)
+            for names in (job.trained_on[name], unseen)
+        )
+        found.append((own - other).min())
+    return np.array(found)
 
 
 def group_losses(groups: dict, by_name: dict, lines: dict) -> dict:

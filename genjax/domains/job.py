@@ -97,3 +97,15 @@ class Job(NamedTuple):
             if found:
                 rule = "+".join(str(np.mean(found[domain])) for domain in names)
         return data.weights(names, sizes, rule, arm.replay, tuple(self.trained_before[name]))
+
+    def windows(self, name: str, found: dict | None = None, own: np.ndarray | None = None):
+        """`data.batches` of what an arm is trained on, of the step's own rows; found: as above."""
+        return data.batches(
+            self.sources,
+            self.mixture(name, found),
+            self.config.batch_size,
+            seeds=self.config.all_seeds,
+            limits=dict.fromkeys(self.trained_on[name], self.arms[name].limit),
+            own=own,
+            draw=self.draw,
+        )

@@ -56,17 +56,8 @@ def train(job: Job, folder, name: str):
         say(f"mixtures/{arm.proxy}.json is missing; made again from the checkpoints of {arm.proxy}")
         train(job, folder, arm.proxy)
         proxy = folder.read_json(f"mixtures/{arm.proxy}.json")
-    batches = data.batches(
-        job.sources,
-        job.mixture(name, proxy),
-        config.batch_size,
-        seeds=config.all_seeds,
-        limits=dict.fromkeys(job.trained_on[name], arm.limit),
-        own=made.step.own,
-        draw=job.draw,
-    )
     validate, when = watch(job, name, made.merge), schedule(job, name)
-    batches = with_steps(batches, when.steps)
+    batches = with_steps(job.windows(name, proxy, made.step.own), when.steps)
     ahead = stream.ahead(batches, when.steps, step_bytes(job))
     with ahead if job.draw else contextlib.nullcontext(batches) as batches:
         state = training.train(

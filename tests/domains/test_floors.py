@@ -149,3 +149,27 @@ def test_each_seed_draws_a_grid_of_its_own(job):
         np.testing.assert_array_equal(found, own)
         index = np.arange(20)
         np.testing.assert_array_equal(source.draw("s0l1", index), wanted.draw("s0l1", index))
+
+
+def test_one_leaked_window_is_seen(job):
+    """By the grid's own likelihood, whatever a model makes of it; of the seed that has it."""
+    (name,), unseen = job.arms, job.source.held_out
+    two = job._replace(trained_on={name: ["s0l1", "s1l2"]})
+    clean = evaluate.training_margin(two, name, unseen)
+    assert (clean > 0.5).all()
+    # By hand, of all windows that these steps can draw.
+    first = job.sources[0]
+    every = np.concatenate([first.draw(own, np.arange(20)) for own in ("s0l1", "s1l2")])
+    bits = {d: -first.log_probs([d], every)[0].sum(-1) / 32 for d in first.names}
+    less = np.minimum(bits["s0l1"], bits["s1l2"])
+    by_hand = np.min([bits[d] - less for d in unseen], 0)
+    assert clean[0] == pytest.approx(by_hand.min())
+
+    def draw(domain, index):
+        found = job.sources[1].draw(domain, index)
+        leaked = (index == 3) & (domain == "s1l2")
+        return np.where(leaked[:, None], job.sources[1].draw("s1l1", index), found)
+
+    torn = two._replace(sources=[first, job.sources[1]._replace(draw=draw)])
+    found = evaluate.training_margin(torn, name, unseen)
+    assert found[0] == clean[0] and found[1] < 0
