@@ -56,13 +56,19 @@ def sweep(made=None, *, processes=10, noise=0.01, peaks=None, needles=None, seed
                 }  # fmt: skip
         quality = {
             name: {"length": LENGTHS[-1], "needles": hit, "error": 0.5}
-            | ({} if share is None else {"reached": share})
+            | ({} if share is None else of_reach(hit, share))
             for name, (hit, share) in (NEEDLES | (needles or {})).items()
         }
         evaluation[name_of(i)] = {
             "seed": i, "points": points, "skipped": {}, "quality": quality,
         }  # fmt: skip
     return rows, evaluation
+
+
+def of_reach(hit, share):
+    """Of a pattern that reaches a share of the look-ups, at first those that it finds."""
+    missed, beyond = max(share - hit, 0) / share, max(hit - share, 0) / max(1 - share, 1e-9)
+    return {"reached": share, "missed": missed, "beyond": beyond, "shifted": 1 - share}
 
 
 def timings(made=None, **how):

@@ -1,6 +1,7 @@
 """A finished run's figures made wrong on purpose, and which of its claims they still support.
 
     python tests/wrong.py runs/gan/gan_ring    # or a run of domains or attention
+    python tests/wrong.py attention_mqar       # published look-ups: results/ has all that is judged
 
 Nothing is trained or timed: rows of the run are put under other names. Prints a table in Markdown;
 exits with 1 where a claim that a case takes the ground from comes out supported. Runs that are
@@ -9,16 +10,23 @@ trained with something wrong: wrong_runs.py.
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 import genjax
+from genjax import scaling
+from genjax.core import flags
 from genjax.domains.experiment import summarize
 from genjax.gan import claims as of_the_gan
 from genjax.report import page
+from genjax.report.results import read
 from genjax.scaling import claims as of_the_sweep
 from genjax.scaling.timings import Point, Timings, name_of
+
+ROOT = Path(__file__).parents[1]
+RESULTS, FLAGS = ROOT / "results", ROOT / "experiments" / "flags"
 
 
 class Case(NamedTuple):
@@ -222,11 +230,50 @@ def _other_half(arm: str) -> str:
     return f"{halves[name]}@{width}" if at and name in halves else arm
 
 
+# --- Attention, what is learnt -------------------------------------------------------------------
+
+
+def of_look_ups(name: str) -> Iterator[Case]:
+    """Of results/<name>.json, at its one length of one task."""
+    metrics = read(RESULTS)[name]["metrics"]
+    config = flags.parse(scaling.Config, "attention", [f"--flagfile={FLAGS / name}.flags"]).config
+    (task,), (length,) = config.tasks, config.task_lengths
+    accuracy = {
+        variant: metrics[f"{variant}/{task}_accuracy/{length}"] for variant in config.variants
+    }
+    chance = metrics[f"chance/{task}_accuracy/{length}"]["mean"]
+    rows = {variant: np.array(found["per_seed"]) for variant, found in accuracy.items()}
+    exact = rows["flash"]
+
+    def case(name, changed, *false):
+        found = {
+            variant: {"accuracy": list(values), "chance": [chance] * len(values)}
+            for variant, values in changed.items()
+        }
+        return Case(name, of_the_sweep.judge_learnt({task: {length: found}}, config), false)
+
+    every = [claim.id for claim in of_the_sweep.LOSES if claim.id.removeprefix("A8 ") in rows]
+    other = every[-1].removeprefix("A8 ")
+    yield case("nothing is wrong", rows)
+    yield case(
+        f"exact and {other} attention swapped",
+        rows | {"flash": rows[other], other: exact},
+        f"A8 {other}",
+    )
+    next_seed = {variant: np.roll(exact, 1 + i) for i, variant in enumerate(rows)}
+    yield case("exact attention of other seeds in the place of all others", next_seed, *every)
+    guess = np.full(len(exact), chance)
+    yield case("a guess in the place of exact attention", rows | {"flash": guess}, *every)
+    yield case("a guess in the place of all", dict.fromkeys(rows, guess), *every)
+
+
 ROOMS = {"gan": of_gan, "domains": of_domains, "attention": of_attention}
 
 
-def main(folder: str) -> int:
-    run = genjax.open(folder)
+def main(asked: str) -> int:
+    if asked in read(RESULTS):
+        return sum(map(told, of_look_ups(asked))) > 0
+    run = genjax.open(asked)
     return sum(told(case) for case in ROOMS[run.experiment.name](run)) > 0
 
 

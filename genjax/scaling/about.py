@@ -42,6 +42,7 @@ ROWS = {
         "A layer of a transformer of this width: attention beside its feed-forward part."
     ),
 }
+WITHIN, BEYOND = "share of look-ups within reach", "share of look-ups out of reach"
 MEASURES = {
     "/forward": Term("Of computing the result."),
     "/both": Term("Of computing the result and the gradients."),
@@ -67,6 +68,8 @@ MEASURES = {
     ),
     "needles": Term("Queries that find the one key that they match.", "share of look-ups"),
     "reached": Term("Queries whose matching key the fixed pattern includes.", "share of look-ups"),
+    "missed": Term("Queries whose matching key is included, and which do not find it.", WITHIN),
+    "beyond": Term("Queries whose matching key is not included, and which find it.", BEYOND),
     "below_full_from": Term(
         "From which length on it is faster than textbook attention.", "positions"
     ),

@@ -154,10 +154,10 @@ def summarize(files: dict, config: Config) -> dict:
                 points[f"{name}/{mode}"], row = curve
                 row |= fitting.at_length(timings, name, mode, length)
                 metrics |= {f"{name}/{path}": value for path, value in row.items()}
-        for measure, unit in (("error", ""), ("needles", ""), ("reached", "")):
+        for measure in ("error", "needles", "reached", "missed", "beyond"):
             values = timings.quality(name, measure)
             if values:
-                metrics[f"{name}/{measure}"] = claims.summarize(values, unit)
+                metrics[f"{name}/{measure}"] = claims.summarize(values, "")
     for width in config.widths:
         values = fitting.overtakes(timings, width)
         if values:

@@ -1,8 +1,8 @@
 """What an attention variant loses, without any training: errors and look-ups against the exact.
 
 Random q, k, v flatter smooth kernels; needles, where one key alone matters, show who can look
-something up. A fixed pattern finds a needle exactly where it reaches: the share of its pairs is the
-expectation. NumPy alone.
+something up. A fixed pattern finds a needle exactly where it reaches, look-up by look-up. NumPy
+alone.
 """
 
 import functools
@@ -11,38 +11,71 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A needle's logit, and queries of a sequence that are compared.
-LOGIT, QUERIES = 16.0, 256
+# A needle's logit; queries of a sequence whose result is compared with the exact one, and that look
+# up a needle: a pattern that reaches one pair in two hundred holds ten of them.
+LOGIT, QUERIES, LOOK_UPS = 16.0, 256, 2048
 
 
 def of(
     attend: Callable, length: int, head_dim: int, seed: int, *, causal: bool, shared_qk: bool
-) -> dict[str, float]:
+) -> dict:
     """{measure: value} of a variant: attend(q, k, v [length, head_dim]) -> [length, head_dim].
 
     error: |out - exact| / |exact| for standard normal q, k, v. needles: share of queries whose
-    output is nearest to the value of the one key that they meet at LOGIT. Where keys are the
-    queries (shared_qk), pairs of positions are equal.
+    output is nearest to the value of the one key that they meet at LOGIT. hits: which of them, as
+    `unpack` reads it. Where keys are the queries (shared_qk), pairs of positions are equal.
     """
     task = _task(length, head_dim, seed, causal, shared_qk)
-    out = attend(*task.normal)[task.rows]
+    out = attend(*task.normal)[task.compared]
     found = attend(*task.needles)[task.rows]
     v = task.needles[2]
     hits = np.argmax(found @ v.T - 0.5 * (v**2).sum(-1), -1) == task.partner
     # A zero output has looked nothing up.
     hits &= np.abs(found).max(-1) > 0
-    return {"error": relative(out, task.right), "needles": float(hits.mean())}
+    return {
+        "error": relative(out, task.right),
+        "needles": float(hits.mean()),
+        "hits": np.packbits(hits).tobytes().hex(),
+    }
+
+
+def unpack(hits: str, count: int) -> np.ndarray:
+    """Which of so many look-ups were found, [count] of bool."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(hits), np.uint8), count=count).astype(bool)
+
+
+def within(hits: np.ndarray, reached: np.ndarray) -> dict[str, float]:
+    """Of look-ups that a pattern holds (reached) and finds (hits), [n] of bool each: shares.
+
+    missed: of those within reach, not found. beyond: of those out of reach, found all the same.
+    shifted: the larger of both, where each finding is held against the next look-up's reach. nan
+    where nothing is within reach.
+    """
+    missed, beyond = _misses(hits, reached)
+    return {
+        "reached": float(reached.mean()),
+        "missed": missed,
+        "beyond": beyond,
+        "shifted": max(_misses(hits, np.roll(reached, -1))),
+    }
+
+
+def _misses(hits, reached):
+    """(share missed within reach, share found beyond it)."""
+    missed = float(1 - hits[reached].mean()) if reached.any() else np.nan
+    return missed, float(hits[~reached].mean()) if not reached.all() else 0.0
 
 
 class _Task(NamedTuple):
     """What a variant is asked: q, k, v of both kinds [length, head_dim], and what is right.
 
-    rows, partner: the queries that are compared and the position that each looks up. right: the
-    exact result of `normal` there.
+    rows, partner: the queries that look something up, and the position that is. compared, right:
+    the queries whose result of `normal` is held against the exact one, and that.
     """
 
     rows: np.ndarray
     partner: np.ndarray
+    compared: np.ndarray
     normal: tuple[np.ndarray, ...]
     needles: tuple[np.ndarray, ...]
     right: np.ndarray
@@ -54,7 +87,8 @@ def _task(length: int, head_dim: int, seed: int, causal: bool, shared_qk: bool) 
     rng = np.random.default_rng([seed, 2])
     rows, partner = asked(length, seed, causal=causal, pairs=shared_qk)
     q, k, v = (rng.standard_normal((length, head_dim), np.float32) for _ in range(3))
-    right = exact(q, k, v, rows, causal=causal, shared_qk=shared_qk)
+    compared = np.sort(rows[:QUERIES])
+    right = exact(q, k, v, compared, causal=causal, shared_qk=shared_qk)
     normal = (q, k, v)
     k, v = (rng.standard_normal((length, head_dim), np.float32) for _ in range(2))
     key = k[partner]
@@ -64,16 +98,16 @@ def _task(length: int, head_dim: int, seed: int, causal: bool, shared_qk: bool) 
         q = key / np.linalg.norm(key, axis=-1, keepdims=True) * LOGIT * head_dim**0.5
     else:
         q = key * LOGIT * head_dim**0.5 / (key**2).sum(-1, keepdims=True)
-    return _Task(rows, partner[rows], normal, (q.astype(np.float32), k, v), right)
+    return _Task(rows, partner[rows], compared, normal, (q.astype(np.float32), k, v), right)
 
 
 def asked(length: int, seed: int, *, causal: bool, pairs: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(the queries that are compared [rows], the position that each of all looks up [length])."""
+    """(the queries that are asked [rows], in any order, the position that each of all looks up)."""
     rng = np.random.default_rng([seed, 1])
     partner = partners(length, rng, causal=causal, pairs=pairs)
     # The first position of a causal sequence, or a last one without a partner, looks up itself.
     able = np.flatnonzero(partner != np.arange(length)) if pairs else np.arange(length)
-    return np.sort(rng.permutation(able)[:QUERIES]), partner
+    return rng.permutation(able)[:LOOK_UPS], partner
 
 
 def exact(q, k, v, rows, *, causal: bool, shared_qk: bool = False) -> np.ndarray:

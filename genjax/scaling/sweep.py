@@ -154,7 +154,7 @@ def _groups(missing: list[int], size: int) -> list[list[int]]:
 
 
 def _asked(config: Config, folder: Folder, rows: list[dict], some: list[int]) -> list[dict]:
-    """What processes measured, and the share of their look-ups that each pattern reaches."""
+    """What processes measured, and how their look-ups lie to what each pattern reaches."""
     # What the first left out as too long, the others leave out.
     first = folder.read_json(_file(0)) or {"skipped": {}}
     rows = [row for row in rows if str(Point(*row["point"])) not in first["skipped"]]
@@ -172,21 +172,22 @@ def _asked(config: Config, folder: Folder, rows: list[dict], some: list[int]) ->
     )
     for found in told:
         for name, row in found["quality"].items():
-            share = reached(config, name, row["length"], found["seed"], **about[name])
-            if share is not None:
-                row["reached"] = share
+            hits = row.pop("hits")
+            holds = reached(config, name, row["length"], found["seed"], **about[name])
+            if holds is not None:
+                row |= quality.within(quality.unpack(hits, len(holds)), holds)
     return told
 
 
 def reached(
     config: Config, name: str, length: int, seed: int, *, causal: bool, shared_qk: bool
-) -> float | None:
-    """Of a replicate's look-ups, the share that a variant's pattern holds; None without one."""
+) -> np.ndarray | None:
+    """Which of a replicate's look-ups a variant's pattern holds, [rows]; None without one."""
     pattern = variants.build(config, name, length).pattern
     if pattern is None:
         return None
     rows, partner = quality.asked(length, seed, causal=causal, pairs=shared_qk)
-    return float(np.mean(reach.holds(pattern, rows, partner[rows])))
+    return reach.holds(pattern, rows, partner[rows])
 
 
 @contextlib.contextmanager

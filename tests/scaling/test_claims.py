@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import timed
+import wrong
 
 from genjax.claims import sealed
 from genjax.scaling import claims
@@ -81,6 +82,11 @@ def test_memory_and_halves_and_needles_refute_theirs():
     assert verdicts(made | {arm: made[arm] / 8})["A6b"] == "refuted"
     assert verdicts(needles={"bigbird": (0.3, 0.1)})["A7"] == "refuted"
     assert verdicts(needles={"bigbird": (0.12, 0.1)})["A7"] == "supported"
+    # A pattern that reaches one pair in two hundred and finds nothing.
+    assert verdicts(needles={"truncated": (0.0, 0.005)})["A7"] == "refuted"
+    # Where all is reached, any finding fits.
+    everything = dict.fromkeys(claims.FIXED, (1.0, 1.0))
+    assert claims.NEXT in judged(needles=everything)["A7"]["because"]
 
 
 def test_a_control_that_turns_takes_the_verdict_away():
@@ -184,6 +190,16 @@ def test_what_an_approximation_loses_is_judged_at_the_longest_length():
     assert kept["verdict"] == "refuted"
     (few,) = learnt(0.99, 0.5, seeds=5)
     assert few["verdict"] == "undetermined"
+
+
+@pytest.mark.parametrize("name", ("attention_mqar", "attention_listops"))
+def test_published_look_ups_under_other_names_support_nothing(name):
+    right, *others = wrong.of_look_ups(name)
+    assert "supported" in {claim["verdict"] for claim in right.claims}
+    for case in others:
+        assert case.false
+        held = {claim["id"] for claim in case.claims if claim["verdict"] == "supported"}
+        assert not held & {*case.false}, case.name
 
 
 def test_where_the_exact_one_guesses_nothing_is_lost():

@@ -59,7 +59,27 @@ def test_what_is_exact_loses_nothing(causal):
 
 def test_zeros_find_nothing():
     found = quality.of(lambda q, k, v: 0 * v, N, DIM, 0, causal=False, shared_qk=False)
-    assert found == {"error": 1, "needles": 0}
+    assert (found["error"], found["needles"]) == (1, 0)
+    assert not quality.unpack(found["hits"], N).any()
+
+
+def test_findings_are_held_against_reach_one_by_one():
+    hits = np.array([True, True, False, False, False, True, False, False, False, False])
+    reached = np.array([True, True, True, True, False, False, False, False, False, False])
+    found = quality.within(hits, reached)
+    assert found["reached"] == 0.4 and found["missed"] == 0.5
+    assert found["beyond"] == pytest.approx(1 / 6)
+    # Against the next one's reach: of four within, the last and the third are missed.
+    assert found["shifted"] == 1 - hits[np.array([9, 0, 1, 2])].mean() == 0.5
+    # The share found is that within reach, and none is the same one.
+    other = quality.within(~hits & (np.arange(10) < 6), reached)
+    assert other["missed"] == 0.5 and other["beyond"] > 0.1
+    whole = quality.within(np.array([True, False]), np.array([True, True]))
+    assert whole["missed"] == 0.5 and whole["beyond"] == 0
+    assert np.isnan(quality.within(hits, np.zeros(10, bool))["missed"])
+    np.testing.assert_array_equal(
+        quality.unpack(np.packbits(hits).tobytes().hex(), len(hits)), hits
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,9 +109,11 @@ def test_a_window_finds_what_it_reaches():
         variant = variants.build(config, "longformer", N)
         found = of(variant, seed)
         rows, partner = quality.asked(N, seed, causal=False, pairs=False)
-        share = reach.holds(variant.pattern, rows, partner[rows]).mean()
-        assert found["needles"] == pytest.approx(share, abs=0.03)
-        assert 0.1 < share < 0.5 < found["error"]
+        holds = reach.holds(variant.pattern, rows, partner[rows])
+        lies = quality.within(quality.unpack(found["hits"], N), holds)
+        assert lies["missed"] == 0 and lies["beyond"] < 0.03
+        assert 0.1 < lies["reached"] < 0.5 < found["error"]
+        assert lies["shifted"] > 0.4
 
 
 @pytest.mark.parametrize("causal", (False, True))

@@ -201,11 +201,14 @@ def test_a_sweep_goes_on_where_it_was(asked):
 
 
 def test_what_a_pattern_reaches_is_entered_for_a_variant_that_has_one(monkeypatch):
-    row = {"length": 128, "needles": 0.5}
+    row = {"length": 128, "needles": 1.0}
 
     def ask(name, questions):
         return [
-            {"seed": question["seed"], "quality": {"longformer": dict(row), "linear": dict(row)}}
+            {
+                "seed": question["seed"],
+                "quality": {name: row | {"hits": "ff" * 16} for name in ("longformer", "linear")},
+            }
             for question in questions
         ]
 
@@ -213,6 +216,8 @@ def test_what_a_pattern_reaches_is_entered_for_a_variant_that_has_one(monkeypatc
     config = FEW.replace(variants=("longformer", "linear"), window=32)
     one, other = (found["quality"] for found in sweep._asked(config, Kept(), [], [0, 1]))
     assert one["linear"] == row and 0.15 < one["longformer"]["reached"] < 0.35
+    # Who finds everything finds what is out of reach, too.
+    assert one["longformer"]["missed"] == 0 and one["longformer"]["beyond"] == 1
     # Each looks other places up.
     assert 0 < abs(one["longformer"]["reached"] - other["longformer"]["reached"]) < 0.2
 
