@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PICTURES = {
     "vae_digits": {"samples": "samples"},
     "vae_fashion": {"samples": "samples_fashion"},
+    "vae_fashion_conv": {"samples": "samples_fashion_conv"},
     "gan_ring": {"samples": "gan_samples", "curves": "gan_curves", "landscape": "gan_landscape"},
     "gan_flow": {"samples": "gan_flow"},
     "attention_cpu": {
