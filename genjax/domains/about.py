@@ -80,6 +80,9 @@ MEASURES = {
         " than under an unseen one, the least of them: below 0 where unseen text leaks in.",
         BITS,
     ),
+    "unigram_unseen": Term(
+        "Loss on unseen domains of a unigram of the arm's training domains.", BITS
+    ),
     "new": Term("Loss on the domain adapted to.", BITS),
     "old": Term("Loss on the domains of before.", BITS),
     "gain": Term("By how much adapting lowered the loss on the new domain.", BITS),

@@ -21,6 +21,8 @@ LEDGER = Path(__file__).with_name("ledger.json")
 # Nets that learnt nothing differ by their first weights; both must have learnt that much.
 UNIGRAM = "a unigram of the training text in the other's place"
 RIVAL = "the other against a unigram of the training text"
+# Where counting tokens gains as well, nothing of a domain's structure was carried.
+COUNTED = "unigrams of the same training domains in the models' place"
 # No model is asked: whether one composes is not read from how well it does.
 UNLEAKED = "each window of training is likelier under a domain trained on than under an unseen one"
 
@@ -37,12 +39,17 @@ def _diversity() -> list[Judged]:
                 "At one budget of tokens {many_pairs} training domains carry further than "
                 "{few_pairs}: the loss on unseen domains is lower",
                 "loss on unseen domains, {few} - {many}",
-                negative=(AGAIN,),
+                negative=(AGAIN, COUNTED),
                 positive=(OPTIMUM,),
+                version=3,
+                date="2026-11-24",
             ),
             roles.exact(roles.diversity),
             lambda s, r: _unseen(s, r["few"]) - _unseen(s, r["many"]),
-            lambda s, r: [again(_unseen(s, r["few"]))],
+            lambda s, r: [
+                again(_unseen(s, r["few"])),
+                s.of(r["few"], "unigram_unseen") - s.of(r["many"], "unigram_unseen"),
+            ],
             lambda s, r: [_unseen(s, r["few"]) - s.row("family/unseen")],
         ),
         Judged(

@@ -57,6 +57,7 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
         row["few_shot_area"] = np.array([transfer.few_shot_area(shots, values) for values in few])
     if source.log_probs and groups["unseen"] and scratch and not {*new} & {*source.far}:
         row["training_margin"] = training_margin(job, name, groups["unseen"])
+        row["unigram_unseen"] = unigram_unseen(job, name, groups["unseen"])
     if job.config.dynamic and params is not None and scratch:
         row |= dynamic(job, name, params, groups)
     if params is not None and job.config.samples:
@@ -81,6 +82,17 @@ def training_margin(job: Job, name: str, unseen: list[str]) -> np.ndarray:
             for names in (job.trained_on[name], unseen)
         )
         found.append((own - other).min())
+    return np.array(found)
+
+
+def unigram_unseen(job: Job, name: str, unseen: list[str]) -> np.ndarray:
+    """Loss on unseen domains of a unigram of the arm's own training domains, [seeds], in bits."""
+    found = []
+    for source in job.sources:
+        documents = [one for domain in job.trained_on[name] for one in source.sequences(domain)]
+        counted = ngram.fit(documents, order=1, vocabulary=source.vocabulary, smoothing="absolute")
+        tests = [source.measured(domain, "test").windows for domain in unseen]
+        found.append(-np.mean([counted.log2_probs(w) for test in tests for w in test]))
     return np.array(found)
 
 

@@ -275,6 +275,7 @@ TABLE = (
     "seen", "valid", "excess_seen", "worst_seen", "unseen", "excess_unseen", "worst_unseen",
     "score", "stopped_unseen", "stopped_score", "stopped_new", "stopped_old", "stopped_at",
     "ood_id_ratio", "overlap", "gap", "worst_gap", "specialist_gap", "training_margin",
+    "unigram_unseen",
     "new", "old", "gain", "forgetting", "drift", "few_shot_gain", "few_shot_strange",
     "few_shot_area", "ece_seen", "ece_unseen", "dynamic_seen", "dynamic_unseen", "dynamic_rate",
     "sequence_final", "sequence_backward", "sequence_forward",

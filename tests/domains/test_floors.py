@@ -151,6 +151,20 @@ def test_each_seed_draws_a_grid_of_its_own(job):
         np.testing.assert_array_equal(source.draw("s0l1", index), wanted.draw("s0l1", index))
 
 
+def test_a_unigram_is_of_the_arms_own_domains(job):
+    job = job._replace(sources=[*read_sources(job.config.replace(pool=500))])
+    (name,), unseen = job.arms, job.source.held_out
+    found = evaluate.unigram_unseen(job, name, unseen)
+    for i, source in enumerate(job.sources):
+        text = np.concatenate([one[1:] for one in source.sequences("s0l1")])
+        share = np.bincount(text, minlength=source.vocabulary) / len(text)
+        tests = np.concatenate([source.measured(d, "test").windows[:, 1:] for d in unseen])
+        # Of many tokens, so that smoothing takes next to nothing.
+        assert found[i] == pytest.approx(-np.log2(share[tests]).mean(), abs=0.02)
+    other = job._replace(trained_on={name: ["s1l2"]})
+    assert (evaluate.unigram_unseen(other, name, unseen) != found).all()
+
+
 def test_one_leaked_window_is_seen(job):
     """By the grid's own likelihood, whatever a model makes of it; of the seed that has it."""
     (name,), unseen = job.arms, job.source.held_out
