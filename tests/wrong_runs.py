@@ -127,6 +127,8 @@ def windows_shuffled():
     return mock.patch.object(grids, "from_grid", shuffled)
 
 
+# Of a second stage, where --samplers has a flow.
+SECOND = ("V6b", "V7")
 OF_VAES = ("V2", "V2b", "V3", "V3b", "V4")
 REPLAY = ("D8a", "D8b", "D8c")
 CASES = {
@@ -134,12 +136,12 @@ CASES = {
         "nothing is wrong": Case(),
         "the figures of the two arms swapped": Case(arms_swapped, false=OF_VAES),
         "every image with the label of another": Case(
-            labels_shuffled, false=("V2", "V2b", "V4", "V5b", "V6")
+            labels_shuffled, false=("V2", "V2b", "V4", "V5b", "V6", *SECOND)
         ),
         "nothing trained": Case(
             nothing_trained,
             ("--steps=10", "--log_every=10"),
-            false=(*OF_VAES, "V1", "V5a", "V5b", "V6"),
+            false=(*OF_VAES, "V1", "V5a", "V5b", "V6", *SECOND),
         ),
         "codes of the autoencoder times 10": Case(lambda: codes_scaled(10.0), false=("V2", "V3")),
         "codes of the autoencoder times 1/10": Case(lambda: codes_scaled(0.1), false=("V2", "V3")),
