@@ -48,22 +48,20 @@ def within(hits: np.ndarray, reached: np.ndarray) -> dict[str, float]:
     """Of look-ups that a pattern holds (reached) and finds (hits), [n] of bool each: shares.
 
     missed: of those within reach, not found. beyond: of those out of reach, found all the same.
-    shifted: the larger of both, where each finding is held against the next look-up's reach. nan
-    where nothing is within reach.
+    shifted: the larger of both, where each finding is held against the next look-up's reach. Where
+    nothing is within reach there are neither missed nor shifted.
     """
-    missed, beyond = _misses(hits, reached)
-    return {
-        "reached": float(reached.mean()),
-        "missed": missed,
-        "beyond": beyond,
-        "shifted": max(_misses(hits, np.roll(reached, -1))),
-    }
+    found = {"reached": float(reached.mean()), "beyond": _share(hits[~reached])}
+    if reached.any():
+        following = np.roll(reached, -1)
+        found["missed"] = _share(~hits[reached])
+        found["shifted"] = max(_share(~hits[following]), _share(hits[~following]))
+    return found
 
 
-def _misses(hits, reached):
-    """(share missed within reach, share found beyond it)."""
-    missed = float(1 - hits[reached].mean()) if reached.any() else np.nan
-    return missed, float(hits[~reached].mean()) if not reached.all() else 0.0
+def _share(some: np.ndarray) -> float:
+    """Of some look-ups; 0 of none."""
+    return float(some.mean()) if some.size else 0.0
 
 
 class _Task(NamedTuple):

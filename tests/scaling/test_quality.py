@@ -76,7 +76,8 @@ def test_findings_are_held_against_reach_one_by_one():
     assert other["missed"] == 0.5 and other["beyond"] > 0.1
     whole = quality.within(np.array([True, False]), np.array([True, True]))
     assert whole["missed"] == 0.5 and whole["beyond"] == 0
-    assert np.isnan(quality.within(hits, np.zeros(10, bool))["missed"])
+    # As a measure that was not taken.
+    assert quality.within(hits, np.zeros(10, bool)) == {"reached": 0.0, "beyond": 0.3}
     np.testing.assert_array_equal(
         quality.unpack(np.packbits(hits).tobytes().hex(), len(hits)), hits
     )
