@@ -26,7 +26,8 @@ def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
     """How often the verdicts of a flagfile's claims came again.
 
     Of the tries of their wording with as many replicates: fewer leave more undecided, and say
-    nothing of what was published. Processors of two kinds are two machines.
+    nothing of what was published. Processors of two kinds are two machines, and of one kind those
+    whose families or models differ, as far as tries name them.
     """
     asked = {(claim["id"], claim.get("seal"), claim.get("replicates")) for claim in claims}
     own = [
@@ -38,7 +39,10 @@ def rate(tries: Iterable[dict], flagfile: str, *claims: dict) -> str:
     if not own:
         return "not tried"
     outcomes = Counter(one["outcome"] for one in own)
-    machines = len({one.get("device", {}).get("kind") for one in own})
+    kinds: dict[str | None, set] = {}
+    for device in (one.get("device", {}) for one in own):
+        kinds.setdefault(device.get("kind"), set()).update({device.get("processor")} - {None})
+    machines = sum(max(1, len(processors)) for processors in kinds.values())
     said = f"{outcomes['repeated']} of {len(own)}"
     said += f" on {machines} machines" if machines > 1 else ""
     against = outcomes["contradicted"]

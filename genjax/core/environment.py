@@ -184,15 +184,20 @@ class Clock:
 
 
 def device() -> dict[str, str]:
-    """What kind of device computes, how many there are, and the cores of the host."""
-    devices = jax.devices()
+    """What kind of device computes, how many there are, and the cores of the host.
+
+    processor: family and model of the host's, where Linux tells: two may have one name.
+    """
+    devices, host = jax.devices(), _host()
+    family, model = (host.get(key) for key in ("cpu family", "model"))
     return {
         "backend": jax.default_backend(),
-        "kind": _cpu_name() if devices[0].platform == "cpu" else devices[0].device_kind,
+        "kind": _cpu_name(host) if devices[0].platform == "cpu" else devices[0].device_kind,
         "count": str(len(devices)),
         "cores": str(
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ),
+        **({"processor": f"family {family}, model {model}"} if family and model else {}),
     }
 
 
@@ -207,12 +212,17 @@ def describe() -> dict[str, dict | str]:
     }
 
 
-def _cpu_name() -> str:
+def _host() -> dict[str, str]:
+    """What Linux says of the first core; {} elsewhere."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        pairs = (line.partition(":") for line in first.splitlines())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return {}
+
+
+def _cpu_name(host: dict[str, str]) -> str:
+    return host.get("model name") or platform.processor() or platform.machine()
 
 
 def _commit() -> str:

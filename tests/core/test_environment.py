@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -91,7 +92,10 @@ def test_a_description_names_device_versions_and_commit():
     assert found["device"]["backend"] == "cpu"
     assert found["device"]["count"] == str(jax.device_count()) == "4"
     assert found["device"]["cores"] == str(len(os.sched_getaffinity(0)))
-    assert f": {found['device']['kind']}\n" in Path("/proc/cpuinfo").read_text()
+    host = Path("/proc/cpuinfo").read_text()
+    assert f": {found['device']['kind']}\n" in host
+    family, model = re.findall(r"\d+", found["device"]["processor"])
+    assert f"cpu family\t: {family}\n" in host and f"\nmodel\t\t: {model}\n" in host
     assert found["versions"].pop("python") == platform.python_version()
     assert {"jax", "numpy", "scipy"} < set(found["versions"])
     for name, version in found["versions"].items():
