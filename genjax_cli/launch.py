@@ -97,6 +97,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             put(flags.help_text(kind, command, about.format(command=command), full=full))
             return
         places.require(asked.config)
+        asked.config.require()
         try:
             _run(name, asked)
         except Exception as error:

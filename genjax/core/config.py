@@ -117,6 +117,9 @@ class Options:
     def check(self) -> None:
         """Rules across fields; raises UsageError."""
 
+    def require(self) -> None:
+        """Raises UsageError where a folder that a run reads is not there, or has other names."""
+
     @classmethod
     def options(cls) -> dict[str, dataclasses.Field]:
         """The fields by the names of their flags."""

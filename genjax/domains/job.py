@@ -9,6 +9,7 @@ import numpy as np
 from genjax.data.text import Measured
 from genjax.domains import data, networks
 from genjax.domains.config import Arm, Config
+from genjax.domains.names import weights
 from genjax.lm.transformer import Model
 
 
@@ -96,4 +97,4 @@ class Job(NamedTuple):
             rule = "uniform"
             if found:
                 rule = "+".join(str(np.mean(found[domain])) for domain in names)
-        return data.weights(names, sizes, rule, arm.replay, tuple(self.trained_before[name]))
+        return weights(names, sizes, rule, arm.replay, tuple(self.trained_before[name]))
