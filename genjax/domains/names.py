@@ -76,7 +76,7 @@ def select(known: Named, spec: str) -> list[str]:
             choices = ["seen", "all", *known.groups, *known.names]
             more = f" and {len(choices) - LISTED:,} more" if len(choices) > LISTED else ""
             near = nearest(name, choices, f"choices: {', '.join(choices[:LISTED])}{more}")
-            raise UsageError(f"--domains={shown(spec)}: no domain {shown(name)}{near}")
+            raise UsageError(f"--domains={shown(spec)}: no domain {shown(name) or 'there'}{near}")
     if len(set(names)) < len(names):
         raise UsageError(f"--domains={shown(spec)}: a domain is named twice")
     found = [name for name in names if name not in without]
