@@ -96,7 +96,9 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             full = asked.help == "helpfull"
             put(flags.help_text(kind, command, about.format(command=command), full=full))
             return
+        _require_folder(asked.place.workdir)
         places.require(asked.config)
+        asked.config.require()
         try:
             _run(name, asked)
         except Exception as error:
@@ -105,6 +107,18 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             said = str(error).strip().split("\n")[0][:200]
             where = f"--workdir={asked.place.workdir}"
             raise UsageError(f"{where}: cannot be written: {said}") from error
+
+
+def _require_folder(workdir: str) -> None:
+    """What core.folder says of a folder that cannot be made, before the imports."""
+    from genjax.core.config import shown
+    from genjax.core.errors import UsageError
+
+    place = Path(workdir)
+    there = next(path for path in (place, *place.parents) if os.path.exists(path))
+    if not there.is_dir():
+        text = f"{shown(there)} is a file; name a folder, new or a run's"
+        raise UsageError(f"--workdir={shown(workdir)}: {text}")
 
 
 def _run(name, asked):

@@ -83,18 +83,22 @@ def room_of(folder: Path) -> tuple:
 
 
 def judged(folder: Path) -> list[str]:
-    """A line a claim, judged anew from the files; what differs from summary.json is said."""
-    from genjax.report import page
+    """A line a claim, judged anew from the files; what differs from summary.json is said, and of
+    one that is open why, as the page says it."""
+    from genjax.report import claim_rows, page
     from genjax.run import Run
 
     run = Run(folder)
     before = page.verdicts(run.claims)
     with page.of_this_version(folder):
-        now = page.verdicts(run.judge())
-    lines = [
-        f"{id} {verdict}" + ("" if before.get(id) == verdict else f" (was {before.get(id)})")
-        for id, verdict in now.items()
-    ]
+        claims = run.judge()
+    now = page.verdicts(claims)
+    reasons = {claim["id"]: "; ".join(claim_rows.why(claim)) for claim in claim_rows.flat(claims)}
+    lines = []
+    for id, verdict in now.items():
+        was = "" if before.get(id) == verdict else f" (was {before.get(id)})"
+        why = reasons.get(id, "") if verdict == "undetermined" else ""
+        lines.append(f"{id} {verdict}{was}" + (f": {why}" if why else ""))
     lines += [f"{id} is judged no more (was {was})" for id, was in before.items() if id not in now]
     changed = sum("(was" in line for line in lines)
     return [*lines, f"{changed} of {len(lines)} verdicts changed"]

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.data.text import Measured
-from genjax.domains import arms as arms_of
 from genjax.domains import data
 from genjax.domains.config import Arm
 from genjax.domains.job import Job, Once
+from genjax.domains.names import trained_before
 from genjax.lm import transformer
 
 NAMES, HELD_OUT, VOCABULARY, LENGTH, SEEDS = ["a", "b", "c", "d"], ["c", "d"], 5, 8, [3, 4]
@@ -89,7 +89,7 @@ def study_of(arms, source=SOURCE, kind=FakeJob, **settings):
         for name, recipe in arms.items()
     }
     trained_on = {name: arm.domains.split("+") for name, arm in made.items()}
-    before = {name: arms_of.trained_before(made, trained_on, name) for name in made}
+    before = {name: trained_before(made, trained_on, name) for name in made}
     return kind(config, [source] * len(SEEDS), made, trained_on, before, Once())
 
 

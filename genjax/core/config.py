@@ -117,6 +117,9 @@ class Options:
     def check(self) -> None:
         """Rules across fields; raises UsageError."""
 
+    def require(self) -> None:
+        """Raises UsageError where a folder that a run reads is not there, or has other names."""
+
     @classmethod
     def options(cls) -> dict[str, dataclasses.Field]:
         """The fields by the names of their flags."""
@@ -150,17 +153,25 @@ class Options:
 def nearest(name: str, choices, otherwise: str = "", *, every: bool = False) -> str:
     """'; did you mean ...?', or all choices, or `otherwise`, where nothing is near.
 
+    every: all choices in any case.
+    """
+    listed = otherwise or "choices: " + (", ".join(choices) or "none")
+    if close := closest(name, choices):
+        return f"; did you mean {close}?" + (f" {listed}" if every else "")
+    return f"; {listed}"
+
+
+def closest(name: str, choices) -> str:
+    """The choice that a name is near to; '' for none.
+
     Capitals and small letters are one; swapped letters come first, and a word of the name last, as
-    in flash_attention. every: all choices in any case.
+    in flash_attention.
     """
     small, name = {choice.lower(): choice for choice in choices}, name.lower()
     close = [one for one in small if sorted(one) == sorted(name)]
     close += difflib.get_close_matches(name, list(small), n=1)
     close += [one for one in small if one in re.split(r"[\W_]+", name)]
-    listed = otherwise or "choices: " + (", ".join(choices) or "none")
-    if close:
-        return f"; did you mean {small[close[0]]}?" + (f" {listed}" if every else "")
-    return f"; {listed}"
+    return small[close[0]] if close else ""
 
 
 def nearest_flag(name: str, flags, kinds: tuple[type[Options], ...]) -> str:

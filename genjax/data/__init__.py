@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from genjax.core.config import nearest, shown
+from genjax.core.config import closest, shown
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
 from genjax.data import digits, folder, hub, idx, npz, rows, split, tfds
@@ -270,11 +270,21 @@ def parse(spec: str, before: str = "") -> tuple[str, str]:
             f"--data={before}{shown(spec)}: points in the plane are for {right}; "
             f"pictures: {', '.join(SOURCES)}"
         )
-    misspelt = "" if source in names else source  # What is missing may be the part after it.
-    near = meant(spec, names)
-    choices = f"choices: {', '.join(SOURCES)}"
-    near = f"; did you mean {before}{near}?" if near else nearest(misspelt, names, choices)
-    raise UsageError(f"--data={before}{shown(spec)}: no such source{near}")
+    near = f"choices: {', '.join(before + choice for choice in SOURCES)}"
+    if close := meant(spec, names) or _meant_source(source, argument):
+        near = f"did you mean {before}{close}?"
+    raise UsageError(f"--data={before}{shown(spec)}: no such source; {near}")
+
+
+def _meant_source(source: str, argument: str) -> str:
+    """The same with a source that there is, and what it needs behind it; '' where none is near."""
+    if source == "stacked":  # Of GANs, and there once.
+        return argument
+    choices = {choice.partition(":")[0]: choice for choice in SOURCES}
+    close = closest(source, choices)
+    if close and close != "digits" and argument:
+        return f"{close}:{argument}"
+    return choices.get(close, "")
 
 
 def meant(spec: str, sources: Sequence[str]) -> str:

@@ -34,22 +34,8 @@ def read(flag: str, folder: Path) -> dict[str, tuple[np.ndarray, ...]]:
       UsageError: a file cannot be read or is no UTF-8, a domain has too few documents, or two
         have one name.
     """
-    domains: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        files = _below(path) if path.is_dir() else [path] * _is_text(path)
-        if not files or path.name.startswith("."):
-            continue
-        name = path.name if path.is_dir() else path.stem
-        if name in domains:
-            raise UsageError(f"{flag}: {shown(name)} is a subfolder and a file; rename one")
-        domains[name] = files
-    if {"train", "valid", "test"} <= domains.keys():
-        raise UsageError(
-            f"{flag}: holds train, valid and test, and so is a domain; give the folder that it is "
-            f"in: --corpus={folder.resolve().parent}"
-        )
     found, said = {}, []
-    for name, files in domains.items():
+    for name, files in domains(flag, folder).items():
         documents, kind = _documents(flag, folder, files)
         found[name] = _split(flag, name, documents, kind)
         said.append(f"{shown(name)} of {len(documents):,} {kind}")
@@ -58,6 +44,25 @@ def read(flag: str, folder: Path) -> dict[str, tuple[np.ndarray, ...]]:
         say(
             f"{flag}: {len(said)} domains: {', '.join(said[:_NAMED])}{more}; split by content: "
             f"{_SHARE:.0%} of the bytes test, {_SHARE:.0%} valid"
+        )
+    return found
+
+
+def domains(flag: str, folder: Path) -> dict[str, list[Path]]:
+    """{domain: its files}; none is opened. Raises as `read`."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        files = _below(path) if path.is_dir() else [path] * _is_text(path)
+        if not files or path.name.startswith("."):
+            continue
+        name = path.name if path.is_dir() else path.stem
+        if name in found:
+            raise UsageError(f"{flag}: {shown(name)} is a subfolder and a file; rename one")
+        found[name] = files
+    if {"train", "valid", "test"} <= found.keys():
+        raise UsageError(
+            f"{flag}: holds train, valid and test, and so is a domain; give the folder that it is "
+            f"in: --corpus={folder.resolve().parent}"
         )
     return found
 

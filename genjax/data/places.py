@@ -36,7 +36,9 @@ def require(config) -> None:
     spec = getattr(config, "data", "")
     flag, (source, _, path) = f"--data={shown(spec)}", spec.removeprefix("stacked:").partition(":")
     if path and source in _KINDS:
-        _KINDS[source](flag, path)
+        found = _KINDS[source](flag, path)
+        if not (any(found.iterdir()) if found.is_dir() else found.stat().st_size):
+            raise UsageError(f"{flag}: is empty")
     if path and source in extras.MODULES:
         extras.require(source, flag)
     for place in filter(None, (getattr(config, "corpus", None) or "").split(",")):

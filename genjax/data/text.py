@@ -76,18 +76,39 @@ def read(folder: str, *, tfds_dir: str | None = None) -> dict[str, Domain]:
       UsageError: a folder, file or package is missing, a text is empty or not UTF-8, or two
         sources hold a domain of the same name.
     """
-    domains: dict[str, Domain] = {}
-    for source in folder.split(","):
+
+    def one(source: str) -> dict[str, Domain]:
         tfds = source.startswith("tfds:")
-        found = _read_tfds(source, tfds_dir) if tfds else _read_folder(source)
+        return _read_tfds(source, tfds_dir) if tfds else _read_folder(source)
+
+    return _joined(folder, one)
+
+
+def names(folder: str) -> list[str]:
+    """The names of the domains that `read` finds; no text is opened. Raises as `read`."""
+
+    def one(source: str) -> dict:
+        if source.startswith("tfds:"):
+            return {source.removeprefix("tfds:"): source}
+        flag, path, folders = _folders(source)
+        return folders or _own(flag, documents.domains(flag, path))
+
+    return list(_joined(folder, one))
+
+
+def _joined(corpus: str, read: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    domains: dict[str, Any] = {}
+    for source in corpus.split(","):
+        found = read(source)
         twice = sorted(domains.keys() & found.keys())
         if twice:
-            raise UsageError(f"--corpus={folder}: two sources hold a domain {twice[0]}")
+            raise UsageError(f"--corpus={corpus}: two sources hold a domain {twice[0]}")
         domains |= found
     return dict(sorted(domains.items()))
 
 
-def _read_folder(source: str) -> dict[str, Domain]:
+def _folders(source: str) -> tuple[str, Path, dict[str, Path]]:
+    """(the flag, the folder, {domain: its subfolder}) of those with texts that are split."""
     flag, path = f"--corpus={source}", Path(os.path.expanduser(source))
     if source and os.path.isfile(path):
         raise UsageError(
@@ -96,7 +117,7 @@ def _read_folder(source: str) -> dict[str, Domain]:
         )
     if not source or not os.path.isdir(path):
         raise UsageError(f"{flag}: there is no such folder")
-    domains = {}
+    found = {}
     try:
         folders = sorted(path.iterdir())
     except OSError as error:
@@ -107,22 +128,36 @@ def _read_folder(source: str) -> dict[str, Domain]:
             continue  # a folder of something else
         if missing:
             raise UsageError(f"{flag}: the domain {folder.name} has no {missing[0]}")
-        texts = [_read_file(flag, folder / f"{split}.txt") for split in _SPLITS]
-        domains[folder.name] = Domain(*texts)
-    if not domains:
-        domains = {name: Domain(*parts) for name, parts in documents.read(flag, path).items()}
-    if not domains:
+        for split in _SPLITS:
+            if not (folder / f"{split}.txt").stat().st_size:  # which cannot be mapped
+                raise UsageError(f"{flag}: {folder.name}/{split}.txt is empty")
+        found[folder.name] = folder
+    return flag, path, found
+
+
+def _read_folder(source: str) -> dict[str, Domain]:
+    flag, path, folders = _folders(source)
+    if folders:
+        return {
+            name: Domain(*(_read_file(flag, folder / f"{split}.txt") for split in _SPLITS))
+            for name, folder in folders.items()
+        }
+    found = _own(flag, documents.read(flag, path))
+    return {name: Domain(*parts) for name, parts in found.items()}
+
+
+def _own(flag: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Domains of texts that are to be split. Raises UsageError where there are none."""
+    if not found:
         raise UsageError(
             f"{flag}: no subfolder has train.txt, valid.txt and test.txt, and there is no .txt "
             "file to split"
         )
-    return domains
+    return found
 
 
 def _read_file(flag: str, path: Path) -> np.ndarray:
     name = f"{path.parent.name}/{path.name}"
-    if not path.stat().st_size:  # which cannot be mapped
-        raise UsageError(f"{flag}: {name} is empty")
     try:
         text = np.memmap(path, np.uint8, "r")
     except OSError as error:

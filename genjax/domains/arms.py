@@ -47,22 +47,6 @@ def facts_of(content: dict) -> Facts:
     return Facts(*(content[name] for name in Facts._fields))
 
 
-def parent(arms: dict[str, Arm], name: str) -> str | None:
-    """The arm of this run that an arm starts from."""
-    found = arms[name].from_
-    return found if found in arms else None
-
-
-def trained_before(arms: dict[str, Arm], trained_on: dict, name: str) -> list[str]:
-    """What was trained on before, along the chain, and is not trained on now."""
-    found, now = [], trained_on[name]
-    earlier = parent(arms, name)
-    while earlier is not None:
-        found += [domain for domain in trained_on[earlier] if domain not in [*now, *found]]
-        earlier = parent(arms, earlier)
-    return found
-
-
 def alike(arms: dict[str, Arm], *but: str) -> list[list[str]]:
     """The arms in groups that agree in all options but those."""
     groups = {}

@@ -1,5 +1,8 @@
 """What the experiment of domains is asked: one dataclass for flags, help, rules and Python."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +12,8 @@ from genjax.core import config as configs
 from genjax.core.config import FASTEST, STRONGEST, Options, default, option, shown, when, written
 from genjax.core.errors import UsageError
 from genjax.core.training_options import Training
+from genjax.data import text
+from genjax.domains import hmm, names
 from genjax.lm.ngram import SMOOTHINGS
 from genjax.lm.spread import Spread
 
@@ -261,12 +266,41 @@ class Config(Training, Spread, Arm):
         arms = self.arms()
         for name in arms:
             before = list(arms)[: list(arms).index(name)]
-            try:
+            with self._about(name):
                 _check_start(arms, name, before)
                 _check_weights(arms, name, before)
                 self._check_spread(arms[name])
-            except UsageError as error:
-                raise UsageError(f"--arm={name}: {error}") from error
+        if not self.corpus:
+            sizes = {key: getattr(self, key) for key in ("states", "base", "vocabulary", "shared")}
+            hmm.require_sizes(self.grid, **sizes)
+            self.trained_on(names.of_grid(self.grid, self.chains))
+
+    def require(self) -> None:
+        """Raises UsageError for arms that start from no folder, and for domains not in --corpus."""
+        arms = self.arms()
+        for name, arm in arms.items():
+            if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):
+                with self._about(name):
+                    raise _no_start(arm.from_, list(arms)[: list(arms).index(name)])
+        if self.corpus:
+            self.trained_on(names.of_texts(text.names(self.corpus), self.held_out))
+
+    def trained_on(self, known: names.Named) -> dict[str, list[str]]:
+        """{arm: the domains that it names}. Raises UsageError where they do not fit it."""
+        arms, found = self.arms(), {}
+        for name, arm in arms.items():
+            with self._about(name):
+                found[name] = names.select(known, arm.domains)
+                names.check(arms, found, name)
+        return found
+
+    @contextlib.contextmanager
+    def _about(self, arm: str) -> Iterator[None]:
+        """Inside, what is refused is said of the arm, if there are several."""
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(f"--arm={arm}: {error}" if self.variants else str(error)) from error
 
     @property
     def in_memory(self) -> str:
@@ -321,10 +355,7 @@ def _check_start(arms: dict[str, Arm], name: str, before: list[str]):
     if parent not in arms:
         return  # Scratch, or a folder of another run.
     if parent not in before:
-        raise UsageError(
-            f"--from={parent}: neither an arm before it nor a folder <run>/models/<arm>"
-            f"{configs.nearest(parent, before)}"
-        )
+        raise _no_start(parent, before)
     if arms[parent].model == "ngram":
         raise UsageError("an n-gram is counted, not finetuned; drop --from")
     for key, own, other in zip(NETWORK, arm.network, arms[parent].network, strict=True):
@@ -333,6 +364,13 @@ def _check_start(arms: dict[str, Arm], name: str, before: list[str]):
                 f"--{key}={own}, but --from={parent} has {other}; repeat the shape that it starts "
                 "from"
             )
+
+
+def _no_start(parent: str, before: list[str]) -> UsageError:
+    near = configs.nearest(parent, before) if before else ""
+    return UsageError(
+        f"--from={shown(parent)}: neither an arm before it nor a folder <run>/models/<arm>{near}"
+    )
 
 
 def _check_weights(arms: dict[str, Arm], name: str, before: list[str]):

@@ -6,7 +6,6 @@ or pools that never go to the device as a whole.
 """
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genjax.core.config import nearest, shown
 from genjax.core.errors import UsageError
 from genjax.data import checksum, leaks, text
 from genjax.data.text import Measured
 from genjax.domains import chains, hmm
+from genjax.domains.names import of_grid
 
 
 class Source(NamedTuple):
@@ -79,8 +78,8 @@ def from_grid(
     """
     kinds = {"train": (0, pool), "valid": (1, documents), "test": (2, documents)}
     wide = np.zeros((0, grid.vocabulary, grid.vocabulary)) if far is None else far
-    others = [f"chain{i}" for i in range(len(wide))]
-    names = [*grid.domains, *others]
+    known = of_grid(len(grid.transition), len(wide))
+    names, others = known.names, known.far
 
     @functools.cache
     def of(name, split):
@@ -111,10 +110,7 @@ def from_grid(
         return Measured(found, scored, scored.size, np.arange(len(found)))
 
     return Source(
-        names=names,
-        held_out=grid.held_out(),
-        far=others,
-        groups={f"diagonals{n}": grid.diagonals(n) for n in range(1, len(grid.transition))},
+        **known._asdict(),
         vocabulary=grid.vocabulary + 1,
         bos=grid.vocabulary,
         length=length,
@@ -207,82 +203,6 @@ def from_text(
         checksum=checksum(part for domain in corpus.values() for part in domain),
         tokens=lambda name: of(name, "train")[0],
     )
-
-
-def select(source: Source, spec: str) -> list[str]:
-    """The domains that a spec names, in order.
-
-    Names and groups joined by `+`, and `-` before those to leave out. Groups: `seen`, all that are
-    not held out; `all`, those too; on the grid `diagonals<n>`, the pairs of n cyclic diagonals. The
-    chains are in neither of the first two.
-
-    Raises UsageError for a name that does not exist, or one named twice.
-    """
-    near = [name for name in source.names if name not in source.far]
-    seen = [name for name in near if name not in source.held_out]
-    groups = {name: [name] for name in source.names} | source.groups | {"seen": seen, "all": near}
-    # A name may hold the signs itself: the longest that fits is meant.
-    known = "|".join(re.escape(name) for name in sorted(groups, key=len, reverse=True))
-    names, without = [], []
-    for sign, part in re.findall(rf"(^|[+-])({known}|[^+-]*)(?=[+-]|$)", spec):
-        (without if sign == "-" else names).extend(groups.get(part, [part]))
-    for name in [*names, *without]:
-        if name not in source.names:
-            choices = ["seen", "all", *source.groups, *source.names]
-            raise UsageError(
-                f"--domains={shown(spec)}: no domain {shown(name)}{nearest(name, choices)}"
-            )
-    if len(set(names)) < len(names):
-        raise UsageError(f"--domains={shown(spec)}: a domain is named twice")
-    found = [name for name in names if name not in without]
-    if not found:
-        raise UsageError(f"--domains={shown(spec)}: no domain is left")
-    return found
-
-
-def weights(
-    names: list[str], sizes: list[int], rule: str, replay: float = 0.0, old: tuple[str, ...] = ()
-) -> dict[str, float]:
-    """How often each domain is drawn: {name: probability}.
-
-    rule: `uniform`, `proportional` (to size), `temperature:<T>` (size^(1/T), Conneau &
-        Lample 2019), or numbers joined by `+`, one a domain. (`doremi:<arm>` becomes numbers
-        by genjax.domains.training.)
-    replay: the share that the domains `old` take together, evenly; the rest is by the rule.
-    Raises UsageError for weights that are negative, do not sum to one, or are too few.
-    """
-    kind, _, number = rule.partition(":")
-    if kind == "uniform":
-        own = np.full(len(names), 1 / len(names))
-    elif kind in ("proportional", "temperature"):
-        try:
-            power = 1 / float(number) if kind == "temperature" else 1.0
-        except (ValueError, ZeroDivisionError):
-            power = 0.0
-        if not 0 < power < np.inf:
-            raise UsageError(f"--mixture={rule}: write temperature:<number above 0>")
-        own = (np.asarray(sizes, float) / max(sizes)) ** power
-        own /= own.sum()
-    else:
-        try:
-            own = np.array([float(part) for part in rule.split("+")])
-        except ValueError as error:
-            kinds = ("uniform", "proportional", "temperature:<T>", "doremi:<arm>")
-            choices = f"choose {', '.join(kinds)}, or numbers joined by '+'"
-            near = nearest(rule, kinds, choices)
-            raise UsageError(f"--mixture={rule}: no such mixture{near}") from error
-        if len(own) != len(names):
-            raise UsageError(f"--mixture={rule}: {len(own)} weights for {len(names)} domains")
-        if (own < 0).any() or not np.isclose(own.sum(), 1):
-            raise UsageError(
-                f"--mixture={rule}: weights of 0 or more that sum to 1, not {own.sum():g}"
-            )
-    found = dict.fromkeys(names, 0.0)
-    for name, share in zip(names, own, strict=True):
-        found[name] += (1 - replay) * share
-    for name in old if replay else ():
-        found[name] = found.get(name, 0.0) + replay / len(old)
-    return found
 
 
 def by_seed(parts: Sequence[Measured]) -> Measured:

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 
 from genjax.data.text import Measured
-from genjax.domains import arms, data, floors, training
+from genjax.domains import data, floors, training
 from genjax.domains.job import Job
+from genjax.domains.names import parent, select
 from genjax.lm import ngram, per_domain, transfer
 
 # Examples an unseen domain that the few-shot curve is measured on.
@@ -44,7 +45,7 @@ def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
     row |= {f"loss/{domain}": one["loss"] for domain, one in by_name.items()}
     arrays = pictured(source.names, groups, by_name, lines)
 
-    scratch = arms.parent(job.arms, name) is None
+    scratch = parent(job.arms, name) is None
     if not scratch:
         row |= forgotten(job, folder, name, params, by_name)
     if job.config.shots and groups["unseen"] and params is not None and scratch:
@@ -76,6 +77,7 @@ def training_margin(job: Job, name: str, unseen: list[str]) -> np.ndarray:
     drawn = job.windows(name)(0, steps)[..., :-1].swapaxes(0, 1)
     found = []
     for source, windows in zip(job.sources, drawn, strict=True):
+        assert source.log_probs is not None  # Of a grid alone it is asked.
         rows = windows.reshape(-1, windows.shape[-1])
         own, other = (
             source.log_probs(names, rows).mean(-1).max(0)
@@ -144,7 +146,7 @@ def baselines(job: Job) -> dict[str, list[float]]:
     out.
     """
     source, found = job.source, {}
-    seen = data.select(source, "seen")
+    seen = select(source, "seen")
     groups = {"seen": seen, "unseen": source.held_out}
     made = {id(one): counted_floors(one, seen) for one in job.sources}
     own = [made[id(one)] for one in job.sources]
@@ -217,7 +219,7 @@ def pictured(names: list[str], groups: dict, by_name: dict, lines: dict) -> dict
 
 def forgotten(job: Job, folder, name: str, params, by_name: dict) -> dict:
     """What the old domains lost, and the new gained, against the arm it started from."""
-    origin = arms.parent(job.arms, name)
+    origin = parent(job.arms, name)
     assert origin is not None  # Of such arms alone it is asked.
     before = folder.read_json(f"evaluation/{origin}.json")
     new, old = job.trained_on[name], job.trained_before[name]
@@ -247,7 +249,7 @@ def forgotten(job: Job, folder, name: str, params, by_name: dict) -> dict:
 def sequence(job: Job, folder, name: str, by_name: dict) -> dict:
     """GEM's three measures, where the arm is the end of a sequence of adaptations."""
     chain = [name]
-    while (origin := arms.parent(job.arms, chain[0])) is not None:
+    while (origin := parent(job.arms, chain[0])) is not None:
         chain.insert(0, origin)
     tasks = [job.trained_on[stage] for stage in chain[1:]]
     if len(tasks) < 2:

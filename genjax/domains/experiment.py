@@ -5,7 +5,6 @@ that a study is a graph of runs; all seeds of an arm are one program.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import jax
 from genjax import claims
 from genjax.core import arrangement, machine, processes, stream
 from genjax.core import config as configs
-from genjax.core.errors import UsageError
 from genjax.data import leaks, text
 from genjax.domains import ahead, chains, data, evaluate, forecast, hmm, load, networks, training
 from genjax.domains.about import ABOUT
@@ -25,12 +23,12 @@ from genjax.domains.arms import (
     facts_of,
     gaps,
     stopped,
-    trained_before,
 )
 from genjax.domains.claims import judge
 from genjax.domains.config import Config
 from genjax.domains.figures import FIGURES
 from genjax.domains.job import Job, Once
+from genjax.domains.names import trained_before
 from genjax.domains.notes import notes
 from genjax.lm.objectives import LOGITS
 from genjax.report import blocks, page
@@ -56,22 +54,19 @@ def prepare(config: Config) -> Job:
     machine.check_batch(config.parallel, config.batch_size)
     arrangement.check_copies(max(1, config.fsdp), jax.device_count(), config.batch_size)
     arms = config.arms()
-    for name, arm in arms.items():
-        if arm.from_ and arm.from_ not in arms and not os.path.isdir(arm.from_):
-            before = list(arms)[: list(arms).index(name)]
-            raise UsageError(
-                f"--arm={name}: --from={arm.from_}: neither an arm before it nor a folder "
-                f"<run>/models/<arm>{configs.nearest(arm.from_, before)}"
-            )
+    config.require()
+    for arm in arms.values():
         if arm.model == "transformer":
             networks.variant(arm, config.context, config.precision)
     sources = read_sources(config)
     source = next(sources)
-    trained_on = {name: data.select(source, arm.domains) for name, arm in arms.items()}
+    trained_on = config.trained_on(source)
     before = {name: trained_before(arms, trained_on, name) for name in arms}
     job = Job(config, [source], arms, trained_on, before, Once())
     for name in arms:
-        check_domains(job, name)
+        job.mixture(name)
+        if arms[name].model != "ngram":
+            job.network(name)
     machine.require_memory(memory_needed(job), config, job.arms.values())
     return job._replace(sources=[source, *sources], draw=streamed(job))
 
@@ -127,12 +122,7 @@ def read_text(config: Config) -> data.Source:
     """The domains of --corpus. Raises UsageError for what cannot be trained on."""
     assert config.corpus is not None
     corpus = text.read(config.corpus, tfds_dir=config.tfds_dir)
-    for name in config.held_out:
-        if name not in corpus:
-            raise UsageError(f"--held_out={name}: no such domain; choose from {', '.join(corpus)}")
     seen = [name for name in corpus if name not in config.held_out]
-    if not seen:
-        raise UsageError(f"--held_out={','.join(config.held_out)}: no domain is left to train on")
     leaks.refuse(corpus, config.leak_window)
     tokens = text.byte_tokens()
     if config.bpe:
@@ -196,27 +186,6 @@ def memory_needed(job: Job) -> dict[str, float]:
         * config.seeds
         * config.steps_per_call,
     }
-
-
-def check_domains(job: Job, name: str) -> None:
-    """Raises UsageError where an arm's options contradict the domains that it names."""
-    arm, trained_on = job.arms[name], job.trained_on
-    where = f"--arm={name}"
-    for option in ("replay", "ewc"):
-        if getattr(arm, option) and not job.trained_before[name]:
-            raise UsageError(
-                f"{where}: --{option}={getattr(arm, option)}: --from has no domains in this run "
-                "besides those that train now"
-            )
-    if arm.dro and trained_on[arm.dro] != trained_on[name]:
-        raise UsageError(f"{where}: --dro={arm.dro}: was trained on other domains")
-    if arm.proxy and trained_on[arm.proxy] != trained_on[name]:
-        raise UsageError(
-            f"{where}: --mixture={arm.mixture}: trains on other domains than {arm.proxy}"
-        )
-    job.mixture(name)
-    if arm.model != "ngram":
-        job.network(name)
 
 
 def disk_needed(job: Job) -> float:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int32
-from scipy.special import logsumexp
 
 from genjax.core.errors import UsageError
 
@@ -39,32 +38,34 @@ class Grid(NamedTuple):
 
     @property
     def domains(self) -> list[str]:
-        sides = range(len(self.transition))
-        return [f"s{s}l{lexicon}" for s in sides for lexicon in range(len(self.emission))]
+        return pairs(len(self.transition))
 
     def place(self, name: str) -> tuple[int, int]:
         """(structure, lexicon) of a domain."""
         structure, _, lexicon = name[1:].partition("l")
         return int(structure), int(lexicon)
 
-    def held_out(self) -> list[str]:
-        """The diagonal."""
-        return [f"s{s}l{s}" for s in range(len(self.transition))]
 
-    def diagonals(self, count: int) -> list[str]:
-        """The pairs of the first `count` cyclic diagonals beside the main one.
-
-        Each holds every structure and every lexicon once.
-        """
-        side = len(self.transition)
-        return [f"s{s}l{(s + d) % side}" for d in range(1, count + 1) for s in range(side)]
+def pairs(side: int) -> list[str]:
+    """The domains of a grid: every structure with every lexicon."""
+    return [f"s{s}l{lexicon}" for s in range(side) for lexicon in range(side)]
 
 
-def grid(side: int, *, states: int, base: int, vocabulary: int, shared: int, seed: int = 0) -> Grid:
-    """A grid of side x side domains; `shared` base tokens have one name in all lexicons.
+def diagonal(side: int) -> list[str]:
+    """The pairs (s, s), which are held out."""
+    return [f"s{s}l{s}" for s in range(side)]
 
-    Raises UsageError where the sizes contradict each other.
+
+def diagonals(side: int, count: int) -> list[str]:
+    """The pairs of the first `count` cyclic diagonals beside the main one.
+
+    Each holds every structure and every lexicon once.
     """
+    return [f"s{s}l{(s + d) % side}" for d in range(1, count + 1) for s in range(side)]
+
+
+def require_sizes(side: int, *, states: int, base: int, vocabulary: int, shared: int) -> None:
+    """Raises UsageError where the sizes of a grid contradict each other."""
     slots = len(EMISSIONS) * states
     for wrong, text in (
         (side < 2, f"--grid={side}: at least 2"),
@@ -79,6 +80,15 @@ def grid(side: int, *, states: int, base: int, vocabulary: int, shared: int, see
     ):
         if wrong:
             raise UsageError(text)
+
+
+def grid(side: int, *, states: int, base: int, vocabulary: int, shared: int, seed: int = 0) -> Grid:
+    """A grid of side x side domains; `shared` base tokens have one name in all lexicons.
+
+    Raises UsageError where the sizes contradict each other.
+    """
+    require_sizes(side, states=states, base=base, vocabulary=vocabulary, shared=shared)
+    slots = len(EMISSIONS) * states
     rng = np.random.default_rng([20261121, seed])
     transition = np.zeros((side, states, states))
     for structure in transition:
@@ -170,6 +180,8 @@ def mixture(log_prob: np.ndarray) -> np.ndarray:
 
     p(x_t | x_<t) = sum_d p(d | x_<t) p_d(x_t | x_<t): the difference of two evidences.
     """
+    from scipy.special import logsumexp  # What is refused does not wait for it.
+
     nats = np.cumsum(log_prob, -1) * np.log(2)
     evidence = (logsumexp(nats, 0) - np.log(len(nats))) / np.log(2)
     return np.diff(evidence, prepend=0.0)

@@ -9,6 +9,7 @@ import numpy as np
 from genjax.data.text import Measured
 from genjax.domains import data, networks
 from genjax.domains.config import Arm, Config
+from genjax.domains.names import weights
 from genjax.lm.transformer import Model
 
 
@@ -96,7 +97,7 @@ class Job(NamedTuple):
             rule = "uniform"
             if found:
                 rule = "+".join(str(np.mean(found[domain])) for domain in names)
-        return data.weights(names, sizes, rule, arm.replay, tuple(self.trained_before[name]))
+        return weights(names, sizes, rule, arm.replay, tuple(self.trained_before[name]))
 
     def windows(self, name: str, found: dict | None = None, own: np.ndarray | None = None):
         """`data.batches` of what an arm is trained on, of the step's own rows; found: as above."""

@@ -3,8 +3,9 @@
 import numpy as np
 
 from genjax import claims
-from genjax.domains.arms import Figures, alike, parent, selections
+from genjax.domains.arms import Figures, alike, selections
 from genjax.domains.config import Config
+from genjax.domains.names import parent
 from genjax.domains.roles import FEWEST, with_overlap
 
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genjax.domains.arms import Facts, Figures, alike, along, parent
+from genjax.domains.arms import Facts, Figures, alike, along
 from genjax.domains.config import NETWORK, Arm, Config
+from genjax.domains.names import parent
 from genjax.lm import transfer
 
 # Two models count as equal in parameters within this factor.

@@ -26,6 +26,7 @@ from genjax.core.progress import say
 from genjax.domains import data, networks
 from genjax.domains.config import Arm, Config
 from genjax.domains.job import Job
+from genjax.domains.names import weights
 from genjax.lm import finetune, per_domain
 from genjax.lm.spread import parts_in_cache
 from genjax.lm.transformer import Large, Model
@@ -326,7 +327,7 @@ def started_from(job: Job, folder, name: str, option: str, other: str):
 def old_windows(job: Job, name: str) -> np.ndarray:
     """Windows [seeds, n, length + 1] of the training text of what was trained on before."""
     names = job.trained_before[name]
-    even = data.weights(names, [1] * len(names), "uniform")
+    even = weights(names, [1] * len(names), "uniform")
     drawn = data.batches(job.sources, even, FISHER_WINDOWS, seeds=[0] * len(job.sources))
     return drawn(0, 1)[0, :, :, :-1]
 

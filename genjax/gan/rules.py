@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from genjax import data
-from genjax.core.config import nearest, shown
+from genjax.core.config import closest, nearest, shown
 from genjax.core.errors import UsageError
 from genjax.data import points
 from genjax.gan import mixtures
@@ -80,8 +80,10 @@ def _near(spec: str) -> str:
     if meant := data.meant(spec, sources):
         stacked = "" if meant.startswith(("csv:", "npz:")) else "stacked:"
         return f"; did you mean {stacked}{meant}?"
-    if any(spec.startswith(f"{source.partition(':')[0]}:") for source in data.SOURCES):
-        return f"; did you mean stacked:{spec}?"
+    source, _, rest = spec.partition(":")
+    if rest and (close := closest(source, ("stacked", *sources))):
+        stacked = "" if close in ("csv", "npz", "stacked") else "stacked:"
+        return f"; did you mean {stacked}{close}:{rest}?"
     images = ("stacked", *(f"stacked:{source}" for source in data.SOURCES[1:]))
     choices = f"choose {mixtures.EXAMPLES}, {', '.join((*points.SOURCES, *images))}"
     return nearest(spec, ("ring8", "grid25", "modes", "stacked"), choices, every=True)

@@ -238,6 +238,10 @@ class Config(Training, Sweep):
         options = {"symbols": self.symbols}
         return options | ({"pairs": self.recall_pairs} if task == "recall" else {})
 
+    def vocabulary(self, task: str) -> int:
+        """Tokens of a task."""
+        return lookups.vocabulary(task, self.symbols, self.mqar_tokens)
+
     def arms(self) -> dict[str, Learner]:
         """The transformers to train, `<variant>-<task>-<length>`; {} without tasks.
 

@@ -63,23 +63,34 @@ def prepare(config: Config) -> Job:
 
 
 def memory_needed(config: Config) -> dict[str, float]:
-    """{flags: bytes, at least} of what no guard of the sweep sees: the transformers."""
-    found = {}
-    if config.tasks:
-        length = max(config.task_lengths)
-        rows = 4.0 * config.seeds * config.batch_size
-        net = 12.0 * config.depth * config.width**2 + 2.0 * config.symbols * config.width
-        found = {
-            "--task_lengths": 3 * 4.0 * training.TRAINED * length,
-            # Weights, two moments and gradients.
-            "--width, --depth, --symbols or --seeds": 16.0 * config.seeds * net,
-            # What each block keeps, and logits.
-            "--batch_size, --task_lengths, --width, --depth, --symbols or --seeds": rows
-            * length
-            * (config.width * config.depth + 2 * config.symbols),
-            "--steps_per_call, --batch_size or --seeds": rows * config.steps_per_call,
-        }
-    return found
+    """{flags: bytes, at least} of what no guard of the sweep sees: the transformers.
+
+    Of one task at a time, that of the largest vocabulary.
+    """
+    if not config.tasks:
+        return {}
+    length, task = max(config.task_lengths), max(config.tasks, key=config.vocabulary)
+    words = config.vocabulary(task)
+    named = {"mqar": ", --mqar_tokens", "listops": ""}.get(task, ", --symbols")
+    # Of mqar's positions the logits of those that ask are formed.
+    asked = config.recall_pairs if task == "mqar" else length
+    net = 12.0 * config.depth * config.width**2 + words * config.width
+    rows = 4.0 * config.batch_size
+    found = {
+        # What each block keeps, and logits, in training; and logits of all positions in measuring.
+        f"--batch_size, --task_lengths, --width, --depth{named} or --seeds": rows
+        * machine.at_once(config.seeds)
+        * (length * config.width * config.depth + asked * words),
+        f"--task_lengths{named}": 4.0 * training.MEASURED / training.PARTS * length * words,
+    }
+    most = max(found, key=found.__getitem__)  # One after the other.
+    return {
+        most: found[most],
+        "--task_lengths": 3 * 4.0 * training.TRAINED * length,
+        # Weights, two moments and gradients.
+        f"--width, --depth{named} or --seeds": 16.0 * config.seeds * net,
+        "--steps_per_call, --batch_size or --seeds": rows * config.seeds * config.steps_per_call,
+    }
 
 
 def disk_needed(job: Job) -> float:

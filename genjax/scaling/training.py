@@ -21,6 +21,8 @@ from genjax.scaling.config import Config
 
 # Sequences trained on, measured on, put through exact attention too, and bands of distance.
 TRAINED, MEASURED, CAPTURED, BANDS = 20_000, 1000, 16, 4
+# Of those measured, one after the other: all logits of one are in memory.
+PARTS = 10
 # The seed that learning rates are tried with.
 TRIAL = 100
 
@@ -37,7 +39,7 @@ def _shape(config: Config, label: str) -> tuple[Variant, dict]:
     """The variant that a label of `config.arms()` names, and the transformer around it."""
     learner = config.arms()[label]
     return variants.scaled(config, learner.variant, learner.length), {
-        "vocabulary": lookups.vocabulary(learner.task, config.symbols, config.mqar_tokens),
+        "vocabulary": config.vocabulary(learner.task),
         "width": config.width,
         "depth": config.depth,
         "dtype": jnp.dtype(config.precision),
@@ -161,7 +163,7 @@ def measure(config: Config, trained: Trained) -> dict[str, list[float]]:
     found = []
     for params in parallel.each(trained.params, config.seeds):
         parts, took = [], []
-        for part in np.array_split(fresh["tokens"], 10):
+        for part in np.array_split(fresh["tokens"], PARTS):
             started = time.perf_counter()
             parts.append(np.asarray(answer(params, part)))
             took.append((time.perf_counter() - started) / len(part))

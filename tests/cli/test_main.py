@@ -140,6 +140,25 @@ def test_what_is_wrong_is_answered_in_a_line_with_the_nearest_right_one(
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "line, answer",
+    [
+        ("gan --data=csv:empty.csv", "--data=csv:empty.csv: is empty"),
+        ("gan --data=stacked:npz:empty.csv", "--data=stacked:npz:empty.csv: is empty"),
+        ("vae --data=folder:none", "--data=folder:none: is empty"),
+        ("vae --workdir=empty.csv", "--workdir=empty.csv: empty.csv is a file; name a folder"),
+        ("gan --workdir=empty.csv/a/b", "--workdir=empty.csv/a/b: empty.csv is a file; name"),
+    ],
+)
+def test_what_lies_there_is_looked_at_before_the_imports(said, line, answer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genjax_cli.launch._run", lambda *_: pytest.fail("imports jax"))
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "none").mkdir()
+    code, out, err = said(*line.split())
+    assert (code, out) == (2, "") and answer in err and err.count("\n") == 1
+
+
 def test_where_nothing_can_be_written_it_is_said(said, tmp_path, monkeypatch):
     """Before anything is computed, where that takes minutes; root may write everywhere."""
     (tmp_path / "run").mkdir()

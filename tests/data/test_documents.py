@@ -31,7 +31,7 @@ def test_files_and_subfolders_are_domains(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "law" / "loop").symlink_to(tmp_path)
     found = text.read(str(tmp_path))
-    assert list(found) == ["law", "prose"]
+    assert list(found) == ["law", "prose"] == text.names(str(tmp_path))
     assert sorted(sum(map(documents_of, found["prose"]), [])) == sorted(paragraphs(50, "prose"))
     both = paragraphs(25, "a") + paragraphs(25, "b")
     assert sorted(sum(map(documents_of, found["law"]), [])) == sorted(both)

@@ -105,7 +105,7 @@ def test_names(tmp_path, monkeypatch):
 
 def test_unknown_source_and_binarization():
     assert "did you mean digits?" in fails("--data=digit: ", "digit")
-    assert "did you mean tfds?" in fails("--data=tdfs:mnist: ", "tdfs:mnist")
+    assert "did you mean tfds:mnist?" in fails("--data=tdfs:mnist: ", "tdfs:mnist")
     choices = "digits, idx:<folder>, tfds:<name>, folder:<path>, npz:<file>, hf:<name>"
     assert fails("--data=words: ", "words").endswith(choices)
     for spec in ("idx:", "tfds:", "digits:8", ""):

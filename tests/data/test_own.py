@@ -298,6 +298,12 @@ def test_what_a_bare_name_stands_for(tmp_path, pixels, monkeypatch):
         str(tmp_path / "pics"): f"folder:{tmp_path}/pics", "x.npz": "npz:x.npz",
     }.items():  # fmt: skip
         assert fails("no such source", given).endswith(f"; did you mean {right}?")
+    for given, right in {
+        "foldr:pics": "folder:pics", "Folder:pics": "folder:pics", "tfsd:mnist": "tfds:mnist",
+        "npz": "npz:<file>", "idxx": "idx:<folder>", "digit": "digits", "digits:3": "digits",
+        "stacked:folder:pics": "folder:pics",
+    }.items():  # fmt: skip
+        assert fails("no such source", given).endswith(f"; did you mean {right}?")
     for given in ("csv:x.csv", "x.csv"):
         fails("points in the plane are for genjax gan --data=csv:x.csv; pictures: digits, ", given)
     for given in ("nothing", "\0", "~", ""):

@@ -33,6 +33,9 @@ def test_read_folders(tmp_path):
             assert isinstance(part, np.memmap) and part.dtype == np.uint8 and part.ndim == 1
             assert part.tobytes().decode() == f"{name} {split} é"
             assert not part.flags.writeable
+    (tmp_path / "1" / "code" / "test.txt").write_bytes(b"\xff is not read")
+    names = ["code", "law", "prose", "wiki"]
+    assert text.names(f"{first},tfds:wiki,{second}") == names
 
 
 def test_read_home(tmp_path, monkeypatch):

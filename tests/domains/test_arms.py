@@ -6,7 +6,7 @@ import pytest
 
 from genjax import attention
 from genjax.core.errors import UsageError
-from genjax.domains import arms, config, networks
+from genjax.domains import arms, config, names, networks
 from genjax.domains.config import Config
 from genjax.domains.job import Job, Once
 from genjax.lm import finetune, recurrent
@@ -41,9 +41,9 @@ def test_what_was_trained_on_before_is_named_once_along_the_chain():
     chain |= {"elsewhere": {"from": "runs/models/base"}}
     made = Config(variants=chain).arms()
     on = {"base": ["a", "b", "c"], "first": ["b", "d"], "second": ["c"], "elsewhere": ["a"]}
-    assert arms.trained_before(made, on, "second") == ["b", "d", "a"]
-    assert arms.trained_before(made, on, "base") == []
-    assert arms.parent(made, "elsewhere") is None
+    assert names.trained_before(made, on, "second") == ["b", "d", "a"]
+    assert names.trained_before(made, on, "base") == []
+    assert names.parent(made, "elsewhere") is None
 
 
 def test_a_mixture_of_doremi_is_what_the_proxy_found():

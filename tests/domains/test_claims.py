@@ -114,7 +114,9 @@ def row(arm, seed, step, new, old):
 
 
 def judged(*, baselines=None, paths=None, spread=0.001, seeds=10, **changes):
-    config = Config(seeds=seeds, steps=100, domains="a+b+c", variants=arms(), shots=(0, 8))
+    config = Config(
+        seeds=seeds, steps=100, corpus="texts", domains="a+b+c", variants=arms(), shots=(0, 8)
+    )
     found = figures(changes, baselines or {}, paths or {}, spread)
     return {claim["id"]: claim for claim in claims.judge(found, config)}
 
@@ -274,7 +276,7 @@ def study(changes=None, remove=()):
     facts = found.facts._replace(
         sizes={name: found.facts.sizes.get(name, {"parameters": 1000}) for name in made}
     )
-    config = Config(seeds=10, steps=100, domains="a+b+c", variants=made)
+    config = Config(seeds=10, steps=100, corpus="texts", domains="a+b+c", variants=made)
     kept = {name: found.found[name] for name in made}
     return roles.study_of(found._replace(found=kept, facts=facts), config)
 
@@ -302,7 +304,9 @@ def test_texts_whose_optimum_nobody_knows_bear_no_claim_that_asks_for_it():
     """Reading it raised KeyError after all training, where arms of texts were of one size."""
     read = figures({}, {}, {}, 0.0)
     lines = {k: v for k, v in read.baselines.items() if not k.startswith("family/")}
-    config = Config(seeds=10, steps=100, domains="a+b+c", variants=arms(), shots=(0, 8))
+    config = Config(
+        seeds=10, steps=100, corpus="texts", domains="a+b+c", variants=arms(), shots=(0, 8)
+    )
     texts = {one["id"] for one in claims.judge(read._replace(baselines=lines), config)}
     assert EVERY - texts == {"D1a", "D1b", "D1c", "D2a", "D2b", "D2d", "D3a"}
 
@@ -320,7 +324,7 @@ def test_over_finetuning_is_of_what_went_over_its_tokens_most_often():
     wide = {"wide": ADAPTED | {"limit": 4000}}
     found = figures({}, {}, {}, 0.0)
     found.found["wide"] = found.found["over"]
-    config = Config(seeds=10, steps=100, domains="a+b+c", variants=arms() | wide)
+    config = Config(seeds=10, steps=100, corpus="texts", domains="a+b+c", variants=arms() | wide)
     assert roles.overfitted(roles.study_of(found, config))["over"] == "over"
 
 
@@ -367,7 +371,7 @@ def far(sign, seeds=10, other_rates=0):
         trained_on={"base": OLDS} | {f"to_{name}": [name] for name in names},
         sizes=dict.fromkeys(made, {"parameters": 1, "flops": 1.0}),
     )
-    config = Config(seeds=seeds, steps=100, variants=made)
+    config = Config(seeds=seeds, steps=100, corpus="texts", variants=made)
     return claims.judge(arms_of.Figures(found, [], facts, {}), config)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from genjax.core.errors import UsageError
 from genjax.data import text
-from genjax.domains import chains, data, hmm
+from genjax.domains import chains, data, hmm, names
 from genjax.lm import per_domain
 
 LENGTH = 16
@@ -33,7 +33,7 @@ def test_lines_are_ordered():
     grid = hmm.grid(4, states=8, base=16, vocabulary=32, shared=4)
     wide = chains.draw(2, 32)
     source = data.from_grid(grid, length=64, pool=1, documents=40, far=wide)
-    training = grid.diagonals(2)
+    training = hmm.diagonals(4, 2)
 
     def bits(name):
         return {line: value.mean() for line, value in source.lines(name, training).items()}
@@ -54,8 +54,8 @@ def test_chains_are_neither_seen_nor_held_out():
     source = data.from_grid(grid, length=LENGTH, pool=20, documents=6, far=wide)
     assert source.names[-2:] == ["chain0", "chain1"]
     for spec in ("seen", "all"):
-        assert not any("chain" in name for name in data.select(source, spec))
-    assert data.select(source, "chain1+s0l0") == ["chain1", "s0l0"]
+        assert not any("chain" in name for name in names.select(source, spec))
+    assert names.select(source, "chain1+s0l0") == ["chain1", "s0l0"]
     rows = np.concatenate(
         [source.measured("chain1", split).windows for split in ("valid", "test")]
         + [source.draw("chain1", np.arange(20)), source.draw("chain0", np.arange(20))]
@@ -74,29 +74,29 @@ def test_chains_are_neither_seen_nor_held_out():
     ],
 )
 def test_domains_are_selected(source, spec, found):
-    assert data.select(source, spec) == found
+    assert names.select(source, spec) == found
 
 
 @pytest.mark.parametrize("spec", ["s9l9", "s0l0+s0l0", "diagonals3", "diagonals", "s0l0-s0l0"])
 def test_domains_that_cannot_be_selected_are_named(source, spec):
     with pytest.raises(UsageError, match=f"--domains={spec.replace('+', '.')}"):
-        data.select(source, spec)
+        names.select(source, spec)
 
 
 def test_weights_follow_their_rule():
-    names, sizes = ["a", "b"], [100, 400]
-    assert data.weights(names, sizes, "uniform") == {"a": 0.5, "b": 0.5}
-    assert data.weights(names, sizes, "proportional") == {"a": 0.2, "b": 0.8}
-    tempered = data.weights(names, sizes, "temperature:2")
+    two, sizes = ["a", "b"], [100, 400]
+    assert names.weights(two, sizes, "uniform") == {"a": 0.5, "b": 0.5}
+    assert names.weights(two, sizes, "proportional") == {"a": 0.2, "b": 0.8}
+    tempered = names.weights(two, sizes, "temperature:2")
     np.testing.assert_allclose(tempered["b"] / tempered["a"], 2)
-    cold = data.weights(names, sizes, "temperature:0.001")
+    cold = names.weights(two, sizes, "temperature:0.001")
     assert cold == {"a": 0.0, "b": 1.0}
-    assert data.weights(names, sizes, "0.3+0.7") == {"a": 0.3, "b": 0.7}
+    assert names.weights(two, sizes, "0.3+0.7") == {"a": 0.3, "b": 0.7}
 
 
 def test_replay_of_the_joint_share_is_joint_training():
-    joint = data.weights(["new", "a", "b", "c"], [1] * 4, "uniform")
-    replayed = data.weights(["new"], [1], "uniform", 0.75, ("a", "b", "c"))
+    joint = names.weights(["new", "a", "b", "c"], [1] * 4, "uniform")
+    replayed = names.weights(["new"], [1], "uniform", 0.75, ("a", "b", "c"))
     assert joint == pytest.approx(replayed)
 
 
@@ -106,7 +106,7 @@ def test_replay_of_the_joint_share_is_joint_training():
 )
 def test_weights_that_are_none_are_refused(rule):
     with pytest.raises(UsageError, match="--mixture="):
-        data.weights(["a", "b"], [1, 1], rule)
+        names.weights(["a", "b"], [1, 1], rule)
 
 
 def test_batches_are_a_function_of_seed_and_step(source):
@@ -188,12 +188,12 @@ def test_what_cannot_be_measured_is_refused_before_training(options, said):
 def test_names_with_signs_are_selected():
     corpus = {name: text.Domain(*[letters(90)] * 3) for name in ("wiki", "wiki-en", "c++", "en")}
     held = data.from_text(corpus, text.byte_tokens(), ["en"], length=LENGTH, stride=5)
-    assert data.select(held, "wiki-en") == ["wiki-en"]
-    assert data.select(held, "c+++wiki-wiki-en") == ["c++", "wiki"]
-    assert data.select(held, "all-seen") == ["en"]
+    assert names.select(held, "wiki-en") == ["wiki-en"]
+    assert names.select(held, "c+++wiki-wiki-en") == ["c++", "wiki"]
+    assert names.select(held, "all-seen") == ["en"]
     for spec in ("wiki-", "wiki--en", "wiki+", "nl"):
         with pytest.raises(UsageError, match="no domain"):
-            data.select(held, spec)
+            names.select(held, spec)
 
 
 def test_losses_are_bits_a_unit_where_tokens_are_not():

@@ -13,6 +13,7 @@ from scripts import assert_identical, checkpoint
 import genjax
 from genjax.core.errors import UsageError
 from genjax.domains import experiment
+from genjax.domains.config import Config
 
 SMOKE = scripts.smoke("domains")
 ARMS = ["few", "many", "gru", "ngram", "tuned", "replay", "next", "lora", "proxy", "mixed"]
@@ -363,6 +364,14 @@ BAD = {
     "held out": (["--corpus={folder}/good", "--held_out=greek"], ["--held_out=greek", "one"]),
     "held out of the grid": (["--held_out=brown"], ["--held_out=brown", "--corpus=<folder>"]),
     "context": (["--corpus={folder}/good", "--context=4096", "--shots="], ["--context=4096"]),
+    "misspelt domain": (
+        ["--corpus={folder}/good", "--arm=a", "--arm=b:domains=on"],
+        ["--arm=b: --domains=on", "did you mean one?"],
+    ),
+    "weights of a text": (
+        ["--corpus={folder}/good", "--mixture=1+0+0"],
+        ["--mixture=1+0+0: 3 weights for 2 domains"],
+    ),
     "leak": (["--corpus={folder}/leaky", "--held_out=two"], ["two", "one"]),
     "leak into what is held out": (["--corpus={folder}/own", "--held_out=two"], ["two", "100.0%"]),
 }
@@ -389,3 +398,21 @@ def texts(tmp_path_factory):
 def test_bad_input_gets_one_line(end, name, texts):
     given, parts = BAD[name]
     scripts.assert_refused(end("domains", *given, folder=texts), parts)
+
+
+EARLY = ("unknown parent", "misspelt parent", "misspelt mixture", "unknown domain", "weights")
+EARLY += ("misspelt domain", "weights of a text", "held out", "no splits", "replay of itself")
+EARLY += ("dro of other domains", "states")
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_names_are_refused_before_what_is_slow_is_imported(end, monkeypatch, name, texts):
+    monkeypatch.setattr("genjax_cli.launch._run", lambda *_: pytest.fail("imports jax"))
+    scripts.assert_refused(end("domains", *BAD[name][0], folder=texts), BAD[name][1])
+
+
+@pytest.mark.parametrize("options", [{"from_": "nowhere"}, {"corpus": "good", "domains": "on"}])
+def test_from_python_too(options, texts, monkeypatch):
+    monkeypatch.chdir(texts)
+    with pytest.raises(UsageError, match="--from=nowhere: neither|--domains=on: no domain on; did"):
+        experiment.prepare(Config(**options))

@@ -39,9 +39,9 @@ def test_states_emit_three_tokens_and_tokens_have_one_or_two_states(source):
 
 def test_held_out_pairs_are_unseen_but_their_parts_are_seen(source):
     for count in (1, 2, 3):
-        training = source.diagonals(count)
+        training = hmm.diagonals(4, count)
         assert len(set(training)) == 4 * count
-        assert not set(training) & set(source.held_out())
+        assert not set(training) & set(hmm.diagonal(4))
         places = [source.place(name) for name in training]
         assert {s for s, _ in places} == {lex for _, lex in places} == set(range(4))
 

@@ -26,7 +26,10 @@ REFUSED = [
         "--arm=b: --mesh=fsdp:4: --train=lora needs whole parameters",
     ),
     (
-        {"mesh": "fsdp:4", "variants": {"a": {}, "b": {"from": "a", "ewc": 1.0}}},
+        {
+            "mesh": "fsdp:4",
+            "variants": {"a": {}, "b": {"from": "a", "domains": "s0l0", "ewc": 1.0}},
+        },
         "--arm=b: --mesh=fsdp:4: --ewc=1.0 needs whole parameters",
     ),
     (

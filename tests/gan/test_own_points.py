@@ -123,3 +123,21 @@ def test_a_file_without_its_source_is_named(tmp_path):
     write(tmp_path / "own.csv")
     with pytest.raises(UsageError, match=f"did you mean csv:{tmp_path}/own.csv[?]$"):
         Config(data=f"{tmp_path}/own.csv")
+
+
+@pytest.mark.parametrize(
+    "given, right",
+    [
+        ("stacked:foldr:x", "stacked:folder:x"),
+        ("stacked:npz", "stacked:npz:<file>"),
+        ("stacked:stacked:mnist", "stacked:mnist"),
+        ("stackd:folder:x", "stacked:folder:x"),
+        ("foldr:x", "stacked:folder:x"),
+        ("tfds:mnist", "stacked:tfds:mnist"),
+        ("cvs:x", "csv:x"),
+    ],
+)
+def test_a_misspelt_source_is_answered_whole(given, right):
+    with pytest.raises(UsageError) as refused:
+        Config(data=given)
+    assert str(refused.value).endswith(f"; did you mean {right}?")

@@ -6,13 +6,16 @@ import re
 import shutil
 
 import golden
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scripts
 
 import genjax
 from genjax.core.errors import UsageError
-from genjax.scaling import lookups, microbenchmark
+from genjax.scaling import experiment, lookups, microbenchmark, training
+from genjax.scaling.config import Config
 
 SMOKE = scripts.smoke("attention")
 
@@ -166,6 +169,10 @@ BAD = {
     "no length": (["--lengths="], ["--lengths=: at least one"]),
     "task": (["--tasks=sort"], ["--tasks=sort: no 'sort'", "recall, mqar, copy, listops"]),
     "heads": (["--task_heads=3"], ["--task_heads=3: no even parts of a width of 16"]),
+    "words that fit nowhere": (
+        ["--tasks=mqar", "--task_lengths=8192", "--mqar_tokens=1048576", "--recall_pairs=2"],
+        ["--task_lengths=8192, --mqar_tokens=1048576: about", "GB"],
+    ),
     "causal": (["--variants=linformer", "--causal"], ["linformer: is not causal"]),
 }
 
@@ -174,6 +181,23 @@ BAD = {
 def test_bad_input_gets_one_line(end, name):
     given, parts = BAD[name]
     scripts.assert_refused(end("attention", SMOKE, *given), parts)
+
+
+@pytest.mark.parametrize("task, tokens", [("mqar", 5000), ("recall", 65), ("listops", 17)])
+def test_memory_is_of_the_task_in_question(task, tokens):
+    config = Config(tasks=(task,), symbols=32, mqar_tokens=5000, variants=("flash",), seeds=3)
+    model = training.network(config, f"flash-{task}-128")
+    made = jax.eval_shape(model.init, jax.random.key(0))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(made))
+    needed = experiment.memory_needed(config)
+    (weights,) = (size for flags, size in needed.items() if flags.startswith("--width"))
+    assert 0.95 < weights / (16 * 3 * parameters) <= 1
+    # 100 sequences of 128 are measured at once.
+    (measured,) = jax.eval_shape(model.apply, made, jnp.zeros((100, 128), int)).shape[2:]
+    assert measured == tokens
+    if task == "mqar":
+        assert needed["--task_lengths, --mqar_tokens"] == 4 * 100 * 128 * tokens
+    assert experiment.memory_needed(config.replace(tasks=())) == {}
 
 
 def test_what_does_not_fit_is_predicted_and_skipped(cache, tmp_path):
