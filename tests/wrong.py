@@ -132,8 +132,23 @@ def of_domains(run) -> Iterator[Case]:
     def both_ways(*pairs):
         return dict(pairs) | {other: one for one, other in pairs}
 
-    replay, replayed = ("D8a", "D8b", "D8c"), (("tuned", "replay5"), ("tuned_low", "replay5_low"))
     yield case("nothing is wrong", files)
+    # Arms of domains_ways: a way of finetuning and its rate, from low to high.
+    ways = {way: [] for way in ("full", "replay", "lora2", "lora8")}
+    for arm in run.config.arms():
+        ways.get(arm.partition("_")[0], []).append(arm)
+    if ways["full"]:
+        for way, false in (
+            ("replay", ("D9a",)),
+            ("lora2", ("D7a", "D7b")),
+            ("lora8", ("D7c", "D7d", "D9b")),
+        ):
+            pairs = tuple(zip(ways["full"], ways[way], strict=True))
+            yield case(f"{way} and all weights swapped", taken(both_ways(*pairs)), *false)
+            again = taken({other: full for full, other in pairs}, following.get)
+            yield case(f"all weights of the next seed in the place of {way}", again, *false)
+        return
+    replay, replayed = ("D8a", "D8b", "D8c"), (("tuned", "replay5"), ("tuned_low", "replay5_low"))
     yield case("few and many domains swapped", taken(both_ways(("n1", "n3"))), "D1a", "D2a")
     yield case(
         "the few domains' model of the next seed in the place of the many's",
