@@ -11,8 +11,9 @@ from genjax.lm import ngram, per_domain, transfer
 
 # Examples an unseen domain that the few-shot curve is measured on.
 CASES = 64
-# Windows of training that are looked at for text of unseen domains.
-LOOKED_AT = 256
+# Windows of training that are looked at for text of unseen domains, and those at a time: a grid may
+# have thousands of domains.
+LOOKED_AT, TOGETHER = 256, 32
 
 
 def measure(job: Job, folder, name: str, params) -> tuple[dict, dict]:
@@ -79,11 +80,14 @@ def training_margin(job: Job, name: str, unseen: list[str]) -> np.ndarray:
     for source, windows in zip(job.sources, drawn, strict=True):
         assert source.log_probs is not None  # Of a grid alone it is asked.
         rows = windows.reshape(-1, windows.shape[-1])
-        own, other = (
-            source.log_probs(names, rows).mean(-1).max(0)
-            for names in (job.trained_on[name], unseen)
-        )
-        found.append((own - other).min())
+        least = np.inf
+        for part in np.array_split(rows, -(-len(rows) // TOGETHER)):
+            own, other = (
+                source.log_probs(names, part).mean(-1).max(0)
+                for names in (job.trained_on[name], unseen)
+            )
+            least = min(least, (own - other).min())
+        found.append(least)
     return np.array(found)
 
 
