@@ -22,3 +22,17 @@ def fails(pattern, function, *args, **options):
 def array(content):
     content = content.encode() if isinstance(content, str) else content
     return np.frombuffer(content, np.uint8)
+
+
+def write_corpus(folder, texts):
+    """A folder a domain: {name: size -> bytes} in three splits."""
+    for name, make in texts.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        for split, size in (("train", 3000), ("valid", 600), ("test", 900)):
+            (place / f"{split}.txt").write_bytes(make(size))
+
+
+def letters(rng, few=26):
+    """Text of the first few letters."""
+    return lambda size: bytes(rng.integers(97, 97 + few, size).astype(np.uint8))
