@@ -128,7 +128,8 @@ def _prepare(flag: str, builder, manual_dir: str | None) -> None:
         manual_dir=manual_dir and Path(os.path.expanduser(manual_dir)), try_download_gcs=False
     )
     try:
-        with extras.quiet("urllib3"):  # Which says of each try that there is no network.
+        # urllib3 says of each try that there is no network.
+        with extras.quiet("urllib3"), _ended_downloads():
             builder.download_and_prepare(file_format="array_record", download_config=asked)
     except Exception as error:
         # tfds raises errors of many types over the one that tells what went wrong.
@@ -144,6 +145,27 @@ def _prepare(flag: str, builder, manual_dir: str | None) -> None:
         ):
             raise UsageError(f"{flag} cannot be prepared: {_one_line(error)}") from error
         raise
+
+
+@contextlib.contextmanager
+def _ended_downloads():
+    """On leaving, no download goes on: tfds raises at the first of several that fails, while the
+    others still write files and messages from threads of their own."""
+    from tensorflow_datasets.core.download import downloader
+
+    made, make = [], downloader.get_downloader
+
+    def kept(*args, **kwargs):
+        made.append(downloader._Downloader(*args, **kwargs))  # tfds keeps its own for the next.
+        return made[-1]
+
+    downloader.get_downloader = kept
+    try:
+        yield
+    finally:
+        downloader.get_downloader = make
+        for each in made:
+            each._executor.shutdown(cancel_futures=True)
 
 
 def _missing_module(flag: str, error: Exception) -> UsageError | None:

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from importlib.machinery import PathFinder
 
 import numpy as np
@@ -174,13 +175,19 @@ def test_tfds_stored_as_tfrecord(tmp_path):
 
 
 def test_tfds_without_network(tmp_path, monkeypatch, caplog):
+    began, ended = [], []
+
     def refuse(*args, **kwargs):
+        began.append(None)
+        time.sleep(0.2 * (len(began) % 4))  # mnist is four files, each in a thread of its own.
         logging.getLogger("urllib3.connectionpool").warning("Retrying")
+        ended.append(None)
         raise requests.ConnectionError("Name or service not known")
 
     monkeypatch.setattr(requests.Session, "get", refuse)
     place = tmp_path / "made" / "here"
     line = fails("--data=tfds:mnist: ", "tfds:mnist", tfds_dir=str(place))
+    assert len(began) == len(ended) > 0  # None goes on behind the refusal.
     assert not any(tmp_path.iterdir())
     (place / "downloads" / "mnist").mkdir(parents=True)
     (place / "downloads" / "mnist" / "whole.gz").touch()
