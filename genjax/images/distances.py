@@ -33,7 +33,7 @@ class Cloud:
     def __init__(self, points: Float[np.ndarray, "n f"], neighbours: int = 5):
         self.points, self.neighbours = points, neighbours
         self._radii: dict[int, np.ndarray] = {}
-        self._subsets: dict[tuple, list] = {}
+        self._subsets: dict[tuple, tuple] = {}
         self._lock = threading.Lock()
 
     @functools.cached_property
@@ -55,27 +55,59 @@ class Cloud:
             self._radii[k] = np.array(found)
         return self._radii[k]
 
-    def subsets(self, others: int, subsets: int, size: int, seed: int) -> list:
-        """[(which of these points, which of so many others, `_cubes` of the former's pairs)]."""
+    def subsets(self, others: int, subsets: int, size: int, seed: int) -> tuple:
+        """(which of these points, which of so many others, `_within` of the former), by subset."""
         key = others, subsets, size, seed
         with self._lock:  # Threads that ask for the same ones wait for the first.
             if key not in self._subsets:
-                rng, points = np.random.default_rng(seed), self.points.astype(np.float64)
-                made, buffers = [], np.empty((2, size, size))
-                for _ in range(subsets):
-                    own = rng.choice(len(points), size, replace=False)
-                    other = rng.choice(others, size, replace=False)
-                    cubes = _cubes(points[own], points[own], *buffers)
-                    made.append((own, other, cubes.sum() - np.trace(cubes)))
-                self._subsets[key] = made
+                rng, counts = np.random.default_rng(seed), (len(self.points), others)
+                drawn = [
+                    [rng.choice(n, size, replace=False) for n in counts] for _ in range(subsets)
+                ]
+                own, other = np.swapaxes(drawn, 0, 1)
+                self._subsets[key] = own, other, _within(self.points.astype(np.float64), own)
             return self._subsets[key]
 
 
+def _within(points, subsets):
+    """`_sums` of each subset with itself, without the pairs of a point and itself."""
+    alone = (np.einsum("nf,nf->n", points, points) / points.shape[1] + 1) ** 3
+    return _sums(points, points, subsets, subsets) - alone[subsets].sum(1)
+
+
+def _sums(u, v, rows, columns):
+    """Sums of the kernel (x.y / f + 1)^3 over the pairs of subsets: rows [s, a] of u [n, f] and
+    columns [s, b] of v [m, f] -> [s].
+
+    Where all points have far fewer pairs than all subsets together, each pair is computed once; a
+    pair's share in every subset then costs as much as the pair, about.
+    """
+    if rows.size * columns.shape[1] < 2 * len(u) * len(v):
+        # A buffer of that size is fresh pages each time, which take longer than the products.
+        buffers = np.empty((2, rows.shape[1], columns.shape[1]))
+        return np.array([
+            _cubes(u[own], v[other], *buffers).sum()
+            for own, other in zip(rows, columns, strict=True)
+        ])  # fmt: skip
+    left, right = np.zeros((len(rows), len(u))), np.zeros((len(rows), len(v)))
+    np.put_along_axis(left, rows, 1, 1)
+    np.put_along_axis(right, columns, 1, 1)
+    sums, buffers = np.zeros_like(right), np.empty((2, CACHED, len(v)))
+    for first in range(0, len(u), CACHED):
+        some = u[first : first + CACHED]
+        sums += left[:, first : first + CACHED] @ _cubes(some, v, *buffers[:, : len(some)])
+    return np.einsum("sv,sv->s", sums, right)
+
+
+# Rows whose pairs stay in the cache.
+CACHED = 50
+
+
 def _cubes(u, v, base, cube):
-    """The kernel (x.y / f + 1)^3 of all pairs, in `cube`; both buffers are overwritten."""
+    """The kernel of all pairs, in `cube`; both buffers are overwritten."""
     np.matmul(u, v.T, out=base)
-    for first in range(0, len(base), 50):  # Rows that stay in the cache.
-        some, made = base[first : first + 50], cube[first : first + 50]
+    for first in range(0, len(base), CACHED):
+        some, made = base[first : first + CACHED], cube[first : first + CACHED]
         some /= u.shape[1]
         some += 1
         # NumPy's general power takes some ten times as long as two products.
@@ -102,15 +134,10 @@ def kernel_distance(
     size = min(subset_size, len(left), len(b))
     if size == max(len(left), len(b)):
         subsets = 1
-    # A buffer of that size is fresh pages each time, which take longer than the products.
-    buffers = np.empty((2, size, size))
-    values = []
-    for own, other, within_a in a.subsets(len(b), subsets, size, seed):
-        x, y = left[own], b[other]
-        yy = _cubes(y, y, *buffers)
-        within = within_a + yy.sum() - np.trace(yy)
-        values.append(within / (size * (size - 1)) - 2 * _cubes(x, y, *buffers).mean())
-    return float(np.mean(values)), float(np.std(values))
+    own, other, within_a = a.subsets(len(b), subsets, size, seed)
+    values = (within_a + _within(b, other)) / (size * (size - 1))
+    values -= 2 * _sums(left, b, own, other) / size**2
+    return float(values.mean()), float(values.std())
 
 
 def precision_recall_density_coverage(

@@ -57,6 +57,17 @@ def test_kernel_distance_over_subsets_is_unbiased_and_repeatable():
     assert distances.kernel_distance(a, b, subsets=5)[1] > 0
 
 
+def test_subsets_whose_pairs_are_computed_once_and_one_after_the_other():
+    """Pairs within b and across are fewer than those of all subsets, pairs within a are not."""
+    a, b = RNG.normal(size=(300, 5)), RNG.normal(size=(190, 5)) + 0.2
+    rng, expected = np.random.default_rng(3), []
+    for _ in range(40):
+        own, other = (rng.choice(len(x), 60, replace=False) for x in (a, b))
+        expected.append(distances.kernel_distance(a[own], b[other])[0])
+    found = distances.kernel_distance(a, b, subsets=40, subset_size=60, seed=3)
+    np.testing.assert_allclose(found, (np.mean(expected), np.std(expected)), rtol=1e-9)
+
+
 def test_nearest_distance_by_brute_force():
     train, images = RNG.random((40, 6)), RNG.random((1400, 6))
     images[1000:] += 3
