@@ -181,6 +181,7 @@ def execute(
 
     require_installed(writers)
     machine.tune_cpu()
+    machine.share_arenas()
     with (
         processes.joined(distributed),
         platforms.chosen(platform),

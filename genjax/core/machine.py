@@ -21,7 +21,7 @@ _WAITS = {
     "xla_cpu_collective_call_warn_stuck_timeout_seconds": 300,
     "xla_cpu_collective_call_terminate_timeout_seconds": 3600,
 }
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 def tune_cpu() -> None:
@@ -78,10 +78,23 @@ def keep_buffers() -> None:
     By default it returns them to the kernel after each call, and the next call pays for fresh
     pages: 10 to 35% of the time of what streams through memory. Elsewhere a no-op.
     """
+    _mallopt(_M_MMAP_THRESHOLD, 2**31 - 1)
+    _mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def share_arenas() -> None:
+    """Has the threads share two of glibc's arenas; call it before the first computation.
+
+    By default each of jax's threads gets one of its own, which keeps what is freed in it: an eighth
+    to a quarter of the peak memory of the main commands. Elsewhere a no-op.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        _mallopt(_M_ARENA_MAX, 2)
+
+
+def _mallopt(option: int, value: int) -> None:
     with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            libc.mallopt(option, 2**31 - 1)
+        ctypes.CDLL("libc.so.6").mallopt(option, value)
 
 
 def memory_free() -> float:

@@ -1,5 +1,9 @@
 """The host's settings before the first computation, and its memory."""
 
+import os
+import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +38,36 @@ def test_cores_share_seeds_and_then_the_batch(monkeypatch, cores, seeds, batch, 
     for _ in range(2):
         machine.split_cpu(seeds, batch)
         assert machine.os.environ["XLA_FLAGS"].split() == asked
+
+
+ARENAS = """
+import ctypes, threading
+from genjax.core import machine
+
+machine.share_arenas()
+libc, together = ctypes.CDLL("libc.so.6"), threading.Barrier(8)
+
+def allocate():
+    together.wait()
+    libc.malloc(1000)
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
+@pytest.mark.parametrize(("asked", "arenas"), [({}, 2), ({"MALLOC_ARENA_MAX": "4"}, 4)])
+def test_threads_share_two_arenas_unless_the_environment_says_how_many(asked, arenas):
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"} | asked
+    told = subprocess.run([sys.executable, "-c", ARENAS], env=environment, capture_output=True)
+    assert told.stdout.count(b"<heap nr=") == arenas
 
 
 def test_free_memory_is_asked_of_the_device_then_of_the_kernel_then_counted_in_pages(monkeypatch):
