@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -170,12 +171,19 @@ def test_where_nothing_can_be_written_it_is_said(said, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("genjax.report.page.write", refused)
-    monkeypatch.setattr("genjax.verify.os.access", lambda *_: False)
+    access = os.access
+    monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr("genjax.verify._again", None)
     code, _, err = said("report", "run")
     assert code == 2 and "run: cannot be written: [Errno 13]" in err
     code, _, err = said("verify", "--claims=V1", "--tries=new")
-    assert code == 2 and "--tries=new: cannot be written; name another folder" in err
+    assert code == 2 and "--tries=new: no file can be made in . (Permission denied)" in err
+    (tmp_path / "config.json").touch()
+    code, _, err = said("sample", ".", "--out=a/x.png")
+    assert code == 2 and "--out=a/x.png: no file can be made in . (Permission" in err
+    code, _, err = said("export", ".", "model")
+    assert code == 2 and "model: no file can be made in . (Permission denied); name" in err
+    monkeypatch.setattr("os.access", access)
     monkeypatch.setattr("pathlib.Path.iterdir", refused)
     code, _, err = said("domains", f"--corpus={tmp_path}")
     assert code == 2 and "cannot be read: Permission denied" in err and "--corpus=" in err
