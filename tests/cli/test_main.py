@@ -218,7 +218,7 @@ CHOICES = [
     (experiment, kind, name, choice)
     for experiment, about in launch.EXPERIMENTS.items()
     for config in [importlib.import_module(f"genjax.{about.room}.config").Config]
-    for kind in (config, getattr(config, "arm_kind", None))
+    for kind in (config, getattr(config, "arm_kind", None), flags.place_of(config))
     for name, field in (kind.options().items() if kind else ())
     for choice in field.metadata["choices"]
     if isinstance(choice, str)
@@ -228,7 +228,8 @@ CHOICES = [
 def test_a_misspelt_choice_of_any_flag_gets_the_nearest_right_one():
     """A letter too many; of names that are short, the nearest may be another of them. Capitals,
     two letters swapped, words around it: never another."""
-    assert len({(experiment, name) for experiment, _, name, _ in CHOICES}) > 20
+    named = {(experiment, name) for experiment, _, name, _ in CHOICES}
+    assert len(named) > 20 and {(one, "platform") for one in launch.EXPERIMENTS} <= named
     for experiment, kind, name, choice in CHOICES:
         options, short = kind.options()[name], len(choice) < 5
         twisted = f"{choice[1::-1]}{choice[2:]}"
