@@ -116,6 +116,7 @@ def test_help_and_what_the_command_line_alone_decides_import_nothing_slow():
         ("verify --flagfiles=gan_rng", "did you mean gan_ring?"),
         ("report", "which run? Such as: genjax report runs/vae/vae_digits"),
         ("report runs/vae/vae_digits", "`genjax vae --flagfile=vae_digits` makes it"),
+        ("sample vae_digit", "did you mean vae_digits? `genjax vae --flagfile=vae_digits` makes"),
         ("vae --flagfile=gan_ring", "another experiment: genjax gan --flagfile=gan_ring"),
         ("vae --flagfile gan_ring", "another experiment: genjax gan --flagfile=gan_ring"),
         (f"gan --flagfile={ROOT}", "is a folder; a file is needed"),
