@@ -23,7 +23,6 @@ FILE, PAGE = ROOT / "results" / "costs.jsonl", ROOT / "docs" / "costs.md"
 
 def main(words: list[str]) -> None:
     from genjax.benchmark import costs
-    from genjax.core import environment
 
     processes, names = 3, []
     for word in words:
@@ -36,6 +35,8 @@ def main(words: list[str]) -> None:
             raise UsageError(
                 f"{word}: an axis of {', '.join(costs.AXES)}, or --processes=<2 or more>"
             )
+    from genjax.core import environment  # What is refused waits for no jax.
+
     names = names or [*costs.AXES]
     lines = FILE.read_text().splitlines() if FILE.exists() else []
     rows = [row for row in map(json.loads, lines) if row["axis"] not in names]

@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import importlib
 import json
-import os
 import re
 import secrets
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from genjax.claims.replication import DECIDED, outcome
 from genjax.core import config as configs
-from genjax.core import shipped
+from genjax.core import shipped, writable
 from genjax.core.config import LARGEST, Options, option
 from genjax.core.errors import UsageError, no_folder
 from genjax.core.progress import say
@@ -153,9 +152,7 @@ def _require_writable(folder: Path) -> None:
     where = f"--tries={configs.shown(folder)}"
     if folder.is_file():
         raise UsageError(f"{where}: {no_folder(folder)}")
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(there, os.W_OK):
-        raise UsageError(f"{where}: cannot be written; name another folder")
+    writable.require(where, folder)
 
 
 def _again(result: dict) -> tuple[dict, list[int]]:

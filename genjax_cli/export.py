@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from genjax.core import writable
 from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError
 from genjax.core.files import RECORD
@@ -39,6 +40,7 @@ def main(arguments: list[str], command: str) -> None:
             raise UsageError(f"a run, and the folder of the model: {line}")
         config, target = asked.config, Path(asked.words[1])
         source = runs.folder(asked.words[0])
+        writable.require(shown(target), target)
         if config.push and len(list(filter(None, config.push.split("/")))) != 2:
             raise UsageError(f"--push={shown(config.push)}: owner/name")
         from genjax import export

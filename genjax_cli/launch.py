@@ -96,7 +96,7 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             full = asked.help == "helpfull"
             put(flags.help_text(kind, command, about.format(command=command), full=full))
             return
-        _require_folder(asked.place.workdir)
+        _require_place(asked.place)
         places.require(asked.config)
         asked.config.require()
         try:
@@ -109,16 +109,17 @@ def launch(name: str, arguments: list[str], command: str, called: str = "") -> N
             raise UsageError(f"{where}: cannot be written: {said}") from error
 
 
-def _require_folder(workdir: str) -> None:
-    """What core.folder says of a folder that cannot be made, before the imports."""
+def _require_place(place) -> None:
+    """What a run would say of its flags in seconds, before the imports."""
+    from genjax.core import plugins, writable
     from genjax.core.config import shown
-    from genjax.core.errors import UsageError
 
-    place = Path(workdir)
-    there = next(path for path in (place, *place.parents) if os.path.exists(path))
-    if not there.is_dir():
-        text = f"{shown(there)} is a file; name a folder, new or a run's"
-        raise UsageError(f"--workdir={shown(workdir)}: {text}")
+    if place.distributed == "off":  # Else the first of the processes alone keeps the folder.
+        writable.require(f"--workdir={shown(place.workdir)}", place.workdir)
+    if place.compile_cache not in ("", "off"):
+        flag = f"--compile_cache={shown(place.compile_cache)}"
+        writable.require(flag, place.compile_cache, "name another folder or 'off'")
+    plugins.require(place.platform)
 
 
 def _run(name, asked):

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from genjax.core import shipped
-from genjax.core.config import nearest, shown
+from genjax.core.config import closest, nearest, shown
 from genjax.core.errors import UsageError
 from genjax.core.files import RECORD
+from genjax.core.flags import LONGEST_NAME
 
 
 def folder(asked: str, *, exported: bool = False) -> Path:
@@ -36,6 +37,9 @@ def folder(asked: str, *, exported: bool = False) -> Path:
         names = shown(", ".join(inside))
         raise UsageError(f"{shown(asked)}: no run, but a folder of runs: {names}")
     near = nearest(name, known, "`genjax list` has what makes one")
+    if not closest(name, known) and (meant := closest(name[:LONGEST_NAME], files)):
+        line = f"`genjax {files[meant].experiment} --flagfile={meant}` makes it"
+        near = f"; did you mean {meant}? {line}"
     raise UsageError(f"{shown(asked)}: no run, config.json is missing{near}")
 
 

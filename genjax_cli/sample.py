@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from genjax.core.config import Options, option
+from genjax.core import writable
+from genjax.core.config import Options, option, shown
 from genjax.core.errors import UsageError, one_line
 from genjax.core.files import RECORD
 from genjax.core.progress import say
@@ -58,6 +59,8 @@ def main(arguments: list[str], command: str) -> None:
 
 def sample(folder: Path, config: Config) -> str:
     """Draws from the model of a run's folder, or of an exported one's; returns what to say."""
+    if config.out:  # Before the imports.
+        writable.require(f"--out={shown(config.out)}", Path(config.out).parent)
     import jax
 
     from genjax.export import Exported

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import jax
 
+from genjax.core import plugins
 from genjax.core.errors import UsageError
 from genjax.core.parallel import Compiled
 from genjax.core.progress import say
 
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
-_INSTALL = {"gpu": "jax[cuda12]", "tpu": "jax[tpu]"}
 
 
 class _Heard(logging.Handler):
@@ -48,7 +48,7 @@ def chosen(name: str) -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     try:
-        if name in _INSTALL:
+        if name in plugins.INSTALL:
             require(name, heard.lines)
         yield
     finally:
@@ -67,7 +67,7 @@ def require(name: str, reasons: list[str]) -> None:
         if asked := os.environ.get("JAX_PLATFORMS"):
             remedy = f"JAX_PLATFORMS={asked} is set"
         else:  # Which brings a plugin that fits jax in place of one that does not.
-            remedy = f"pip install '{_INSTALL[name]}', or leave the flag out"
+            remedy = plugins.remedy(name)
         why = "; ".join([*reasons, remedy])
         raise UsageError(f"--platform={name}: JAX computes on {found}: {why}")
 

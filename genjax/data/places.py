@@ -6,6 +6,7 @@ from pathlib import Path
 from genjax.core import extras
 from genjax.core.config import shown
 from genjax.core.errors import UsageError, no_file, no_folder
+from genjax.data import tfds_names
 
 
 def folder(flag: str, name: str) -> Path:
@@ -29,7 +30,7 @@ _KINDS = {"idx": folder, "folder": folder, "npz": file, "csv": file}
 
 def require(config) -> None:
     """Raises UsageError where a folder or file of --data=<source>:<path> or --corpus is not there,
-    or the package that reads the source.
+    or the package that reads the source, or tfds knows no such data set.
 
     What readers say too, but before all is imported that they stand among.
     """
@@ -41,6 +42,13 @@ def require(config) -> None:
             raise UsageError(f"{flag}: is empty")
     if path and source in extras.MODULES:
         extras.require(source, flag)
+    prepared = getattr(config, "tfds_dir", None)
+    if path and source == "tfds":
+        tfds_names.require(flag, path, prepared)
     for place in filter(None, (getattr(config, "corpus", None) or "").split(",")):
-        if not (place.startswith("tfds:") or os.path.exists(os.path.expanduser(place))):
-            folder(f"--corpus={shown(place)}", place)
+        flag = f"--corpus={shown(place)}"
+        if place.startswith("tfds:"):
+            extras.require("tfds", flag)
+            tfds_names.require(flag, place.removeprefix("tfds:"), prepared)
+        elif not os.path.exists(os.path.expanduser(place)):
+            folder(flag, place)

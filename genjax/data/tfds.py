@@ -18,7 +18,7 @@ import numpy as np
 from genjax.core import extras
 from genjax.core.config import nearest
 from genjax.core.errors import UsageError
-from genjax.data import rows
+from genjax.data import rows, tfds_names
 
 _RECORDS_A_READ = 1024
 
@@ -60,8 +60,14 @@ def _builder(flag: str, name: str, data_dir: str | None):
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
+        own, there = re.split("[:/]", name)[0], tfds_names.names()
+        if tfds_names.snake(own) in there:  # Which tfds leaves out where an import fails.
+            raise UsageError(
+                f"{flag} is not prepared in {data_dir or _default_folder()}, and its preparation "
+                "needs a package that is missing, such as tensorflow"
+            ) from error
         known = tfds.list_builders(with_community_datasets=False)
-        near = nearest(re.split("[:/]", name)[0], known, "see tfds.list_builders()")
+        near = nearest(own, known, "see tfds.list_builders()")
         raise UsageError(f"{flag}: tfds knows no such data set{near}") from error
     except (AssertionError, ImportError, OSError, ValueError) as error:
         line = f"{flag}: {_one_line(error)}"  # such as a version that is not there

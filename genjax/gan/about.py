@@ -138,7 +138,7 @@ ABOUT = About(
     asserts={
         "G1": "a GAN without any remedy loses modes",
         "G2a": "the samples that such a GAN gives look fine all the same",
-        "G4a": "packing, which shows the discriminator two samples at once, reaches more modes",
+        "G4a": "packing, which shows the discriminator several samples at once, reaches more modes",
         "G4b": "packing makes the modes' shares more even",
         "G6a": "RpGAN with R1 and R2 reaches every mode",
         "G8a": "flow matching, a method without a discriminator, reaches every mode",

@@ -115,11 +115,13 @@ def picture(claim: dict) -> Picture:
     at = scale.at(threshold)
     band = (scale.at(threshold - margin), scale.at(threshold + margin)) if margin else None
     claimed = (0.0, at) if claim["direction"] == "less" else (at, 100.0)
-    strips = [_strip(one, scale) for one in [here, *controls]]
+    few = bool(too_few(claim))
+    strips = [_strip(one, scale, few) for one in [here, *controls]]
     return Picture(strips, scale.ticks(), at, band, claimed)
 
 
-def _strip(one: dict, scale: Scale) -> Strip:
+def _strip(one: dict, scale: Scale, few: bool) -> Strip:
+    """few: replicates are too few for an interval, so that no control could pass."""
     value = one["estimate"]
     off = ""
     if value is not None and not scale.low <= value <= scale.high:
@@ -128,7 +130,7 @@ def _strip(one: dict, scale: Scale) -> Strip:
     if one["high"] is not None:
         high = scale.at(one["high"])
     said = ""
-    if "as_it_must" in one:
+    if "as_it_must" in one and not few:
         passes = "passes" if one["verdict"] == "supported" else "does not pass"
         said = f"{passes}, {'as it must' if one['as_it_must'] else 'and should not be so'}"
     if value is None:

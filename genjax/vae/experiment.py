@@ -77,7 +77,8 @@ def prepare(config: Config) -> Job:
     splits = data.measured(parts)
     size = len(parts["train"]["label"])
     if config.batch_size > size:
-        raise UsageError(f"--batch_size={config.batch_size}: at most {size}, the training images")
+        line = f"at most {size}, as many as there are images to train on"
+        raise UsageError(f"--batch_size={config.batch_size}: {line}")
     machine.check_batch(config.parallel, config.batch_size)
     shape = splits["train"]["image"].shape[1:]
     models = {name: network(config, name, shape) for name in config.arms()}

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,6 +116,7 @@ def test_help_and_what_the_command_line_alone_decides_import_nothing_slow():
         ("verify --flagfiles=gan_rng", "did you mean gan_ring?"),
         ("report", "which run? Such as: genjax report runs/vae/vae_digits"),
         ("report runs/vae/vae_digits", "`genjax vae --flagfile=vae_digits` makes it"),
+        ("sample vae_digit", "did you mean vae_digits? `genjax vae --flagfile=vae_digits` makes"),
         ("vae --flagfile=gan_ring", "another experiment: genjax gan --flagfile=gan_ring"),
         ("vae --flagfile gan_ring", "another experiment: genjax gan --flagfile=gan_ring"),
         (f"gan --flagfile={ROOT}", "is a folder; a file is needed"),
@@ -170,12 +172,19 @@ def test_where_nothing_can_be_written_it_is_said(said, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("genjax.report.page.write", refused)
-    monkeypatch.setattr("genjax.verify.os.access", lambda *_: False)
+    access = os.access
+    monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr("genjax.verify._again", None)
     code, _, err = said("report", "run")
     assert code == 2 and "run: cannot be written: [Errno 13]" in err
     code, _, err = said("verify", "--claims=V1", "--tries=new")
-    assert code == 2 and "--tries=new: cannot be written; name another folder" in err
+    assert code == 2 and "--tries=new: no file can be made in . (Permission denied)" in err
+    (tmp_path / "config.json").touch()
+    code, _, err = said("sample", ".", "--out=a/x.png")
+    assert code == 2 and "--out=a/x.png: no file can be made in . (Permission" in err
+    code, _, err = said("export", ".", "model")
+    assert code == 2 and "model: no file can be made in . (Permission denied); name" in err
+    monkeypatch.setattr("os.access", access)
     monkeypatch.setattr("pathlib.Path.iterdir", refused)
     code, _, err = said("domains", f"--corpus={tmp_path}")
     assert code == 2 and "cannot be read: Permission denied" in err and "--corpus=" in err
@@ -210,7 +219,7 @@ CHOICES = [
     (experiment, kind, name, choice)
     for experiment, about in launch.EXPERIMENTS.items()
     for config in [importlib.import_module(f"genjax.{about.room}.config").Config]
-    for kind in (config, getattr(config, "arm_kind", None))
+    for kind in (config, getattr(config, "arm_kind", None), flags.place_of(config))
     for name, field in (kind.options().items() if kind else ())
     for choice in field.metadata["choices"]
     if isinstance(choice, str)
@@ -220,7 +229,8 @@ CHOICES = [
 def test_a_misspelt_choice_of_any_flag_gets_the_nearest_right_one():
     """A letter too many; of names that are short, the nearest may be another of them. Capitals,
     two letters swapped, words around it: never another."""
-    assert len({(experiment, name) for experiment, _, name, _ in CHOICES}) > 20
+    named = {(experiment, name) for experiment, _, name, _ in CHOICES}
+    assert len(named) > 20 and {(one, "platform") for one in launch.EXPERIMENTS} <= named
     for experiment, kind, name, choice in CHOICES:
         options, short = kind.options()[name], len(choice) < 5
         twisted = f"{choice[1::-1]}{choice[2:]}"

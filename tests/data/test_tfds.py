@@ -152,6 +152,9 @@ def test_tfds_names(tmp_path):
     fails("--data=tfds:qqqqqq: .*list_builders", "tfds:qqqqqq", **options)
     fails("--data=tfds:mnist:9.9.9: .*only: 3.0.1", "tfds:mnist:9.9.9", **options)
     fails("--data=tfds:a b: ", "tfds:a b", **options)
+    # One that tfds leaves out of its list without TensorFlow.
+    line = fails("--data=tfds:wiki40b is not prepared in ", "tfds:wiki40b", **options)
+    assert line.endswith("its preparation needs a package that is missing, such as tensorflow")
 
 
 def test_tfds_data_sets_that_do_not_fit(tmp_path):

@@ -41,6 +41,10 @@ def test_a_near_control_widens_the_scale_and_a_far_one_is_an_arrow():
     assert (own.off, beside.off, arrow.off) == ("", "", "left")
     assert beside.said == "does not pass, as it must"
     assert arrow.said == "does not pass, and should not be so"
+    # Of two seeds nothing could pass.
+    few = {"low": None, "high": None, "replicates": 2, "replicate": "seed"}
+    _, beside, _ = claim_rows.picture(CLAIM | few | {"controls": [near, far]}).strips
+    assert beside.said == ""
 
 
 def test_what_has_no_bound_or_no_value_is_drawn_so():
