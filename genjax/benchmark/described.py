@@ -135,8 +135,7 @@ def _step(
 ) -> Step:
     """row: what the index holds of an example."""
     seeds, rows = config.seeds, config.batch_size
-    needs = needs._replace(whole=arrangement.whole(devices))
-    plan = arrangement.plan(devices[0].platform, len(devices), seeds, rows, needs, config.parallel)
+    plan = arrangement.plan_on(devices, seeds, rows, needs, config.parallel)
     program = parallel.program(step, arrangement.arrange(plan, devices, config.parallel), take)
     first = jax.vmap(lambda seed: init(jax.random.key(seed)))
     state = jax.eval_shape(first, np.zeros(seeds, int))

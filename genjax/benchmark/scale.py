@@ -131,8 +131,8 @@ def _lm(depth: int, width: int, vocabulary: int, batch: int, length: int, rows: 
 
     how = f", rematerialised, AdamW, parameters over {LARGE_PARTS} chips" if rows else ", Muon"
     return Case(
-        f"language model, {depth} x {width}, vocabulary {vocabulary:,}, batch {batch} x {length:,}"
-        + how,
+        f"language model, {depth} x {width:,}, vocabulary {vocabulary:,}, "
+        f"batch {batch} x {length:,}{how}",
         make,
         1,
         batch,

@@ -149,6 +149,12 @@ def plan(
     return Plan(replicas, parts, idle, steps, unrolled, 1, turns, bool(seeds % replicas), copied)
 
 
+def plan_on(devices: Sequence, seeds: int, batch_size: int, needs: Needs, mode: str) -> Plan:
+    """The plan for these devices."""
+    needs = needs._replace(whole=needs.whole or whole(devices))
+    return plan(devices[0].platform, len(devices), seeds, batch_size, needs, mode)
+
+
 def whole(devices: Sequence) -> bool:
     """Whether a program must be on all of these devices, or on one.
 

@@ -23,7 +23,7 @@ from genjax.core.arrangement import (
     Plan,
     arrange,
     largest_divisor,
-    plan,
+    plan_on,
     whole,
 )
 
@@ -169,8 +169,7 @@ def compile_step(
     Raises UsageError where pmap's devices do not divide the batch.
     """
     devices = devices or jax.devices()
-    needs = needs._replace(whole=needs.whole or whole(devices))
-    planned = plan(devices[0].platform, len(devices), len(seeds), batch_size, needs, mode)
+    planned = plan_on(devices, len(seeds), batch_size, needs, mode)
     made = program(step, arrange(planned, devices, mode), take)
     a = made.arrangement
     put, read, by_seed = processes.place, a.sharding(a.arrays), a.sharding(a.keys)
