@@ -3,16 +3,13 @@
     python tests/several.py FOLDER steps 1 2       # or 1 2 4, a minute of CPU more
     python tests/several.py FOLDER parts 2 1 2
     python tests/several.py FOLDER runs
-    python tests/several.py FOLDER kills 20 vae    # or gan, domains, line
 
 `steps` leaves FOLDER/<processes>.npz: losses and parameters of each case. `parts` takes a step with
 parameters in four parts in each arrangement, from the checkpoint of the one before, and leaves
 FOLDER/parts.npz. `runs` leaves folders of runs: `alone`; `killed`, of which one of two processes
 died, and both began again as if SLURM had started them; `asked`, of which one of two that Open MPI
-started was told to stop, and one process alone went on. At last process 0 of two dies. `kills`
-kills one of two at random in a room's smallest run, so many times, lets both go on, and compares
-what the folders hold, bit for bit. One process imports and forks the others, before any device is
-started. Loopback alone.
+started was told to stop, and one process alone went on. At last process 0 of two dies. One process
+imports and forks the others, before any device is started. Loopback alone.
 """
 
 import importlib
@@ -21,7 +18,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +30,6 @@ import numpy as np
 import optax
 import scripts
 import small_gan
-import soak
 
 import genjax
 from genjax.core import interrupt, machine, order, parallel, processes, steps, training
@@ -55,7 +50,6 @@ from genjax.vae import networks, objectives
 from genjax.vae.architecture import Architecture
 
 DEVICES, STEPS, BATCH = 4, 3, 16
-DELAYS = (0, 0, 0.05, 0.5)  # Seconds.
 SGD = optax.sgd(0.05)
 # (room, mode, seeds, devices that share a copy of the parameters)
 PARTS = ("domains", "jit", 1, 4)
@@ -343,32 +337,6 @@ def start(count: int, work: Callable) -> list[int]:
     return list(map(os.waitstatus_to_exitcode, ends))
 
 
-def kills(folder: Path, count: int, room: str) -> list[str]:
-    """What went wrong: kills that did not end both processes, and ends that differ."""
-    genjax.__path__.append(str(Path(__file__).parent / "extension"))
-    importlib.import_module(f"genjax.{room}.experiment")  # Forked children need not.
-    rng, wrong, killed = np.random.default_rng(), [], 0
-    run = partial(whole, room=room, programs=str(folder / "programs"))
-    every, steps = SMALLEST[room]["log_every"], SMALLEST[room]["steps"]
-    assert start(2, partial(run, folder=folder / "alone")) == [0, 0]
-    for number in range(count):
-        place, rank = folder / str(number), int(rng.integers(2))
-        step, delay = every * int(rng.integers(1, steps // every + 1)), float(rng.choice(DELAYS))
-        what = f"kill of process {rank}, {delay} s after step {step}"
-        end = threading.Timer(delay, die).start if delay else die
-        ends = start(2, partial(run, folder=place, end=end, rank=rank, step=step))
-        killed += ends[rank] == -signal.SIGKILL
-        if ends not in ([0, 0], [-9, 1], [1, -9]):
-            wrong.append(f"{what}: {ends}")
-        again = start(2, partial(run, folder=place))
-        if again != [0, 0]:
-            wrong.append(f"{what}: {again} at the second start")
-        wrong += [f"{what}: {found}" for found in soak.differences(folder / "alone", place)]
-        print(f"{what}: {ends}", flush=True)
-    print(f"{room}: {killed} killed of {count}, {len(wrong)} failures", flush=True)
-    return wrong
-
-
 def main():
     folder, what, *counts = sys.argv[1:]
     folder = Path(folder)
@@ -376,8 +344,6 @@ def main():
         ends = [start(int(count), lambda at: all_steps(at, folder)) for count in counts]
     elif what == "parts":
         ends = [start(int(count), lambda at: handed_on(at, folder)) for count in counts]
-    elif what == "kills":
-        ends = kills(folder, int(counts[0]), counts[1])
     else:
         ask = partial(interrupt.ask, signal.SIGTERM)
         ends = [

@@ -32,17 +32,25 @@ IMAGES, POINTS, SEQUENCES = 60_000, 100_000, 20_000
 
 
 class Step(NamedTuple):
-    """A program, its arguments as shapes with shardings, and the precision of its products."""
+    """A program, its arguments as shapes with shardings, the precision of its products, and what
+    makes the first state: seeds -> leaves [seeds, ...]."""
 
     program: parallel.Program
     shapes: tuple
     precision: str
+    first: Callable
 
     def compile(self):
         """The compiled program, by the compiler of the devices' own platform."""
         with jax.default_matmul_precision(self.precision):
             made = cast(jax.stages.Wrapped, self.program.function)
             return made.lower(*self.shapes).compile()
+
+    def compile_first(self):
+        """Likewise the program that makes the first state where the step takes it."""
+        there, keys = (jax.tree.map(lambda x: x.sharding, self.shapes[i]) for i in (0, 3))
+        seeds = jax.ShapeDtypeStruct(self.shapes[3].shape, np.int32, sharding=keys)
+        return jax.jit(self.first, out_shardings=there).lower(seeds).compile()
 
 
 def vae(config: VaeConfig, name: str, devices: Sequence, shape=(28, 28, 1)) -> Step:
@@ -127,9 +135,10 @@ def _step(
 ) -> Step:
     """row: what the index holds of an example."""
     seeds, rows = config.seeds, config.batch_size
-    plan = arrangement.plan(devices[0].platform, len(devices), seeds, rows, needs, config.parallel)
+    plan = arrangement.plan_on(devices, seeds, rows, needs, config.parallel)
     program = parallel.program(step, arrangement.arrange(plan, devices, config.parallel), take)
-    keys = jax.eval_shape(jax.vmap(jax.random.key), np.zeros(seeds, int))
-    state = jax.eval_shape(jax.vmap(init), keys)
+    first = jax.vmap(lambda seed: init(jax.random.key(seed)))
+    state = jax.eval_shape(first, np.zeros(seeds, int))
     index = jax.ShapeDtypeStruct((seeds, rows, *row), np.int32)
-    return Step(program, program.abstract(state, arrays, index), config.matmul_precision)
+    shapes = program.abstract(state, arrays, index)
+    return Step(program, shapes, config.matmul_precision, first)

@@ -44,6 +44,7 @@ TOPOLOGIES = {
     ("v5e", 1, 1): "v5e:2x2", ("v5e", 8, 1): "v5e:2x4", ("v5e", 64, 1): "v5e:8x8",
     ("v5e", 256, 1): "v5e:16x16", ("v5e", 8, 2): "v5e:2x2",
     ("v5p", 1, 1): "v5p:2x2x1", ("v5p", 8, 1): "v5p:2x2x2", ("v5p", 64, 1): "v5p:4x4x4",
+    ("v5p", 256, 1): "v5p:4x8x8",
     ("h100", 1, 1): "",
 }  # fmt: skip
 # A GPU as XLA asks for it; figures of an H100 SXM.
@@ -61,6 +62,10 @@ dnn_version_info { major: 9 minor: 8 patch: 0 }
 runtime_version { major: 12 minor: 9 patch: 0 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
+
+
+# Chips that share a copy of a large model's parameters, at most.
+LARGE_PARTS = 8
 
 
 class Case(NamedTuple):
@@ -106,14 +111,29 @@ def _attention(batch: int, length: int) -> Case:
     )
 
 
-def _lm(depth: int, width: int, vocabulary: int, batch: int, length: int) -> Case:
+def _lm(depth: int, width: int, vocabulary: int, batch: int, length: int, rows: int = 0) -> Case:
+    """rows: of a batch that a chip computes at once, of a model too large for plain training: its
+    blocks are rematerialised, its parameters and AdamW's moments split over up to eight chips.
+    0: all of them, and the configuration's own optimizer, Muon."""
     config = LmConfig(
         depth=depth, width=width, heads=max(1, width // 64), attention="flash", seeds=1,
         batch_size=batch, context=length, precision="bfloat16",
     )  # fmt: skip
+
+    def make(devices):
+        count, large = len(devices), config
+        if rows:
+            large = config.replace(
+                remat="full", optimizer="adamw", mesh=f"fsdp:{min(count, LARGE_PARTS)}",
+                microbatches=max(1, batch // (count * rows)),
+            )  # fmt: skip
+        return described.lm(large, vocabulary, devices)
+
+    how = f", rematerialised, AdamW, parameters over {LARGE_PARTS} chips" if rows else ", Muon"
     return Case(
-        f"language model, {depth} x {width}, vocabulary {vocabulary:,}, batch {batch} x {length:,}",
-        lambda devices: described.lm(config, vocabulary, devices),
+        f"language model, {depth} x {width:,}, vocabulary {vocabulary:,}, "
+        f"batch {batch} x {length:,}{how}",
+        make,
         1,
         batch,
         length,
@@ -128,6 +148,8 @@ CASES = {
     "attention": _attention(64, 512),
     "lm_small": _lm(2, 128, 4096, 64, 512),
     "lm": _lm(2, 768, 32_768, 64, 1024),
+    "lm_12": _lm(12, 768, 32_768, 512, 1024, rows=8),
+    "lm_1b": _lm(24, 2048, 32_768, 256, 4096, rows=4),
 }
 
 
@@ -156,13 +178,18 @@ def devices(chip: str, chips: int, slices: int = 1) -> list:
 def measure(name: str, chip: str, chips: int, slices: int = 1) -> dict:
     """What a program of CASES is on so many chips: bytes, FLOPs, cycles and collectives of a step.
 
-    All figures are of one device. Raises ImportError without the chip's compiler.
+    All figures are of one device; first: bytes to make the first state, where it is in parts.
+    Raises ImportError without the chip's compiler.
     """
     step = CASES[name].make(devices(chip, chips, slices))
     compiled = step.compile()
     program, memory = hlo.Program(compiled.as_text() or ""), compiled.memory_analysis()
     assert memory is not None  # Told by XLA on CPU, GPU and TPU.
-    plan = step.program.arrangement.plan
+    plan, more = step.program.arrangement.plan, {}
+    if plan.fsdp > 1:
+        start = step.compile_first().memory_analysis()
+        assert start is not None
+        more = {"first": start.output_size_in_bytes + start.temp_size_in_bytes}
     return {
         "program": name, "chip": chip, "chips": chips, "slices": slices,
         "compiler": _compiler(chip), "plan": str(plan), "used": plan.devices - plan.idle,
@@ -176,6 +203,7 @@ def measure(name: str, chip: str, chips: int, slices: int = 1) -> dict:
             }
             for one in program.collectives()
         ],
+        **more,
     }  # fmt: skip
 
 

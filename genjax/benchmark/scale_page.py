@@ -12,7 +12,8 @@ chip's own compiler on a host without such a chip; figures are of one chip. Made
 experiments/scale.py` from [results/scale.jsonl](../results/scale.jsonl).
 
 - **used**: chips that the plan gives work; the others stay idle, since a share below {rows} rows
-  of a product takes as long as {rows}.
+  of a product takes as long as {rows}. On a v5e of more than eight they repeat what the used ones
+  do: its compiler takes programs for all chips or for one.
 - **memory**: arguments and temporaries, by the compiler, in MB (10^6 bytes) a chip; of a v5e's 16
   GB, a v5p's 102 GB.
 - **collectives**: how many a step, of which type, and the MB that each chip ends with.
@@ -57,6 +58,11 @@ def text(rows: Sequence[dict]) -> str:
             said += ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
             said += ["| " + " | ".join(_cells(row, table)) + " |" for row in table]
             said.append("")
+        most = max((row.get("first", 0) for row in table), default=0)
+        if most:
+            said.append(
+                f"The first state is made in its parts: {most / 1e6:,.0f} MB a chip at most.\n"
+            )
         said += [_on_gpu(row) for row in own if row["chip"] not in scale.CHIPS]
     return "\n".join(said).rstrip() + "\n"
 

@@ -37,7 +37,7 @@ class Needs(NamedTuple):
     length of a sequence. log_every: steps that no call passes a multiple of; 0: any.
     steps_per_call: at most; 0: decided by the platform, up to most_steps (0: any). fsdp: devices
     that a copy of the parameters is split over (core.fsdp). vmapped: a device's seeds side by side
-    even where in turn is faster.
+    even where in turn is faster. whole: a program must be on all devices or on one (`whole`).
     """
 
     convolutions: bool = False
@@ -47,6 +47,7 @@ class Needs(NamedTuple):
     fsdp: int = 1
     vmapped: bool = False
     most_steps: int = 0
+    whole: bool = False
 
 
 class Plan(NamedTuple):
@@ -56,7 +57,8 @@ class Plan(NamedTuple):
     devices that do nothing. steps_per_call: steps inside one compiled call. unrolled: replicas side
     by side, no vmap. fsdp: devices that take the place of each, share its batch, and its copy of
     the parameters. turns: a device's seeds one after the other (core.turns). uneven: so that they
-    have equal work, though they do not divide the seeds.
+    have equal work, though they do not divide the seeds. copied: idle devices do the same as the
+    others, since a program must be on all of them.
     """
 
     replicas: int
@@ -67,6 +69,7 @@ class Plan(NamedTuple):
     fsdp: int = 1
     turns: bool = False
     uneven: bool = False
+    copied: bool = False
 
     @property
     def devices(self) -> int:
@@ -85,7 +88,7 @@ class Plan(NamedTuple):
             words = f"seeds over {self.replicas}, the batch of each over {self.parts * self.fsdp}"
             words += f", its parameters over {self.fsdp}"
         if self.idle:
-            words += f", {self.idle} idle"
+            words += f", {self.idle} {'repeat it' if self.copied else 'idle'}"
         return f"{words}, {self.steps_per_call} step{'s' * (self.steps_per_call > 1)} a call"
 
 
@@ -111,7 +114,7 @@ def plan(
         one, rows = needs._replace(fsdp=1, vmapped=True), batch_size // needs.fsdp
         made = plan(platform, devices // needs.fsdp, seeds, rows, one, mode)
         idle = devices - made.replicas * made.parts * needs.fsdp
-        return made._replace(fsdp=needs.fsdp, idle=idle)
+        return made._replace(fsdp=needs.fsdp, idle=idle, copied=needs.whole and idle > 0)
     on_cpu = platform == "cpu"
     # Both habits, loops and vmap, are wrong for convolutions on XLA:CPU: 3 to 13 times slower.
     unrolled = needs.convolutions and on_cpu
@@ -129,7 +132,12 @@ def plan(
         least = CPU_ROWS if on_cpu else -(-ACCELERATOR_ROWS // needs.rows)
         # A convolution on CPU takes all cores by itself, and half a batch longer than a whole.
         most = 1 if unrolled else max(1, batch_size // least)
-        ways = [(r, largest_divisor(batch_size, min(most, devices // r))) for r in _divisors(seeds)]
+        able = [r for r in _divisors(seeds) if not (needs.whole and devices % r)]
+        shared = [math.gcd(batch_size, devices // r) if needs.whole else batch_size for r in able]
+        ways = [
+            (r, largest_divisor(rows, min(most, devices // r)))
+            for r, rows in zip(able, shared, strict=True)
+        ]
         if can_turn:
             ways += [(r, 1) for r in range(2, 1 + min(devices, seeds, steps, UNEVEN_DEVICES))]
         replicas, parts = max(
@@ -137,7 +145,23 @@ def plan(
         )
     turns = can_turn and parts == 1
     idle = devices - replicas * parts
-    return Plan(replicas, parts, idle, steps, unrolled, 1, turns, bool(seeds % replicas))
+    copied = needs.whole and 0 < idle < devices - 1
+    return Plan(replicas, parts, idle, steps, unrolled, 1, turns, bool(seeds % replicas), copied)
+
+
+def plan_on(devices: Sequence, seeds: int, batch_size: int, needs: Needs, mode: str) -> Plan:
+    """The plan for these devices."""
+    needs = needs._replace(whole=needs.whole or whole(devices))
+    return plan(devices[0].platform, len(devices), seeds, batch_size, needs, mode)
+
+
+def whole(devices: Sequence) -> bool:
+    """Whether a program must be on all of these devices, or on one.
+
+    XLA's compiler for v5e refuses others beyond eight chips ("on platforms with limited ICI routing
+    device assignment should include all slice devices", libtpu 0.0.42); v4, v5p and v6e may.
+    """
+    return len(devices) > 8 and devices[0].device_kind == "TPU v5 lite"
 
 
 def _divisors(number: int) -> list[int]:
@@ -202,14 +226,18 @@ class Arrangement(NamedTuple):
 
 
 def arrange(plan: Plan, devices: Sequence, mode: str = "jit") -> Arrangement:
-    """The first devices that the plan has use for, as a mesh (replica, batch), or with `fsdp`."""
-    used = np.array(devices[: plan.replicas * plan.parts * plan.fsdp])
+    """The first devices that the plan has use for, as a mesh (replica, batch), or with `fsdp`, and
+    `copy` in front where the others do the same."""
+    shape = (plan.replicas, plan.parts, plan.fsdp)
+    copies = (plan.devices // math.prod(shape),) if plan.copied else ()
+    used = np.array(devices[: math.prod((*copies, *shape))])
+    names = (*["copy"] * len(copies), "replica", "batch")
     sharers = ("batch",) if plan.parts > 1 else ()
     if plan.fsdp == 1:
-        mesh = Mesh(used.reshape(plan.replicas, plan.parts), ("replica", "batch"))
+        mesh = Mesh(used.reshape(*copies, *shape[:2]), names)
         if plan.uneven:
             return Arrangement(plan, mode, mesh, (), P(), P(), batches=P(), metrics=P())
         return Arrangement(plan, mode, mesh, sharers)
-    mesh = Mesh(used.reshape(plan.replicas, plan.parts, -1), ("replica", "batch", fsdp.AXIS))
+    mesh = Mesh(used.reshape(*copies, *shape), (*names, fsdp.AXIS))
     batches = P(None, "replica", ("batch", fsdp.AXIS))
     return Arrangement(plan, mode, mesh, sharers, batches=batches, inner=(fsdp.AXIS,))

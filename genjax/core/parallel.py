@@ -17,7 +17,15 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax.core import machine, processes, turns
-from genjax.core.arrangement import Arrangement, Needs, Plan, arrange, largest_divisor, plan
+from genjax.core.arrangement import (
+    Arrangement,
+    Needs,
+    Plan,
+    arrange,
+    largest_divisor,
+    plan_on,
+    whole,
+)
 
 
 class Program(NamedTuple):
@@ -161,7 +169,7 @@ def compile_step(
     Raises UsageError where pmap's devices do not divide the batch.
     """
     devices = devices or jax.devices()
-    planned = plan(devices[0].platform, len(devices), len(seeds), batch_size, needs, mode)
+    planned = plan_on(devices, len(seeds), batch_size, needs, mode)
     made = program(step, arrange(planned, devices, mode), take)
     a = made.arrangement
     put, read, by_seed = processes.place, a.sharding(a.arrays), a.sharding(a.keys)
@@ -295,7 +303,8 @@ def of_own_seeds(measure: Callable, params, rows: np.ndarray) -> tuple:
 def _seed_mesh(params) -> Mesh:
     """The devices that share the seeds of params evenly."""
     seeds = len(jax.tree.leaves(params)[0])
-    used = jax.local_devices()[: largest_divisor(seeds, jax.local_device_count())]
+    count = 1 if whole(jax.devices()) else jax.local_device_count()
+    used = jax.local_devices()[: largest_divisor(seeds, count)]
     return Mesh(np.array(used), ("replica",))
 
 

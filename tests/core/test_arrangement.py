@@ -1,6 +1,7 @@
 """Who does what on so many devices, and what then travels between them."""
 
 import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,34 @@ def test_seeds_then_the_batch_share_the_devices(platform, devices, seeds, batch,
     made = plan(platform, devices, seeds, batch, needs)
     assert made[:3] == found
     assert made.uneven == (seeds % made.replicas > 0) and batch % made.parts == 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "seeds", "batch", "needs", "found", "copied"),
+    [
+        (64, 1, 128, IMAGE, (1, 1, 63), False),
+        (64, 1, 4096, IMAGE, (1, 16, 48), True),
+        (64, 20, 128, IMAGE, (4, 1, 60), True),  # Five seeds a device.
+        (64, 1, 48, WINDOW, (1, 16, 48), True),
+        (64, 64, 128, IMAGE, (64, 1, 0), False),
+        (256, 64, 128, IMAGE, (64, 1, 192), True),
+        (64, 1, 24, WINDOW._replace(fsdp=8), (1, 1, 56), True),
+    ],
+)
+def test_where_no_device_may_be_left_out_those_that_are_not_needed_repeat_it(
+    devices, seeds, batch, needs, found, copied
+):
+    made = plan("tpu", devices, seeds, batch, needs._replace(whole=True))
+    assert made[:3] == found and made.copied == copied and made.devices == devices
+    assert (f"{made.idle} repeat it" in str(made)) == copied
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "found"),
+    [("TPU v5 lite", 8, False), ("TPU v5 lite", 16, True), ("TPU v5", 64, False)],
+)
+def test_a_program_must_be_on_all_chips_of_a_large_v5e(kind, count, found):
+    assert arrangement.whole([SimpleNamespace(device_kind=kind)] * count) == found
 
 
 @pytest.mark.parametrize(

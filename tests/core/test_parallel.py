@@ -102,6 +102,15 @@ def test_a_replica_is_that_seed_alone(arch):
     close(together[1][:, 1:2], alone[1], 1e-5)
 
 
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_devices_that_repeat_what_the_others_do_do_not_matter(seeds, monkeypatch):
+    monkeypatch.setattr(arrangement, "CPU_ROWS", 4 if len(seeds) == 1 else 8)
+    needs = FIVE._replace(vmapped=True, whole=True)
+    made = arrangement.plan("cpu", 4, len(seeds), 8, needs)
+    assert (made.replicas * made.parts, made.idle, made.copied) == (2, 2, True)
+    close(train(seeds=seeds, devices=4, needs=needs), train(seeds=seeds), 1e-6)
+
+
 @pytest.mark.parametrize("needs", [FIVE, Needs(convolutions=True)])
 def test_replicas_over_devices(needs):
     seeds, arch = (0, 1, 2, 3), "conv" if needs.convolutions else "mlp"

@@ -59,7 +59,7 @@ def sent(mesh: str):
         width=16, depth=2, context=16, shots=(), seeds=1, batch_size=16, mesh=mesh,
         precision="bfloat16",
     )  # fmt: skip
-    program, shapes, _ = described.lm(config, 64, jax.devices()[:4])
+    program, shapes, *_ = described.lm(config, 64, jax.devices()[:4])
     found = {"psum": [], "all_gather": [], "reduce_scatter": []}
 
     def walk(jaxpr):
