@@ -86,7 +86,7 @@ def share_arenas() -> None:
     """Has the threads share two of glibc's arenas; call it before the first computation.
 
     By default each of jax's threads gets one of its own, which keeps what is freed in it: an eighth
-    to a quarter of the peak memory of the main commands. Elsewhere a no-op.
+    to a fifth of the peak memory of vae and gan (docs/notes/core.md). Elsewhere a no-op.
     """
     if "MALLOC_ARENA_MAX" not in os.environ:
         _mallopt(_M_ARENA_MAX, 2)
