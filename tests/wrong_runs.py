@@ -97,6 +97,19 @@ def codes_scaled(scale: float):
     return mock.patch.object(experiment, "measure", measured)
 
 
+def training_images_copied():
+    """The autoencoder's mixture hands out codes of training images."""
+    coder_of = evaluate.neural_coder
+
+    def copying(model, *args):
+        coder = coder_of(model, *args)
+        if not model.deterministic:
+            return coder
+        return coder._replace(sources=coder.sources | {"gmm": coder.sources["posterior"]})
+
+    return mock.patch.object(evaluate, "neural_coder", copying)
+
+
 # --- Domains -------------------------------------------------------------------------------------
 
 
@@ -145,6 +158,9 @@ CASES = {
         ),
         "codes of the autoencoder times 10": Case(lambda: codes_scaled(10.0), false=("V2", "V3")),
         "codes of the autoencoder times 1/10": Case(lambda: codes_scaled(0.1), false=("V2", "V3")),
+        "copies of training images for the autoencoder's mixture": Case(
+            training_images_copied, false=("V6",)
+        ),
         "half of the training images": Case(flags=("--valid=722",)),
     },
     "domains": {
@@ -154,6 +170,10 @@ CASES = {
         ),
         "training windows of domains drawn at random": Case(
             windows_shuffled, false=("D1a", "D1c", "D2a", *REPLAY)
+        ),
+        "the LSTM at a sixteenth of its rate": Case(
+            flags=("--arm=lstm:domains=diagonals3,model=lstm,width=78,learning_rate=0.01",),
+            false=("D2a",),
         ),
         "half of the training documents": Case(flags=("--pool=512",)),
     },

@@ -206,8 +206,8 @@ def figures_of(
     """{suffix of a row: {measure: [seeds]}} of a trained arm.
 
     '': means over the final window, and of the samplers `more` likewise; '@last', '@early': the
-    last step, and what claims call early; '@untrained': before the first step. begun: params of
-    that, a tree a seed. '@noised': of an arm that plays a game.
+    last step, and what claims call early; '@untrained': before the first step, behind a sampler's
+    suffix too. begun: params of that, a tree a seed. '@noised': of an arm that plays a game.
     """
     rows, spans = evaluations(folder, arm), looking.windows
     noise = [NOISED] if looking.plays else []
@@ -217,6 +217,10 @@ def figures_of(
         "@last": means(rows, spans.final[-1:]),
         "@early": means(rows, spans.early),
         "@untrained": looking.look.untrained(begun, looking.seeds),
+        **{
+            f"{suffix}@untrained": look.untrained(begun, looking.seeds)
+            for suffix, look in looking.more.items()
+        },
     }
 
 
