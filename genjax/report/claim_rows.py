@@ -1,7 +1,7 @@
 """Claims as the page shows them: in words, and as intervals on a scale. No HTML."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.ticker import MaxNLocator
@@ -18,8 +18,6 @@ VERDICTS = {
     "equivalent": ("≈", "The data show that any difference is smaller than the margin."),
     "undetermined": ("?", "The data do not decide, or a control does not do as it must."),
 }
-# Before claims were sealed, verdicts had this name too.
-ALIKE = {"inconclusive": "undetermined"}
 # The scale has room for the claim and, if they are not further off than this many times its width,
 # for its controls.
 FAR = 2.0
@@ -84,17 +82,6 @@ def ends(one: dict) -> str:
         return "no interval"  # Too few replicates, or lengths.
     low, high = ("unbounded" if one[end] is None else number(one[end]) for end in ("low", "high"))
     return f"{low} to {high}"
-
-
-def verdict_of(claim: dict) -> str:
-    """One of VERDICTS."""
-    verdict: str = claim["verdict"]
-    return ALIKE.get(verdict, verdict)
-
-
-def flat(claims: Iterable[dict]) -> list[dict]:
-    """Claims, and in place of one with parts its parts."""
-    return [part for claim in claims for part in claim.get("parts") or [claim]]
 
 
 def picture(claim: dict) -> Picture:
@@ -205,11 +192,11 @@ def details(claim: dict) -> list[tuple[str, str]]:
 def answer(claims: Sequence[dict], asserts: Mapping[str, str]) -> list[tuple[str, str]]:
     """[(verdict, what the claims of that verdict assert)], from the verdicts alone."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for claim in flat(claims):
+    for claim in claims:
         id_, rest = base(claim["id"])
         key = claim["id"] if claim["id"] in asserts else id_
         if key in asserts:
-            groups.setdefault((verdict_of(claim), key), []).append(rest)
+            groups.setdefault((claim["verdict"], key), []).append(rest)
     said: dict[str, list[str]] = {}
     for (verdict, key), names in groups.items():
         said.setdefault(verdict, []).append(asserts[key].format(listed(names)))
@@ -223,7 +210,7 @@ def listed(names: Sequence[str]) -> str:
 
 def counts(claims: Sequence[dict]) -> str:
     """ "Of 6 claims 4 are supported, 1 is refuted, ..." """
-    found = [verdict_of(claim) for claim in flat(claims)]
+    found = [claim["verdict"] for claim in claims]
     said = [
         f"{n} {'is' if n == 1 else 'are'} {verdict}"
         for verdict in VERDICTS
@@ -234,7 +221,7 @@ def counts(claims: Sequence[dict]) -> str:
 
 def placed(beside: Mapping[str, Sequence[str]], claims: Sequence[dict]) -> dict[str, str]:
     """{figure: claim beside which it stands}: the first of those that it pictures."""
-    ids = [claim["id"] for claim in flat(claims)]
+    ids = [claim["id"] for claim in claims]
     found = {}
     for name, wanted in beside.items():
         of = (id_ for id_, one in itertools.product(ids, wanted) if one in (id_, base(id_)[0]))
@@ -253,13 +240,13 @@ def rows(
     published this configuration; '' where none did.
     """
     made = []
-    for claim in flat(claims):
+    for claim in claims:
         old = wordings.get(claim["id"], wordings.get(base(claim["id"])[0], []))
         made.append({
             "id": claim["id"],
             "anchor": "claim-" + claim["id"].replace(" ", "-"),
             "statement": claim["statement"],
-            "verdict": verdict_of(claim),
+            "verdict": claim["verdict"],
             "unit": claim.get("unit", ""),
             "estimand": claim.get("estimand", ""),
             "claimed": sentence(claim),

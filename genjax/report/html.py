@@ -69,7 +69,7 @@ def render(
 ) -> str:
     """The whole page. flags: what flags.txt of the run holds."""
     claims = summary["claims"]
-    ids = {claim["id"] for claim in claim_rows.flat(claims)}
+    ids = {claim["id"] for claim in claims}
     beside = {
         name: claim
         for name, claim in claim_rows.placed(about.beside, claims).items()

@@ -181,9 +181,8 @@ def markdown_table(summary: dict) -> str:
 
 
 def verdicts(claims: list[dict]) -> dict[str, str]:
-    """{id: verdict} of claims and their parts."""
-    parts = [part for claim in claims for part in [claim, *claim.get("parts", [])]]
-    return {part["id"]: part["verdict"] for part in parts}
+    """{id: verdict} of claims."""
+    return {claim["id"]: claim["verdict"] for claim in claims}
 
 
 def write(

@@ -15,6 +15,14 @@ from genjax.vae.evaluate import better
 ARMS = ["ae", "vae@0.1"]
 
 
+def claim(id, statement, estimate, ends, verdict):
+    """A claim as a summary holds it, without controls."""
+    return {
+        "id": id, "statement": statement, "estimate": estimate, "low": ends[0], "high": ends[1],
+        "threshold": 0.0, "direction": "less", "p": None, "verdict": verdict,
+    }  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A run folder as experiments/vae.py leaves it, two arms, two seeds."""
@@ -40,10 +48,9 @@ def folder(tmp_path):
         "metrics": {p: claims.summarize(v, units.get(p.split("/")[1], "")) | {"better": better(p)}
                     for p, v in metrics.items()},
         "claims": [
-            claims.claim("V1", "smaller", [0.1, 0.11], [5.0, 5.01], direction="less"),
-            claims.claim("V2", "one replica", [0.1], [5.0], direction="less"),
-            claims.both("V5", "both", [
-                claims.claim("V5a", "part", [9.0, 9.1], [0.0, 0.1], direction="less")]),
+            claim("V1", "smaller", -4.9, (-4.9, -4.9), "supported"),
+            claim("V2", "one replica", -4.9, (None, None), "undetermined"),
+            claim("V5a", "part", 9.0, (9.0, 9.0), "refuted"),
         ],
         "notes": ["kFID is not FID"],
         "timing": {"total_s": 1.5},
