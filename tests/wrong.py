@@ -80,11 +80,13 @@ def of_gan(run) -> Iterator[Case]:
     yield case("nothing is wrong", rows)
     if f:
         noise = {m: np.resize(x, len(seeds)) for m, x in rows["noise"].items()}
-        of_flow = ("G8a", "G8b", "G8c", "G8d")
-        yield case("the flow not trained", rows | {f: frozen[f]}, *of_flow)
-        yield case("uniform noise in the place of the flow", rows | {f: noise}, *of_flow)
+        of_flow = ("G8a", "G8b", "G8c", "G8d", "G8e")
+        begun = {f: frozen[f], f"{f}@1": rows[f"{f}@1@untrained"]}
+        yield case("the flow not trained", rows | begun, *of_flow)
+        changed = rows | {f: noise, f"{f}@1": noise}
+        yield case("uniform noise in the place of the flow", changed, *of_flow)
         yield case("the GAN not trained", rows | {v: frozen[v]}, "G1", "G2b", "G8c", "G8d")
-        yield case("nothing trained", rows | frozen, "G1", "G2a", "G2b", *of_flow)
+        yield case("nothing trained", rows | frozen | begun, "G1", "G2a", "G2b", *of_flow)
         return
     next_seed = {p + at: {m: np.roll(x, -1) for m, x in rows[v + at].items()} for at in SUFFIXES}
     perfect = rows[v] | {m: np.resize(x, len(seeds)) for m, x in rows["truth"].items()}
