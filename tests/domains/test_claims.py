@@ -49,7 +49,7 @@ HELD = {
     "lstm": {"unseen": 4.5, "stopped_unseen": 4.5, "stopped_new": 3.0},
     "window": {"unseen": 4.5, "stopped_unseen": 4.5, "stopped_new": 3.0},
     "ssm": {"unseen": 4.5, "stopped_unseen": 4.5, "stopped_new": 3.0},
-    "deep": {"unseen": 3.8, "stopped_unseen": 3.8, "loss/new": 5.0},
+    "deep": {"unseen": 3.8, "stopped_unseen": 3.8, "stopped_new": 3.0, "loss/new": 5.0},
 }  # fmt: skip
 BASELINES = {
     "family/unseen": 3.0, "unigram/unseen": 5.5, "family/score": 1.0, "unigram/score": -0.3,
@@ -206,6 +206,7 @@ def test_within_the_margin_both_are_equivalent(id, changes):
         (["D1c"], {"many": {"training_margin": -0.5}}),
         (["D1a"], {"many": {"unigram_unseen": 5.0}}),
         (["D2a"], {"lstm": {"stopped_new": 3.1}}),  # The rival was taught worse.
+        (["D3a"], {"deep": {"stopped_new": 2.9}}),
         (["D6"], {"many": {"few_shot_strange": 0.1}}),
         (["D8a"], {"paths": {"plain2": ([4.5, 4.2, 4.0], [0.1, 0.15, 0.2])}}),
         # At a tenth of the forgetting, the lowest rate of all weights.
