@@ -28,9 +28,14 @@ def interval(per_seed: Seeds) -> tuple[float, float, float]:
 
 
 def summarize(per_seed: Seeds, unit: str) -> dict:
-    """A figure as summary.json holds it; what is not finite, or None, becomes None."""
+    """A figure as summary.json holds it; what is not finite, or None, becomes None.
+
+    unit: of a share, the interval is cut to between 0 and 1.
+    """
     values = np.asarray(per_seed, np.float64)
     mean, low, high = interval(values)
+    if unit.startswith("share"):
+        low, high = np.clip((low, high), 0.0, 1.0)
     return {
         "mean": finite(mean),
         "low": finite(low),

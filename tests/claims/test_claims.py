@@ -28,6 +28,13 @@ def test_summary_is_json_without_nan():
     assert claims.summarize([1.0, math.inf], "")["mean"] is None
 
 
+def test_an_interval_of_a_share_ends_where_shares_do():
+    few = claims.summarize([0.1, 0.9], "share")
+    assert (few["low"], few["high"]) == (0, 1)
+    assert claims.summarize([0.1, 0.9], "bits")["low"] < 0
+    assert claims.summarize([0.5], "share")["low"] is None
+
+
 def test_a_floors_band_is_the_middle_of_its_draws():
     """Of 0 to 40 the middle 95% are 1 to 39; what is not finite is shown, and counts not."""
     draws = [*range(41), math.nan, math.inf]
