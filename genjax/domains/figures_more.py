@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter
 
 from genjax import claims
+from genjax.claims import intervals
 from genjax.core import config as configs
 from genjax.domains import forecast
 from genjax.domains.config import Arm
@@ -41,7 +42,7 @@ def ladder(run):
         for i, group in enumerate(groups):
             x = np.array([arms[arm].steps for arm in group]) * row
             values = np.stack([seeds(summary, f"{arm}/{kind}") for arm in group], 1)
-            name = group[0].rpartition("_")[0] or group[0]
+            name = short_name(group)
             series.append(averaged(name, x, values, summary["seeds"]))
             made = summary["metrics"][f"{group[2]}/forecast_{kind}"]
             # Beside the others' forecasts, not over them.
@@ -53,12 +54,43 @@ def ladder(run):
             )
         loss = Axis("loss above known", summary["unit"], log=True)
         panels.append(Panel(tokens, loss, series, f"{kind.removeprefix('excess_')} domains"))
-    return (
+    text = (
         "Excess over the exact optimum by budget: mean over seeds with its 95% interval. Open "
         "marks: what the first two budgets forecast of the third, the slope going on at half to "
-        "one and a half of itself.",
-        Chart(panels, columns=2, size=(4.8, 4.2)),
+        "one and a half of itself."
     )
+    behind = [order(summary, groups[0], other, row) for other in groups[1:]]
+    if behind:
+        ends = [budgets[0], budgets[-1]]
+        behind.append(Series("level", ends, [0.0, 0.0], guide=True))
+        lost = Axis("loss, the other less the first", summary["unit"])
+        panels.append(Panel(tokens, lost, behind, "order on unseen domains"))
+        text += (
+            " Order: the loss on unseen domains, at the step that valid text chooses, of another "
+            f"net less that of {short_name(groups[0])}, paired over seeds: median with its 95% "
+            "interval; above 0 the first carries further."
+        )
+    return text, Chart(panels, columns=len(panels), size=(4.8, 4.2))
+
+
+def short_name(group: list[str]) -> str:
+    """What the arms of a ladder are called, without their budgets."""
+    return group[0].rpartition("_")[0] or group[0]
+
+
+def order(summary: dict, first: list[str], other: list[str], row: int) -> Series:
+    """How far a ladder is behind the first at each budget; row: tokens of a step."""
+    steps = [summary["recipes"][arm]["steps"] for arm in other]
+    lost = [
+        seeds(summary, f"{b}/stopped_unseen") - seeds(summary, f"{a}/stopped_unseen")
+        for a, b in zip(first, other, strict=True)
+    ]
+    fits = np.array([intervals.of_median(values) for values in lost])
+    low, high = fits[:, 1:].T if np.isfinite(fits).all() else ((), ())
+    x = np.array(steps) * row
+    values = np.stack(lost, 1)
+    name = f"{short_name(other)} - {short_name(first)}"
+    return Series(name, x, fits[:, 0], low, high, by_seed(x, values, summary["seeds"]))
 
 
 def samples(run):

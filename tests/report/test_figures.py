@@ -8,6 +8,7 @@ import pictured
 import pytest
 from matplotlib.figure import Figure
 
+from genjax.domains import figures_more
 from genjax.report import page
 from genjax.report.charts import Chart
 
@@ -128,6 +129,22 @@ def test_forecasts_are_open_marks_beside_the_third_budget(made_of):
     assert [*forecast.y, *forecast.low, *forecast.high] == [0.7, 0.5, 0.9]
     assert forecast.open and forecast.points and forecast.note == "forecast"
     assert forecast.x[0] > 51200 and unseen.title == "unseen domains"
+
+
+def test_the_order_of_two_ladders_is_paired_over_seeds():
+    """Medians of six differences run from the least to the greatest."""
+    losses = {"n_1": [4.0] * 6, "n_4": [4.5] * 6, "l_1": [4.1, 4.2, 4.3, 4.4, 4.5, 4.6]}
+    losses["l_4"] = [4.0] * 6
+    summary = {
+        "seeds": [*range(6)],
+        "recipes": {arm: {"steps": 10 * int(arm[-1])} for arm in losses},
+        "metrics": {f"{arm}/stopped_unseen": {"per_seed": v} for arm, v in losses.items()},
+    }
+    one = figures_more.order(summary, ["n_1", "n_4"], ["l_1", "l_4"], 32)
+    assert one.name == "l - n" and [*one.x] == [320, 1280]
+    assert [*one.y] == pytest.approx([0.35, -0.5])
+    assert [one.low[0], one.high[0]] == pytest.approx([0.1, 0.6])
+    assert one.seeds["5"] == pytest.approx([0.6, -0.5])
 
 
 def test_adaptation_stands_between_before_and_what_is_exact(made_of):
