@@ -136,7 +136,8 @@ def _run(name, asked):
         if rank:
             return
         if count > 1:
-            print(f"{name}: of {count} processes the first one alone measures", file=sys.stderr)
+            where = f"process 0 alone measures, on its own devices; the other {count - 1} end"
+            print(f"{name}: of {count} processes {where}", file=sys.stderr)
     more = {} if alone else {"distributed": place.distributed}
     if asked.config.curves:
         more |= {"writers": place.all_writers, "live": place.live, "profile": place.profile}

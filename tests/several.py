@@ -6,12 +6,14 @@
 
 `steps` leaves FOLDER/<processes>.npz: losses and parameters of each case. `parts` takes a step with
 parameters in four parts in each arrangement, from the checkpoint of the one before, and leaves
-FOLDER/parts.npz. `runs` leaves folders of runs: `alone`; `killed`, of which one of two processes
-died, and both began again as if SLURM had started them; `asked`, of which one of two that Open MPI
-started was told to stop, and one process alone went on. At last process 0 of two dies. One process
-imports and forks the others, before any device is started. Loopback alone.
+FOLDER/parts.npz. `runs` leaves folders of runs: `alone`; `repeated`, of two processes, where two
+devices do what the other two do; `killed`, of which one of two processes died, and both began again
+as if SLURM had started them; `asked`, of which one of two that Open MPI started was told to stop,
+and one process alone went on; `swept`, attention's, of process 0 of two. Of two others process 0
+dies. One process imports and forks the others, before any device is started. Loopback alone.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -32,7 +34,7 @@ import scripts
 import small_gan
 
 import genjax
-from genjax.core import interrupt, machine, order, parallel, processes, steps, training
+from genjax.core import arrangement, interrupt, machine, order, parallel, processes, steps, training
 from genjax.core.arrangement import Needs
 from genjax.core.checkpoints import Checkpoints
 from genjax.core.folder import Folder
@@ -48,6 +50,7 @@ from genjax.lm import finetune
 from genjax.lm.transformer import Large
 from genjax.vae import networks, objectives
 from genjax.vae.architecture import Architecture
+from genjax_cli import launch
 
 DEVICES, STEPS, BATCH = 4, 3, 16
 SGD = optax.sgd(0.05)
@@ -62,6 +65,19 @@ CASES = [
     ("domains", "jit", 2, 2),
     PARTS,
 ]
+# Of which two devices have work, and the others repeat it: the least rows that make it so.
+REPEATED = {("vae", "jit", 1, 1): 8, ("gan", "jit", 2, 1): 16, ("domains", "jit", 1, 2): 8}
+
+
+@contextlib.contextmanager
+def on_all(least: int):
+    """As on a large v5e: a program is on all devices or on one; least: rows a device."""
+    with (
+        mock.patch.object(arrangement, "CPU_ROWS", least),
+        mock.patch.object(arrangement, "whole", lambda devices: True),
+        mock.patch.object(parallel, "whole", lambda devices: True),
+    ):
+        yield
 
 
 def vae(rng, seeds, parts=1):
@@ -107,7 +123,7 @@ def compiled_step(room: str, mode: str, seeds: int, parts: int):
         step, arrays, numbers, BATCH, mode=mode, take=take,
         needs=Needs(steps_per_call=STEPS, fsdp=parts),
     )  # fmt: skip
-    assert compiled.plan.devices == DEVICES and not compiled.plan.idle
+    assert compiled.plan.devices == DEVICES and compiled.plan.copied == bool(compiled.plan.idle)
     begin = init if room == "gan" else lambda key: steps.init_state(init(key), SGD)
     first = training.initial(begin, numbers)
     made = compiled.begin(jax.vmap(lambda seed: begin(jax.random.key(seed))))
@@ -122,7 +138,10 @@ def trained(room: str, mode: str, seeds: int, parts: int) -> dict[str, np.ndarra
     assert held == jax.tree.map(lambda leaf: leaf.sharding, compiled.place(first))
     state = compiled.place(state)
     if compiled.own is not None:  # Nothing but its own rows is read.
-        assert compiled.own.sum() > 0 and compiled.own.all() == compiled.plan.uneven
+        all_read = (
+            processes.count() if compiled.plan.uneven else DEVICES / (DEVICES - compiled.plan.idle)
+        )
+        assert compiled.own.mean() == all_read / processes.count()
         others = ~compiled.own.reshape(seeds, BATCH, *[1] * (index.ndim - 3))
         index = np.where(others, 0, index)
     state, metrics = compiled.run(state, index, STEPS)
@@ -220,6 +239,10 @@ def all_steps(address: str, folder: Path) -> None:
             for name, value in trained(*case).items():
                 found["/".join((*map(str, case), name))] = value
         found |= {f"streamed/{name}": value for name, value in streamed(folder).items()}
+        for case, least in REPEATED.items() if processes.count() > 1 else ():
+            with on_all(least):
+                for name, value in trained(*case).items():
+                    found["/".join(("repeated", *map(str, case), name))] = value
         if not processes.rank():
             np.savez(folder / f"{processes.count()}.npz", **found)
 
@@ -300,6 +323,14 @@ OPEN_MPI = {
 }
 
 
+def swept(address: str, folder: Path) -> None:
+    """The smallest sweep of attention, as the command line asks for it."""
+    flags = "--variants=flash --lengths=32,64 --heads=1 --head_dim=8 --widths=8 --processes=1"
+    more = "--rounds=1 --seconds=0.001 --compile_cache=off"
+    place = [f"--workdir={folder}", f"--distributed={address}"]
+    launch.launch("attention", [*flags.split(), *more.split(), *place], "genjax attention")
+
+
 def left_by_the_first(address: str) -> None:
     """Process 0 dies, and with it the service by which they know of each other."""
     with processes.joined(address):
@@ -348,11 +379,13 @@ def main():
         ask = partial(interrupt.ask, signal.SIGTERM)
         ends = [
             start(1, lambda at: whole(at, folder / "alone")),
+            start(2, lambda at: on_all(16)(whole)(at, folder / "repeated")),
             start(2, lambda at: whole(at, folder / "killed", die)),
             start(2, of_cluster(lambda at: whole(at, folder / "killed"), SLURM)),
             start(2, of_cluster(lambda at: whole(at, folder / "asked", ask), OPEN_MPI)),
             start(1, lambda at: whole(at, folder / "asked")),
             start(2, left_by_the_first),
+            start(2, of_cluster(lambda at: swept(at, folder / "swept"), SLURM)),
         ]
     print(json.dumps(ends))
 

@@ -35,20 +35,53 @@ for case in json.loads(sys.argv[1]):
     print(json.dumps(scale.measure(*case)), flush=True)
 """
 
+# A ring of eight chips, and of all, where 64 are there: what the compiler says, and what a run.
+RINGS = """
+import json, jax
+from genjax.attention.sharded import spread
+from genjax.benchmark import scale
+from genjax.core.errors import UsageError
+from genjax.scaling import cases, microbenchmark, variants
+from genjax.scaling.config import Config
+chips, found = scale.devices("v5e", 64), {}
+jax.devices = jax.local_devices = lambda: chips
+for count in (8, 64):
+    mesh = jax.sharding.Mesh(chips[:count], ("sequence",))
+    ring = cases.of_variant(
+        spread("flash", mesh, 4096, 64, causal=False), "forward", (1, 4096, 2, 64), "bfloat16"
+    )
+    told = found[count] = []
+    asked = Config(variants=("flash",), lengths=(2048, 4096), mesh=f"sequence:{count}")
+    for refusal, tried in (
+        (jax.errors.JaxRuntimeError, lambda: microbenchmark.lower(ring).compile()),
+        (UsageError, lambda: variants.mesh(asked)),
+    ):
+        try:
+            tried()
+            told.append("")
+        except refusal as error:
+            told.append(str(error))
+print(json.dumps(found))
+"""
+
 
 def compiled(cases, package):
-    """{case: row of scale.measure}: in a process that has none of the suite's XLA flags."""
+    """{case: row of scale.measure}."""
+    return dict(zip(cases, told(CODE, package, json.dumps(cases)), strict=True))
+
+
+def told(code, package, *words):
+    """The JSON that a process prints, line by line, which has none of the suite's XLA flags."""
     if find_spec(package) is None:
         pytest.skip(f"no {package}: nothing is compiled for its devices")
     env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     env |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(scripts.ROOT), *sys.path])}
     made = subprocess.run(
-        [sys.executable, "-c", CODE, json.dumps(cases)],
+        [sys.executable, "-c", code, *words],
         env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
-    lines = [line for line in made.stdout.splitlines() if line.startswith("{")]
-    return dict(zip(cases, map(json.loads, lines), strict=True))
+    return [json.loads(line) for line in made.stdout.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +154,15 @@ def test_gradients_of_a_language_model_are_summed_once_in_float32(tpu):
     weights = 12 * 2 * 128**2 + 4096 * 128 + 5 * 128
     (summed,) = row["collectives"]
     assert 4 * weights <= summed["bytes"] < 1.01 * 4 * weights
+
+
+def test_a_ring_on_a_part_of_a_large_v5e_is_refused_before_its_compiler_does():
+    """Should the compiler take it some day, this fails, and the refusal can go."""
+    (found,) = told(RINGS, "libtpu")
+    compiler, ours = found["8"]
+    assert "device assignment should include all slice devices" in compiler
+    assert ours.startswith("--mesh=sequence:8: of 64 v5e chips") and "\n" not in ours
+    assert found["64"] == ["", ""]
 
 
 def test_two_compilers_have_the_same_products(tpu, gpu):

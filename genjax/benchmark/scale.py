@@ -7,46 +7,22 @@ take at stated peak rates. Where the compiler of a platform cannot be had, Impor
 import importlib.metadata
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import NamedTuple
 
+import jax
+
 import genjax.vae.config
 from genjax.benchmark import described
+from genjax.benchmark.chips import CHIPS, TOPOLOGIES
 from genjax.core import hlo
 from genjax.core.arrangement import ACCELERATOR_ROWS
 from genjax.domains.config import Config as LmConfig
 from genjax.gan.config import Config as GanConfig
 from genjax.scaling.config import Config as AttentionConfig
 
-
-class Chip(NamedTuple):
-    """Peak rates of a chip, as its maker states them.
-
-    flops: of bfloat16 products a second. memory: bytes. ring: bytes a second that a ring of chips
-    sends, both ways together. cycles: a second, of the matrix units at that peak.
-    """
-
-    flops: float
-    memory: float
-    ring: float
-    cycles: float
-
-
-# cloud.google.com/tpu/docs/v5e and /v5p; a ring takes one of two, or three, axes of the torus. A
-# v5e has 4 matrix units of 128 x 128, a v5p 8.
-CHIPS = {
-    "v5e": Chip(197e12, 16e9, 200e9 / 2, 197e12 / (2 * 4 * 128**2)),
-    "v5p": Chip(459e12, 95 * 2**30, 600e9 / 3, 459e12 / (2 * 8 * 128**2)),
-}
-# (chip, chips, slices): what the TPU's compiler calls it, or what holds it: none is a single chip.
-TOPOLOGIES = {
-    ("v5e", 1, 1): "v5e:2x2", ("v5e", 8, 1): "v5e:2x4", ("v5e", 64, 1): "v5e:8x8",
-    ("v5e", 256, 1): "v5e:16x16", ("v5e", 8, 2): "v5e:2x2",
-    ("v5p", 1, 1): "v5p:2x2x1", ("v5p", 8, 1): "v5p:2x2x2", ("v5p", 64, 1): "v5p:4x4x4",
-    ("v5p", 256, 1): "v5p:4x8x8",
-    ("h100", 1, 1): "",
-}  # fmt: skip
 # A GPU as XLA asks for it; figures of an H100 SXM.
 H100 = """gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -129,7 +105,9 @@ def _lm(depth: int, width: int, vocabulary: int, batch: int, length: int, rows: 
             )  # fmt: skip
         return described.lm(large, vocabulary, devices)
 
-    how = f", rematerialised, AdamW, parameters over {LARGE_PARTS} chips" if rows else ", Muon"
+    how = (
+        f", rematerialised, AdamW, parameters over up to {LARGE_PARTS} chips" if rows else ", Muon"
+    )
     return Case(
         f"language model, {depth} x {width:,}, vocabulary {vocabulary:,}, "
         f"batch {batch} x {length:,}{how}",
@@ -178,21 +156,30 @@ def devices(chip: str, chips: int, slices: int = 1) -> list:
 def measure(name: str, chip: str, chips: int, slices: int = 1) -> dict:
     """What a program of CASES is on so many chips: bytes, FLOPs, cycles and collectives of a step.
 
-    All figures are of one device; first: bytes to make the first state, where it is in parts.
+    All figures are of one device; first: bytes to make the first state, where it is in parts. Of a
+    program that does not fit the chip there is but `needs`, the bytes that its compiler names.
     Raises ImportError without the chip's compiler.
     """
     step = CASES[name].make(devices(chip, chips, slices))
-    compiled = step.compile()
+    plan, more = step.program.arrangement.plan, {}
+    place = {
+        "program": name, "chip": chip, "chips": chips, "slices": slices,
+        "compiler": _compiler(chip), "plan": str(plan), "used": plan.devices - plan.idle,
+    }  # fmt: skip
+    try:
+        compiled = step.compile()
+    except jax.errors.JaxRuntimeError as error:
+        said = re.match(r"RESOURCE_EXHAUSTED: .*?([\d.]+)G\b", str(error), re.DOTALL)
+        if not said:
+            raise
+        return place | {"needs": float(said[1]) * 2**30}
     program, memory = hlo.Program(compiled.as_text() or ""), compiled.memory_analysis()
     assert memory is not None  # Told by XLA on CPU, GPU and TPU.
-    plan, more = step.program.arrangement.plan, {}
     if plan.fsdp > 1:
         start = step.compile_first().memory_analysis()
         assert start is not None
         more = {"first": start.output_size_in_bytes + start.temp_size_in_bytes}
-    return {
-        "program": name, "chip": chip, "chips": chips, "slices": slices,
-        "compiler": _compiler(chip), "plan": str(plan), "used": plan.devices - plan.idle,
+    return place | {
         "flops": program.flops(), "cycles": program.cycles(),
         "arguments": memory.argument_size_in_bytes, "temporaries": memory.temp_size_in_bytes,
         "constants": program.constants(), "calls_home": program.calls_home(),

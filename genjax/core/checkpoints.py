@@ -20,6 +20,13 @@ from genjax.core.folder import remove
 SUMS = "sums.json"
 
 
+class _Kept(np.ndarray):
+    """An array that nobody changes: Orbax need not copy it once more before it goes on."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
 class Checkpoints:
     """Orbax checkpoints of a state, each with a record: checksums of its arrays, whose it is.
 
@@ -54,13 +61,14 @@ class Checkpoints:
     def save(self, step: int, state, notes: dict | None = None) -> None:
         """Saves a state under its step, with notes that JSON can hold. Raises NotFinite where a
         parameter is not finite."""
-        state = jax.tree.map(np.array, jax.device_get(state))
+        state = jax.device_get(state)
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not np.isfinite(leaf).all():
                 name = jax.tree_util.keystr(path)
                 raise NotFinite(f"{name} is not finite at step {step}; the last checkpoint is kept")
         if self._manager is None:
             return
+        state = jax.tree.map(lambda leaf: np.array(leaf).view(_Kept), state)
         record = {"owner": self.owner, "step": step, "arrays": _checksums(state)}
         record["notes"] = notes or {}
         items = ocp.args.Composite(
@@ -183,7 +191,7 @@ def _checksums(state) -> dict[str, int]:
     the place of named tuples."""
     return {
         "/".join(str(getattr(k, "name", getattr(k, "key", getattr(k, "idx", k)))) for k in path): (
-            zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+            zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
         )
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }

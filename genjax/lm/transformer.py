@@ -21,7 +21,7 @@ from genjax.lm.objectives import logits, of_outputs
 
 BASE = 10_000.0
 # Angles, positions x pairs, whose table may be a constant of a program.
-TABLE = 2**15
+TABLE = 2**14
 
 
 class Large(NamedTuple):

@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 from genjax import attention
 from genjax.attention import blocks
 from genjax.attention.sharded import spread
+from genjax.core.arrangement import whole
 from genjax.core.config import shown, written
 from genjax.core.errors import UsageError
 from genjax.scaling.config import Config
@@ -57,6 +58,10 @@ def mesh(config: Config) -> Mesh | None:
         raise UsageError(
             f"--mesh={config.mesh}: {len(devices)} {devices[0].platform} devices are there{how}"
         )
+    every = jax.devices()
+    if config.shards < len(every) and whole(every):
+        there = f"of {len(every)} v5e chips a program is on all or on one (XLA's compiler)"
+        raise UsageError(f"--mesh={config.mesh}: {there}; take a slice of eight or fewer")
     return Mesh(devices[: config.shards], ("sequence",))
 
 

@@ -1,5 +1,7 @@
 """Checkpoints: what comes back, bit for bit, and what damage is noticed."""
 
+import tracemalloc
+
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
@@ -67,6 +69,20 @@ def test_a_state_may_change_while_it_is_being_written(tmp_path):
     kept = Checkpoints(tmp_path)
     np.testing.assert_array_equal(kept.restore(live)[1]["kernel"], np.ones(1000))
     kept.close()
+
+
+def test_training_waits_for_one_copy_of_a_state(tmp_path):
+    """Each more is memory, and most of the time that saving holds it up."""
+    kept, live = Checkpoints(tmp_path), {"kernel": np.ones(2**21), "bias": np.ones(2**20)}
+    kept.save(1, live)  # The first one imports and allocates.
+    kept.close()
+    kept = Checkpoints(tmp_path)
+    tracemalloc.start()
+    kept.save(2, live)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    kept.close()
+    assert sum(x.nbytes for x in live.values()) < most < 1.3 * sum(x.nbytes for x in live.values())
 
 
 @pytest.mark.parametrize("bad", (np.nan, np.inf))

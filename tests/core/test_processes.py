@@ -80,9 +80,15 @@ def test_one_process_of_four_devices_and_two_of_two_train_alike(tmp_path):
     codes, said = several(tmp_path, "steps", 1, 2)
     assert codes == [[0], [0, 0]], said
     one, two = (dict(np.load(tmp_path / f"{count}.npz")) for count in (1, 2))
+    repeated = {name: two.pop(name) for name in [*two] if name.startswith("repeated/")}
     assert len(one) > 20 and one.keys() == two.keys()
     for name, value in one.items():
         np.testing.assert_allclose(value, two[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    # Devices that repeat what others do change nothing, nor does a copy in two or in four parts.
+    assert {name.split("/")[1] for name in repeated} == {"vae", "gan", "domains"}
+    for name, value in repeated.items():
+        plain = name.removeprefix("repeated/").replace("domains/jit/1/2", "domains/jit/1/4")
+        np.testing.assert_allclose(value, one[plain], rtol=1e-6, atol=1e-6, err_msg=name)
 
     codes, said = several(tmp_path, "parts", 2, 1, 2)
     assert codes == [[0, 0], [0], [0, 0]], said
@@ -95,7 +101,7 @@ def test_one_process_of_four_devices_and_two_of_two_train_alike(tmp_path):
 
 def test_a_run_of_which_one_process_dies_or_is_told_to_stop_goes_on(tmp_path):
     codes, said = several(tmp_path, "runs")
-    assert codes == [[0], [1, -9], [0, 0], [143, 143], [0], [-9, 1]], said
+    assert codes == [[0], [0, 0], [1, -9], [0, 0], [143, 143], [0], [-9, 1], [0, 0]], said
     died = "died; the same commands continue from the last checkpoint"
     assert said.count(f"process 0: process 1 {died}\n") == 1 and "Traceback" not in said
     # Beside JAX's own words.
@@ -103,7 +109,11 @@ def test_a_run_of_which_one_process_dies_or_is_told_to_stop_goes_on(tmp_path):
     assert "cpu: 4 devices of 2 processes" in said
     # With a checkpoint every ten steps; and with one made at once, after the call.
     assert "goes on from step 10\n" in said and "goes on from step 25\n" in said
-    for name in ("killed", "asked"):
+    assert "2 repeat it" in said
+    # The sweep of attention is one process's, and says so; the other has ended.
+    assert said.count("attention: of 2 processes process 0 alone measures, on its own devices") == 1
+    assert "attention: cpu: 2 devices (" in said and (tmp_path / "swept" / "report.html").exists()
+    for name in ("repeated", "killed", "asked"):
         left, right = (scripts.checkpoint(tmp_path / run, "line", 60) for run in ("alone", name))
         for part in left:
             np.testing.assert_allclose(left[part], right[part], rtol=1e-6, err_msg=part)

@@ -1,5 +1,8 @@
 """The attention experiment's configuration, and what its rows are read as."""
 
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
 
@@ -68,6 +71,21 @@ def test_a_mesh_takes_devices_that_are_there_and_parts_that_are_equal():
     ):
         with pytest.raises(UsageError, match=said):
             variants.check(asked.replace(**changed))
+
+
+def test_a_mesh_on_a_part_of_a_large_v5e_is_refused_before_its_compiler_does(monkeypatch):
+    for count, refused in ((8, False), (64, True)):
+        chips = [SimpleNamespace(device_kind="TPU v5 lite", platform="tpu")] * count
+        monkeypatch.setattr(jax, "devices", lambda chips=chips: chips)
+        monkeypatch.setattr(jax, "local_devices", lambda chips=chips: chips)
+        monkeypatch.setattr(variants, "Mesh", lambda devices, axes: devices)
+        for shards in (4, count):
+            asked = Config(variants=("flash",), lengths=(128, 256), mesh=f"sequence:{shards}")
+            if refused and shards < count:
+                with pytest.raises(UsageError, match="=sequence:4: of 64 v5e chips a program is"):
+                    variants.mesh(asked)
+            else:
+                assert len(variants.mesh(asked)) == shards
 
 
 def test_rows_and_processes_are_read_by_point():
