@@ -93,7 +93,7 @@ def judged(folder: Path) -> list[str]:
     with page.of_this_version(folder):
         claims = run.judge()
     now = page.verdicts(claims)
-    reasons = {claim["id"]: "; ".join(claim_rows.why(claim)) for claim in claim_rows.flat(claims)}
+    reasons = {claim["id"]: "; ".join(claim_rows.why(claim)) for claim in claims}
     lines = []
     for id, verdict in now.items():
         was = "" if before.get(id) == verdict else f" (was {before.get(id)})"
