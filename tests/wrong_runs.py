@@ -72,12 +72,23 @@ def nothing_trained():
     return mock.patch.object(experiment, "optimizer_of", lambda config, arm: optax.set_to_zero())
 
 
-def codes_scaled(scale: float):
-    """The autoencoder's codes in another unit, which its decoder undoes."""
+def coder_changed(change: Callable):
+    """What measures see of the autoencoder; change: evaluate.Coder -> another."""
     measure, coder_of = experiment.measure, evaluate.neural_coder
 
-    def scaled(*args):
-        coder = coder_of(*args)
+    def measured(job, name, params, ref):
+        changed = job.config.arms()[name].deterministic
+        wrong = (lambda *args: change(coder_of(*args))) if changed else coder_of
+        with mock.patch.object(evaluate, "neural_coder", wrong):
+            return measure(job, name, params, ref)
+
+    return mock.patch.object(experiment, "measure", measured)
+
+
+def codes_scaled(scale: float):
+    """The autoencoder's codes in another unit, which its decoder undoes."""
+
+    def scaled(coder):
         sources = {
             name: draw if name == "normal" else lambda n, rng, draw=draw: scale * draw(n, rng)
             for name, draw in coder.sources.items()
@@ -89,28 +100,14 @@ def codes_scaled(scale: float):
             sources=sources,
         )
 
-    def measured(job, name, params, ref):
-        wrong = scaled if job.config.arms()[name].deterministic else coder_of
-        with mock.patch.object(evaluate, "neural_coder", wrong):
-            return measure(job, name, params, ref)
-
-    return mock.patch.object(experiment, "measure", measured)
+    return coder_changed(scaled)
 
 
 def training_images_copied():
     """The autoencoder's mixture hands out codes of training images."""
-    measure, coder_of = experiment.measure, evaluate.neural_coder
-
-    def copying(*args):
-        coder = coder_of(*args)
-        return coder._replace(sources=coder.sources | {"gmm": coder.sources["posterior"]})
-
-    def measured(job, name, params, ref):
-        wrong = copying if job.config.arms()[name].deterministic else coder_of
-        with mock.patch.object(evaluate, "neural_coder", wrong):
-            return measure(job, name, params, ref)
-
-    return mock.patch.object(experiment, "measure", measured)
+    return coder_changed(
+        lambda coder: coder._replace(sources=coder.sources | {"gmm": coder.sources["posterior"]})
+    )
 
 
 # --- Domains -------------------------------------------------------------------------------------

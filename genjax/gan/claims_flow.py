@@ -4,7 +4,6 @@ from genjax.claims.sealed import again
 from genjax.gan.judged import (
     AGAIN,
     ALIKE,
-    HELD,
     LEARNED,
     LOST,
     NOISE,
@@ -12,33 +11,19 @@ from genjax.gan.judged import (
     TRUTH,
     Judged,
     claim,
+    holds_every_mode,
 )
 
 BEFORE = "the flow before training"
 EQUAL = "At as many parameters and no more training FLOPs than the GAN's"
 
 JUDGED = (
-    Judged(
-        claim(
-            "G8a",
-            "On {data}, after {steps} steps, flow matching, a method without a game, holds every "
-            "mode, each with a quarter of its share or more",
-            "held({f}) / held(truth)",
-            unit=HELD,
-            direction="greater",
-            threshold=0.99,
-            margin=0.005,
-            why="one of eight modes at one evaluation in twenty-five",
-            family="flow",
-            negative=(NOISE, BEFORE),
-            positive=(TRUTH,),
-            version=3,
-            date="2026-11-25",
-        ),
-        lambda f: f.reach("f", "held"),
-        lambda f: [f.reach(row, "held") for row in ("noise", "f@untrained")],
-        lambda f: [f.reach("truth", "held")],
-        {"f": ("held",)},
+    holds_every_mode(
+        "G8a",
+        "flow matching, a method without a game,",
+        "f",
+        family="flow",
+        negative={NOISE: "noise", BEFORE: "f@untrained"},
     ),
     Judged(
         claim(
@@ -112,26 +97,12 @@ JUDGED = (
             "v@untrained": ("precision",),
         },
     ),
-    Judged(
-        claim(
-            "G8e",
-            "On {data}, after {steps} steps, flow matching holds every mode, each with a quarter "
-            "of its share or more, with a single step of its solver",
-            "held({f}@1) / held(truth)",
-            unit=HELD,
-            direction="greater",
-            threshold=0.99,
-            margin=0.005,
-            why="one of eight modes at one evaluation in twenty-five",
-            family="flow",
-            negative=(NOISE, f"{BEFORE}, likewise"),
-            positive=(TRUTH,),
-            version=3,
-            date="2026-11-25",
-        ),
-        lambda f: f.reach("f@1", "held"),
-        lambda f: [f.reach(row, "held") for row in ("noise", "f@1@untrained")],
-        lambda f: [f.reach("truth", "held")],
-        {"f@1": ("held",), "f@1@untrained": ("held",)},
+    holds_every_mode(
+        "G8e",
+        "flow matching",
+        "f@1",
+        family="flow",
+        negative={NOISE: "noise", f"{BEFORE}, likewise": "f@1@untrained"},
+        how=", with a single step of its solver",
     ),
 )

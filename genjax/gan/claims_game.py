@@ -18,6 +18,7 @@ from genjax.gan.judged import (
     TRUTH,
     Judged,
     claim,
+    holds_every_mode,
 )
 
 JUDGED = (
@@ -186,27 +187,12 @@ JUDGED = (
         {"v": ("mode_tv",), "p": ("mode_tv",)},
         least_steps=20_000,
     ),
-    Judged(
-        claim(
-            "G6a",
-            "On {data}, after {steps} steps, RpGAN with R1 and R2 holds every mode, each with a "
-            "quarter of its share or more",
-            "held({s}) / held(truth)",
-            unit=HELD,
-            direction="greater",
-            threshold=0.99,
-            margin=0.005,
-            why="one of eight modes at one evaluation in twenty-five",
-            family="rpgan",
-            negative=(NOISE, LOST),
-            positive=(TRUTH,),
-            version=3,
-            date="2026-11-25",
-        ),
-        lambda f: f.reach("s", "held"),
-        lambda f: [f.reach(row, "held") for row in ("noise", "lost")],
-        lambda f: [f.reach("truth", "held")],
-        {"s": ("held",)},
+    holds_every_mode(
+        "G6a",
+        "RpGAN with R1 and R2",
+        "s",
+        family="rpgan",
+        negative={NOISE: "noise", LOST: "lost"},
     ),
     Judged(
         claim(

@@ -315,8 +315,8 @@ def figure(path: str, values, modes: int) -> dict:
     row, _, name = path.partition("/")
     unit = evaluate.UNITS.get(name, "")
     made = (claims.band if row in ROWS else claims.summarize)(values, unit)
-    most = modes if name == "modes" else 1.0 if unit.startswith("share") else math.inf
-    least = 0.0 if name in evaluate.UNITS and name != "log_jacobian" else -math.inf
+    most = modes if unit == "modes" else math.inf  # Of shares, `summarize` knows.
+    least = -math.inf if name == "log_jacobian" else 0.0
     ends = {end: made[end] for end in ("low", "high") if made[end] is not None}
     made |= {end: min(max(value, least), most) for end, value in ends.items()}
     return made | {"better": evaluate.BETTER.get(name)}

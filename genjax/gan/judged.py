@@ -49,6 +49,39 @@ class Judged(NamedTuple):
     least_steps: int = 0
 
 
+def holds_every_mode(
+    id: str, who: str, role: str, *, family: str, negative: dict[str, str], how: str = ""
+) -> Judged:
+    """The claim that a role's samples hold every mode; `modes` counts single ones, which noise has.
+
+    who, how: of the sentence. negative: {control: the row that it is of}.
+    """
+    name, rest = role[0], role[1:]
+    rows = [*negative.values()]
+    return Judged(
+        claim(
+            id,
+            f"On {{data}}, after {{steps}} steps, {who} holds every mode, each with a quarter of "
+            f"its share or more{how}",
+            f"held({{{name}}}{rest}) / held(truth)",
+            unit=HELD,
+            direction="greater",
+            threshold=0.99,
+            margin=0.005,
+            why="one of eight modes at one evaluation in twenty-five",
+            family=family,
+            negative=(*negative,),
+            positive=(TRUTH,),
+            version=3,
+            date="2026-11-25",
+        ),
+        lambda f: f.reach(role, "held"),
+        lambda f: [f.reach(row, "held") for row in rows],
+        lambda f: [f.reach("truth", "held")],
+        {row: ("held",) for row in (role, *rows)},
+    )
+
+
 class Figures:
     """A run's figures by role: of(role, measure) -> [seeds].
 

@@ -22,8 +22,6 @@ AGAIN = "the autoencoder of the next seed"
 # Distances and paths are in the features of a classifier, which mean little where it reads nothing.
 READS = "the classifier of the features, right on more than half of the test images of a class"
 SHARE = "kKID to test images, that of images of uniform pixels = 1"
-# What is linear must not pass for what was learned.
-LINEAR = "as many principal components in the autoencoder's place"
 # A sampler that hands out codes of training images would be near to test images, too.
 NEW = "its samples, farther from the nearest training image than reconstructions of those are"
 
@@ -244,7 +242,7 @@ JUDGED = (
             unit=SHARE,
             margin=0.01,
             why="new real images differ from test images by as much",
-            negative=(LINEAR,),
+            negative=("as many principal components in the autoencoder's place",),
             # Not new real images: where the VAE's are as near as those, nothing could pass.
             positive=("as many principal components in the VAE's place", NEW, READS),
             version=6,

@@ -14,6 +14,7 @@ from PIL import Image
 from scripts import assert_identical, checkpoint, rows
 
 from genjax.core.folder import Folder
+from genjax.gan import experiment
 from genjax.gan.config import Config
 from genjax.gan.watch import Watch
 
@@ -316,3 +317,14 @@ def test_pmap_runs_the_whole_script(finished, cache, tmp_path):
     alone, spread = checkpoint(finished, "gan", 60), checkpoint(folder, "gan", 60)
     for name in alone:
         np.testing.assert_allclose(alone[name], spread[name], rtol=1e-2, atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("modes", 8), ("held", 8), ("precision", 1), ("density", np.inf)]
+)
+def test_ends_of_intervals_lie_in_the_possible_range(name, most):
+    """Of two seeds at both ends a t interval is wider than all that can be."""
+    top = min(most, 2.0) if name == "density" else most
+    found = experiment.figure(f"gan/{name}", [0.0, top], 8)
+    assert found["low"] == 0 and found["high"] == (pytest.approx(13.706) if most > 8 else most)
+    assert experiment.figure("gan/log_jacobian", [-1.0, -3.0], 8)["low"] < -3
