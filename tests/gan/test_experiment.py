@@ -326,5 +326,7 @@ def test_ends_of_intervals_lie_in_the_possible_range(name, most):
     """Of two seeds at both ends a t interval is wider than all that can be."""
     top = min(most, 2.0) if name == "density" else most
     found = experiment.figure(f"gan/{name}", [0.0, top], 8)
-    assert found["low"] == 0 and found["high"] == (pytest.approx(13.706) if most > 8 else most)
+    assert found["low"] == 0 and found["high"] == (
+        pytest.approx(13.706, abs=1e-3) if most > 8 else most
+    )
     assert experiment.figure("gan/log_jacobian", [-1.0, -3.0], 8)["low"] < -3
