@@ -19,6 +19,8 @@ LEDGER = Path(__file__).with_name("ledger.json")
 
 # What nothing but the seed differs in.
 AGAIN = "the autoencoder of the next seed"
+# What comes near to N(0, I) without a net.
+LINEAR = "as many principal components, rescaled, in the VAE's place"
 # Distances and paths are in the features of a classifier, which mean little where it reads nothing.
 READS = "the classifier of the features, right on more than half of the test images of a class"
 SHARE = "kKID to test images, that of images of uniform pixels = 1"
@@ -140,12 +142,13 @@ JUDGED = (
             unit=SHARE,
             margin=0.01,
             why="new real images differ from test images by as much",
-            negative=(AGAIN,),
+            negative=(LINEAR,),
             positive=("new real images", READS),
-            version=4,
+            version=5,
+            date="2026-11-25",
         ),
         lambda f: f.far("vae", "normal") - f.far("ae", "gaussian"),
-        lambda f: [again(f.far("ae", "gaussian"))],
+        lambda f: [f.far("pca", "gaussian") - f.far("ae", "gaussian")],
         lambda f: [f.floor - f.far("ae", "gaussian"), f.misread],
         needs=("normal", "gaussian"),
     ),
@@ -174,11 +177,13 @@ JUDGED = (
             unit="squared MMD",
             margin=0.005,
             why="so many draws of N(0, I) itself differ by as much from each other",
-            negative=(AGAIN,),
+            negative=(LINEAR,),
             positive=("draws of N(0, I)",),
+            version=3,
+            date="2026-11-25",
         ),
         lambda f: f.of("vae", "mmd") - f.of("ae", "mmd_rescaled"),
-        lambda f: [again(f.of("ae", "mmd_rescaled"))],
+        lambda f: [f.of("pca", "mmd_rescaled") - f.of("ae", "mmd_rescaled")],
         lambda f: [f.of("ae", "mmd_normal") - f.of("ae", "mmd_rescaled")],
     ),
     Judged(
@@ -191,12 +196,18 @@ JUDGED = (
             margin=0.02,
             why="a fiftieth of the path",
             negative=(AGAIN,),
-            positive=("as many principal components", READS),
-            version=4,
+            # Nets that learnt nothing take straight paths, too.
+            positive=("as many principal components", "the VAE against the mean image", READS),
+            version=5,
+            date="2026-11-25",
         ),
         lambda f: f.of("vae", "roughness") - f.of("ae", "roughness"),
         lambda f: [again(f.of("ae", "roughness"))],
-        lambda f: [f.of("pca", "roughness") - f.of("ae", "roughness"), f.misread],
+        lambda f: [
+            f.of("pca", "roughness") - f.of("ae", "roughness"),
+            f.log("vae", "mse") - f.log("mean", "mse"),
+            f.misread,
+        ],
     ),
     Judged(
         _claim(

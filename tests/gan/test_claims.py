@@ -182,6 +182,16 @@ def test_a_control_that_turns_takes_the_verdict_away(id, row, measure, value):
     assert found["verdict"] == "undetermined" and "control" in found["because"]
 
 
+def test_a_lead_that_is_none_at_the_end_has_not_grown():
+    held = HELD | {
+        "pac": HELD["pac"] | {"mode_tv": 0.42},
+        "pac@early": {"mode_tv": 0.6},
+    }
+    found = judged(held=held)["G5"]
+    assert found["verdict"] == "undetermined"
+    assert found["because"] == "the positive control the lead at the end does not pass"
+
+
 # --- Wrong on purpose ----------------------------------------------------------------------------
 
 
