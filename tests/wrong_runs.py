@@ -67,9 +67,14 @@ def labels_shuffled():
     return mock.patch.object(data, "load", shuffled)
 
 
-def nothing_trained():
-    """Steps that leave the weights as they are."""
-    return mock.patch.object(experiment, "optimizer_of", lambda config, arm: optax.set_to_zero())
+def not_trained(*models: str):
+    """Steps that leave the weights of these as they are."""
+    make = experiment.optimizer_of
+
+    def optimizer(config, arm):
+        return optax.set_to_zero() if arm.model in models else make(config, arm)
+
+    return mock.patch.object(experiment, "optimizer_of", optimizer)
 
 
 def coder_changed(change: Callable):
@@ -152,9 +157,12 @@ CASES = {
             labels_shuffled, false=("V2", "V2b", "V4", "V5b", "V6", *SECOND)
         ),
         "nothing trained": Case(
-            nothing_trained,
+            lambda: not_trained("ae", "vae"),
             ("--steps=10", "--log_every=10"),
             false=(*OF_VAES, "V1", "V5a", "V5b", "V6", *SECOND),
+        ),
+        "the VAE not trained": Case(
+            lambda: not_trained("vae"), false=(*OF_VAES, "V1", "V6", "V6b")
         ),
         "codes of the autoencoder times 10": Case(lambda: codes_scaled(10.0), false=("V2", "V3")),
         "codes of the autoencoder times 1/10": Case(lambda: codes_scaled(0.1), false=("V2", "V3")),

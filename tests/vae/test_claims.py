@@ -160,6 +160,8 @@ def test_within_the_margin_both_are_equivalent(id, changes):
         ("V5b", {"pixels/probe/all": 0.7}),
         ("V6", {"pca/gmm/kkid": 0.2}),
         ("V6", {"pca/gmm/kkid": 0.65}),  # What is linear is nearer than the VAE's, too.
+        ("V6", {"vae@0.1/mse": 0.1}),  # A rival that learnt nothing.
+        ("V6b", {"vae@0.1/mse": 0.1}),
         ("V6b", {"pca/gmm/kkid": 0.4}),
         ("V6b", {"floor/kkid": 3.0}),
         ("V7", {"ae@0.1/posterior/kkid": 3.0}),
