@@ -13,7 +13,8 @@ NOISE = np.linspace(-0.001, 0.001, SEEDS)[[3, 7, 1, 9, 0, 5, 2, 8, 4, 6]]
 ONE = {
     "mean/mse": 0.07, "pca/mse": 0.03, "pca/probe/all": 0.8, "pixels/probe/all": 0.95,
     "pca/roughness": 1.1, "pca/gmm/kkid": 3.0, "pca/gaussian/kkid": 3.0, "pca/mmd_rescaled": 0.7,
-    "floor/kkid": 0.01, "noise/kkid": 10.0, "classifier/classes": 10, "classifier/mean_recall": 0.97,
+    "floor/kkid": 0.01, "noise/kkid": 10.0,
+    "classifier/classes": 10, "classifier/mean_recall": 0.97,
 }  # fmt: skip
 HELD = {
     "ae@0.1/mse": 0.01, "vae@0.1/mse": 0.02,
