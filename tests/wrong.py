@@ -4,8 +4,9 @@
     python tests/wrong.py attention_mqar       # published look-ups: results/ has all that is judged
 
 Nothing is trained or timed: rows of the run are put under other names. Prints a table in Markdown;
-exits with 1 where a claim that a case takes the ground from comes out supported. Runs that are
-trained with something wrong: wrong_runs.py.
+exits with 1 where a claim that a case takes the ground from comes out supported, or equivalent
+where nothing was learnt that could be compared. Runs that are trained with something wrong:
+wrong_runs.py.
 """
 
 import sys
@@ -30,18 +31,27 @@ RESULTS, FLAGS = ROOT / "results", ROOT / "experiments" / "flags"
 
 
 class Case(NamedTuple):
-    """What is wrong, the claims that come of it, and the ids of those that are false with it."""
+    """What is wrong, the claims that come of it, and the ids of those that are false with it.
+
+    void: these cannot be equivalent either, for what they compare did not learn, or is measured in
+    features that say nothing. Elsewhere two equal arms are, rightly.
+    """
 
     name: str
     claims: list[dict]
     false: Iterable[str] = ()
+    void: bool = False
 
 
 def told(case: Case) -> int:
-    """Prints a row of the table; how many claims are supported wrongly."""
-    supported = [claim["id"] for claim in case.claims if claim["verdict"] == "supported"]
-    wrongly = [id for id in supported if id in case.false]
-    cells = (", ".join(ids) or "none" for ids in (case.false, supported, wrongly))
+    """Prints a row of the table; how many verdicts are wrong."""
+    supported, equivalent = (
+        [claim["id"] for claim in case.claims if claim["verdict"] == verdict]
+        for verdict in ("supported", "equivalent")
+    )
+    held = supported + equivalent * case.void
+    wrongly = [id for id in held if id in case.false]
+    cells = (", ".join(ids) or "none" for ids in (case.false, supported, equivalent, wrongly))
     print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
     return len(wrongly)
 
@@ -72,9 +82,9 @@ def of_gan(run) -> Iterator[Case]:
             changed[p + at] = {m: np.where(turn, one[m], other[m]) for m in both}
         return changed
 
-    def case(name, changed, *false):
+    def case(name, changed, *false, void=False):
         found = {f"{row}/{m}": list(x) for row, part in changed.items() for m, x in part.items()}
-        return Case(name, of_the_gan.judge(found, run.config), false)
+        return Case(name, of_the_gan.judge(found, run.config), false, void)
 
     frozen = {arm: rows[f"{arm}@untrained"] for arm in (v, p, f) if arm}
     yield case("nothing is wrong", rows)
@@ -82,11 +92,13 @@ def of_gan(run) -> Iterator[Case]:
         noise = {m: np.resize(x, len(seeds)) for m, x in rows["noise"].items()}
         of_flow = ("G8a", "G8b", "G8c", "G8d", "G8e")
         begun = {f: frozen[f], f"{f}@1": rows[f"{f}@1@untrained"]}
-        yield case("the flow not trained", rows | begun, *of_flow)
+        yield case("the flow not trained", rows | begun, *of_flow, void=True)
         changed = rows | {f: noise, f"{f}@1": noise}
-        yield case("uniform noise in the place of the flow", changed, *of_flow)
-        yield case("the GAN not trained", rows | {v: frozen[v]}, "G1", "G2b", "G8c", "G8d")
-        yield case("nothing trained", rows | frozen | begun, "G1", "G2a", "G2b", *of_flow)
+        yield case("uniform noise in the place of the flow", changed, *of_flow, void=True)
+        gan = ("G1", "G2b", "G8c", "G8d")
+        yield case("the GAN not trained", rows | {v: frozen[v]}, *gan, void=True)
+        nothing = rows | frozen | begun
+        yield case("nothing trained", nothing, "G1", "G2a", "G2b", *of_flow, void=True)
         return
     next_seed = {p + at: {m: np.roll(x, -1) for m, x in rows[v + at].items()} for at in SUFFIXES}
     perfect = rows[v] | {m: np.resize(x, len(seeds)) for m, x in rows["truth"].items()}
@@ -94,8 +106,9 @@ def of_gan(run) -> Iterator[Case]:
     yield case("the two arms swapped", exchanged(seeds >= 0), "G1", "G2b", *packing)
     yield case("the two arms swapped in every other seed", exchanged(seeds % 2), *packing)
     yield case("the same GAN of the next seed in the place of packing", rows | next_seed, *packing)
-    yield case("packing not trained", rows | {p: frozen[p]}, "G3", *packing)
-    yield case("nothing trained", rows | frozen, "G1", "G2a", "G2b", "G3", *packing)
+    yield case("packing not trained", rows | {p: frozen[p]}, "G3", *packing, void=True)
+    nothing = ("G1", "G2a", "G2b", "G3", *packing)
+    yield case("nothing trained", rows | frozen, *nothing, void=True)
     yield case(
         "perfect samples in the place of the GAN", rows | {v: perfect}, "G1", "G2b", *packing
     )
@@ -262,12 +275,13 @@ def of_look_ups(name: str) -> Iterator[Case]:
     rows = {variant: np.array(found["per_seed"]) for variant, found in accuracy.items()}
     exact = rows["flash"]
 
-    def case(name, changed, *false):
+    def case(name, changed, *false, void=False):
         found = {
             variant: {"accuracy": list(values), "chance": [chance] * len(values)}
             for variant, values in changed.items()
         }
-        return Case(name, of_the_sweep.judge_learnt({task: {length: found}}, config), false)
+        learnt = of_the_sweep.judge_learnt({task: {length: found}}, config)
+        return Case(name, learnt, false, void)
 
     every = [claim.id for claim in of_the_sweep.LOSES if claim.id.removeprefix("A8 ") in rows]
     other = every[-1].removeprefix("A8 ")
@@ -280,8 +294,9 @@ def of_look_ups(name: str) -> Iterator[Case]:
     next_seed = {variant: np.roll(exact, 1 + i) for i, variant in enumerate(rows)}
     yield case("exact attention of other seeds in the place of all others", next_seed, *every)
     guess = np.full(len(exact), chance)
-    yield case("a guess in the place of exact attention", rows | {"flash": guess}, *every)
-    yield case("a guess in the place of all", dict.fromkeys(rows, guess), *every)
+    changed = rows | {"flash": guess}
+    yield case("a guess in the place of exact attention", changed, *every, void=True)
+    yield case("a guess in the place of all", dict.fromkeys(rows, guess), *every, void=True)
 
 
 ROOMS = {"gan": of_gan, "domains": of_domains, "attention": of_attention}
