@@ -120,16 +120,32 @@ def in_turn(gradient: Callable, microbatches: int | Callable[[int], int]) -> Cal
     return run
 
 
-def schedule(name: str, rate: float, steps: int) -> optax.Schedule:
-    """Learning rate by step: `constant`, `cosine` to zero, or `burda`.
+def with_peak(
+    make: Callable[[optax.Schedule], optax.GradientTransformation],
+    rate: float,
+    share: optax.Schedule,
+) -> optax.GradientTransformation:
+    """make(a schedule) that has `share` by step of a peak rate, which is part of the state.
 
-    `burda`: 3^i passes at rate * 10^(-i/7) for i = 0..7, 3,280 passes in all (Burda et al. 2016,
-    section 5), stretched or shrunk to `steps`.
+    So runs that differ in their rates alone are one program, and compiled once.
+    """
+
+    def of_peak(learning_rate):
+        return make(lambda step: learning_rate * share(step))
+
+    return optax.inject_hyperparams(of_peak)(learning_rate=rate)
+
+
+def schedule(name: str, steps: int) -> optax.Schedule:
+    """The learning rate's share of its peak by step: `constant`, `cosine` to zero, or `burda`.
+
+    `burda`: 3^i passes at 10^(-i/7) for i = 0..7, 3,280 passes in all (Burda et al. 2016, section
+    5), stretched or shrunk to `steps`.
     """
     if name == "constant":
-        return optax.constant_schedule(rate)
+        return optax.constant_schedule(1.0)
     if name == "cosine":
-        return optax.cosine_decay_schedule(rate, steps)
+        return optax.cosine_decay_schedule(1.0, steps)
     passes = [3**i for i in range(8)]
     edges = jnp.asarray([steps * sum(passes[: i + 1]) / sum(passes) for i in range(7)])
-    return lambda step: rate * 10.0 ** (-jnp.sum(step >= edges) / 7)
+    return lambda step: 10.0 ** (-jnp.sum(step >= edges) / 7)

@@ -144,12 +144,12 @@ def landscape(
     real = task.perfect(draws * batch * recipe.pack, np.random.default_rng(0))
 
     @jax.jit
-    def logits(real, points):
+    def logits(params, real, points):
         batches = jnp.broadcast_to(real, (len(points), *real.shape)).at[:, 0, 0].set(points)
         return judge(networks, recipe, params, batches)[:, 0]
 
     made = [
-        parallel.batched(partial(logits, some), points, size=PROPOSALS // batch)
+        parallel.batched(partial(logits, params, some), points, size=PROPOSALS // batch)
         for some in real.reshape(draws, batch, recipe.pack, 2)
     ]
     values = np.mean(made, 0).reshape(side, side)

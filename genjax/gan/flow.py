@@ -13,6 +13,7 @@ params: {"velocity"} and, where asked, "average" (of the velocity).
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -155,8 +156,9 @@ def method(config: Config, arm: Arm, shape: tuple[int, ...], spread: float = 1.0
     Its latents are the noise at t = 0, one entry for each value of a sample, drawn as a game's.
     """
     velocity = networks_velocity.build(game.architecture(config, arm, shape, spread))
-    rate = steps.schedule(arm.schedule, arm.learning_rate, config.steps)
-    optimizer = optax.adam(rate, arm.beta1, arm.beta2)
+    adam = partial(optax.adam, b1=arm.beta1, b2=arm.beta2)
+    share = steps.schedule(arm.schedule, config.steps)
+    optimizer = steps.with_peak(adam, arm.learning_rate, share)
     size, recipe = math.prod(shape), FlowRecipe(ema=arm.ema, solver=SOLVERS[arm.solver])
 
     def latents(key, index):

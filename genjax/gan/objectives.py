@@ -6,6 +6,7 @@ asked, "average" (of the generator), "reconstructor", "ratio" (of densities)}; o
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,18 +33,18 @@ def optimizers(
 ) -> dict:
     """Adam for each net of a run of `steps`; a player's rate falls over the updates it makes."""
 
-    def falling(peak, updates=1):
-        return training_steps.schedule(schedule, peak, updates * steps)
-
+    b1, b2 = betas
     # Unrolling differentiates the root of a second moment, zero for what maxout did not choose.
-    eps_root = 1e-16 if recipe.unroll else 0.0
+    adam = partial(optax.adam, b1=b1, b2=b2, eps_root=1e-16 if recipe.unroll else 0.0)
+    # No game: a classifier, with Adam's own averages. It must see where the generator ends: where
+    # the players' rates vanish as a square, its own does as a line.
+    line = optax.linear_schedule(1.0, 0.0, steps)
+    falling = partial(training_steps.schedule, schedule)
     return {
-        "generator": optax.adam(falling(rate), *betas, eps_root=eps_root),
-        "discriminator": optax.adam(falling(d_rate, recipe.n_critic), *betas, eps_root=eps_root),
-        # No game: a classifier, with Adam's own averages. It must see where the generator ends:
-        # where the players' rates vanish as a square, its own does as a line.
-        "ratio": optax.adam(
-            optax.linear_schedule(d_rate, 0.0, steps) if schedule == "cosine" else d_rate
+        "generator": training_steps.with_peak(adam, rate, falling(steps)),
+        "discriminator": training_steps.with_peak(adam, d_rate, falling(recipe.n_critic * steps)),
+        "ratio": training_steps.with_peak(
+            optax.adam, d_rate, line if schedule == "cosine" else optax.constant_schedule(1.0)
         ),
     }
 

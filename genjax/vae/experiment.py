@@ -177,8 +177,8 @@ def work(job: Job, folder, clock) -> None:
 
 def optimizer_of(config: Config, arm: Arm) -> optax.GradientTransformation:
     """Adam with the arm's schedule."""
-    rate = steps.schedule(arm.schedule, arm.learning_rate, config.steps)
-    return optax.adam(rate, eps=arm.adam_eps)
+    adam, share = partial(optax.adam, eps=arm.adam_eps), steps.schedule(arm.schedule, config.steps)
+    return steps.with_peak(adam, arm.learning_rate, share)
 
 
 def step_of(config: Config, name: str, model: networks.Model) -> Callable:

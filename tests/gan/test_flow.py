@@ -290,7 +290,7 @@ def test_two_modes_are_both_reached():
     data = (np.stack([sides, 0 * sides], 1) + 0.1 * RNG.normal(size=(12_800, 2))).astype(np.float32)
     architecture = Architecture(shape=(2,), latent=2, g_width=32, d_width=32)
     recipe = FlowRecipe(ema=0.99, steps=20)
-    optimizer = optax.adam(steps.schedule("cosine", 1e-2, 1000))
+    optimizer = steps.with_peak(optax.adam, 1e-2, steps.schedule("cosine", 1000))
     state, metrics = trained(
         architecture, recipe, optimizer, data, count=1000, batch=128, devices=jax.devices()[:1]
     )

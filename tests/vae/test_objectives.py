@@ -10,8 +10,9 @@ import pytest
 
 from genjax.core import steps
 from genjax.core.parallel import identity
-from genjax.vae import densities, networks, objectives
+from genjax.vae import densities, experiment, networks, objectives
 from genjax.vae.architecture import Architecture
+from genjax.vae.config import Config
 
 IMAGES = jnp.round(jax.random.uniform(jax.random.key(3), (5, 4, 4, 1)))
 BATCH = {"image": IMAGES, "index": jnp.array([7, 2, 9, 4, 0]), "weight": jnp.ones(5)}
@@ -255,11 +256,38 @@ def test_padding_counts_for_nothing_and_sum_is_count_times_mean():
     assert mean.step == 1
 
 
-def test_burdas_schedule():
-    passes = steps.schedule("burda", 1e-3, 3280)
+def test_schedules_are_shares_of_the_peak():
+    passes = steps.schedule("burda", 3280)
     for i, first in enumerate([0, 1, 4, 13, 40, 121, 364, 1093]):
-        np.testing.assert_allclose(passes(first), 1e-3 * 10 ** (-i / 7), rtol=1e-5)
+        np.testing.assert_allclose(passes(first), 10 ** (-i / 7), rtol=1e-5)
         if first:
-            np.testing.assert_allclose(passes(first - 1), 1e-3 * 10 ** (-(i - 1) / 7), rtol=1e-5)
-    assert steps.schedule("cosine", 1e-3, 10)(10) == 0
-    assert steps.schedule("constant", 1e-3, 10)(10) == 1e-3
+            np.testing.assert_allclose(passes(first - 1), 10 ** (-(i - 1) / 7), rtol=1e-5)
+    assert steps.schedule("cosine", 10)(0) == 1
+    assert steps.schedule("cosine", 10)(10) == 0
+    assert steps.schedule("constant", 10)(10) == 1
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "burda"])
+def test_a_peak_in_the_state_is_that_of_a_schedule(name):
+    share = steps.schedule(name, 5)
+    written = optax.adam(lambda step: 0.3 * share(step))
+    held = steps.with_peak(optax.adam, 0.3, share)
+    states = [optimizer.init(PARAMS) for optimizer in (written, held)]
+    for _ in range(3):
+        left, states[0] = written.update(PARAMS, states[0])
+        right, states[1] = held.update(PARAMS, states[1])
+        jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def test_arms_that_differ_in_their_rates_are_one_program():
+    arms = {"a": {}, "b": {"learning_rate": 3e-3}, "c": {"adam_eps": 1e-3}}
+    config = Config(steps=100, seeds=1, variants=arms)
+
+    def program(name):
+        state = steps.init_state(PARAMS, experiment.optimizer_of(config, config.arms()[name]))
+        step = experiment.step_of(config, name, MODEL)
+        alone = functools.partial(step, total=identity, gather=identity)
+        return jax.jit(alone).lower(state, BATCH, KEY).as_text()
+
+    a, b, c = map(program, arms)
+    assert a == b != c
