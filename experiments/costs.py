@@ -35,20 +35,16 @@ def main(words: list[str]) -> None:
             raise UsageError(
                 f"{word}: an axis of {', '.join(costs.AXES)}, or --processes=<2 or more>"
             )
-    from genjax.core import environment  # What is refused waits for no jax.
-
     names = names or [*costs.AXES]
     lines = FILE.read_text().splitlines() if FILE.exists() else []
     rows = [row for row in map(json.loads, lines) if row["axis"] not in names]
-    device = environment.device()
-    about = f"{device['kind']}, {device['cores']} cores"
     rng = np.random.default_rng(0)
     for name in names:
         for row in costs.measure(name, processes, rng):
             rows.append(row)
             print(json.dumps(row), flush=True)
             FILE.write_text("".join(json.dumps(one) + "\n" for one in rows))
-    PAGE.write_text(costs.page(rows, about))
+    PAGE.write_text(costs.page(rows))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from genjax.report import published
 from genjax_cli.publishing import PICTURES, copy_pictures
 
 # Pages that measure nothing, or are written from a file of their own (tests/benchmark).
-NO_RESULTS = {"devices.md", "scale.md"}
+NO_RESULTS = {"costs.md", "devices.md", "scale.md"}
 # Figures that a page may say by itself: parts of a protocol or a definition, thresholds, and
 # forecasts that tests/domains/test_forecast.py compares with their sealed file.
 BY_HAND = {

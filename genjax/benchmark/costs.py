@@ -34,15 +34,21 @@ FIGURES = {
     "wait": "all that one waits, s", "train": "training, s", "evaluate": "measuring, s",
     "memory": "memory, MB",
 }  # fmt: skip
+# Medians that are farther from a line, as a share, follow none.
+CROOKED = 0.2
 
 
 class Axis(NamedTuple):
-    """What grows, in words; the room, and what its configuration has at each value."""
+    """What grows, in words; the room, and what its configuration has at each value.
+
+    why: where the measured curve stops being linear, and why.
+    """
 
     title: str
     room: str
     options: Callable[[int], dict[str, Any]]
     values: tuple[int, ...]
+    why: str = ""
 
 
 def _vae(**more) -> dict[str, Any]:
@@ -60,28 +66,52 @@ def _lm(**more) -> dict[str, Any]:
 
 SEEDS = (1, 2, 3, 5, 10, 20, 40)
 AXES = {
-    "vae_seeds": Axis("seeds of a VAE", "vae", lambda n: _vae(seeds=n), SEEDS),
-    "gan_seeds": Axis("seeds of a GAN", "gan", lambda n: _gan(seeds=n), SEEDS),
+    "vae_seeds": Axis(
+        "seeds of a VAE", "vae", lambda n: _vae(seeds=n), SEEDS,
+        "Imports, the page and, in training, the classifier of the features are there once. What a "
+        "seed adds stays the same: two cores share them.",
+    ),
+    "gan_seeds": Axis(
+        "seeds of a GAN", "gan", lambda n: _gan(seeds=n), SEEDS,
+        "As above, without a classifier.",
+    ),
     "batch": Axis(
-        "examples a step of a VAE", "vae", lambda n: _vae(batch_size=n), (16, 64, 256, 1024)
+        "examples a step of a VAE", "vae", lambda n: _vae(batch_size=n), (16, 64, 256, 1024),
+        "Linear, and little: that a step is called, and Adam's pass over the parameters, cost the "
+        "same whatever its batch, and larger products use the cores better.",
     ),
     "width": Axis(
-        "units of a VAE's hidden layer", "vae", lambda n: _vae(hidden=(n,)), (64, 256, 1024, 4096)
+        "units of a VAE's hidden layer", "vae", lambda n: _vae(hidden=(n,)), (64, 256, 1024, 4096),
+        "Of one hidden layer the parameters and products grow as the width, not as its square.",
     ),
     "data": Axis(
-        "points a GAN trains on", "gan", lambda n: _gan(points=n), (10**3, 10**4, 10**5, 10**6)
+        "points a GAN trains on", "gan", lambda n: _gan(points=n), (10**3, 10**4, 10**5, 10**6),
+        "Steps are as many whatever the data; their bytes alone grow.",
     ),
-    "modes": Axis("modes of a ring", "gan", lambda n: _gan(data=f"ring{n}"), (2, 8, 32, 128)),
+    "modes": Axis(
+        "modes of a ring", "gan", lambda n: _gan(data=f"ring{n}"), (2, 8, 32, 128),
+        "Training sees no mode; measures compare each sample with all of them.",
+    ),
     "context": Axis(
         "tokens of a language model's window", "domains", lambda n: _lm(context=n),
         (64, 128, 256, 512, 1024),
+        "Sixteen windows a step, so twice the window is twice the tokens. Attention's products, "
+        "which grow as the square, are as many as all others at twelve times the width, 768: there "
+        "training leaves the line.",
     ),
     "arms": Axis(
         "arms of a GAN that differ in a rate", "gan",
         lambda n: _gan(variants={f"a{i}": {"learning_rate": 1e-4 * (1 + i)} for i in range(n)}),
         (1, 2, 4, 8, 16),
+        "Arms are trained one after the other. A rate is part of the state, so all of these are "
+        "one program, compiled once.",
     ),
 }  # fmt: skip
+FINDING = (
+    "Time is a part that is there once and a part that grows as a line: with seeds, batch, width, "
+    "modes and arms. More points to train on cost nothing, and a language model's window, once "
+    "attention outweighs the rest, more than its length. Memory grows slower than any of them."
+)
 
 
 def measure(name: str, processes: int, rng: np.random.Generator) -> Iterator[dict]:
@@ -89,12 +119,21 @@ def measure(name: str, processes: int, rng: np.random.Generator) -> Iterator[dic
 
     Raises RunError with the last line of a run that failed.
     """
-    axis = AXES[name]
+    axis, here = AXES[name], machine()
     with tempfile.TemporaryDirectory() as cache:
         for process in range(processes + 1):
             for value in map(int, rng.permutation(axis.values)):
                 found = point(axis.room, axis.options(value), cache)
-                yield {"axis": name, "value": value, "process": process} | found
+                yield {"axis": name, "value": value, "process": process, "machine": here} | found
+
+
+def machine() -> str:
+    """The device in words: its name, its cores, the processor's family and model where known."""
+    from genjax.core import environment  # What is refused waits for no jax.
+
+    device = environment.device()
+    parts = device["kind"], f"{device['cores']} cores", device.get("processor")
+    return ", ".join(filter(None, parts))
 
 
 def point(room: str, options: dict[str, Any], cache: str) -> dict[str, float]:
@@ -134,18 +173,30 @@ def exponents(values: Sequence[int], found: np.ndarray) -> np.ndarray:
     return np.polyfit(np.log(values), np.log(found).T, 1)[0]
 
 
-def page(rows: Sequence[dict], about: str) -> str:
-    """A table an axis: medians with ranges; the power from the value before; that of all, fitted.
+def line(values: Sequence[int], found: np.ndarray) -> tuple[float, float, float]:
+    """(what there is at 0, what each adds, the largest error as a share) of a line by the medians.
 
-    about: the machine.
+    The relative errors count, so that small values do as much as large ones.
     """
+    middle = np.median(found, 0)
+    each, fixed = np.polyfit(values, middle, 1, w=1 / middle)
+    return fixed, each, abs(np.polyval([each, fixed], values) / middle - 1).max()
+
+
+def page(rows: Sequence[dict]) -> str:
+    """A table an axis: medians with ranges; the power from the value before; powers and lines of
+    all values."""
+    machines = "; ".join(dict.fromkeys(row["machine"] for row in rows))
     said = [
         "# What a run costs as it grows\n",
-        f"Made by `python experiments/costs.py` on {about}. Each point is a process of its own,"
-        " with programs that an earlier one compiled (its seconds: **compiling**); medians of"
+        f"**Finding.** {FINDING}\n",
+        f"Made by `python experiments/costs.py` on {machines}. Each point is a process of its own,"
+        " with programs that an earlier one compiled (its seconds, few where those of another value"
+        " serve: **compiling**); medians of"
         f" {max((row['process'] for row in rows), default=0)} processes with their ranges. **^**:"
         " the power of growth from the value before; 1 is linear. Below each table the powers over"
-        " all values, with 95% intervals over processes.\n",
+        " all values, with 95% intervals over processes, and a line by the medians (least relative"
+        " squares): a part that is there once, and one that grows.\n",
     ]
     for name, axis in AXES.items():
         if not any(row["axis"] == name and row["process"] for row in rows):
@@ -164,8 +215,21 @@ def page(rows: Sequence[dict], about: str) -> str:
             middle, low, high = claims.interval(exponents(values, found).tolist())
             title = FIGURES[figure].split(",")[0]
             fits.append(f"{title} ^{middle:.2f} ({low:.2f} to {high:.2f})")
-        said.append(f"\nOver all values: {'; '.join(fits)}.\n")
+        lines = "; ".join(_line(figure, *tables[figure]) for figure in ("wait", "train"))
+        said.append(f"\nOver all values: {'; '.join(fits)}. As a line: {lines}.")
+        said.append(f"{axis.why}\n")
     return "\n".join(said).rstrip() + "\n"
+
+
+def _line(figure: str, values: Sequence[int], found: np.ndarray) -> str:
+    fixed, each, off = line(values, found)
+    title = FIGURES[figure].split(",")[0]
+    if off > CROOKED:
+        return f"{title} follows none (off by {off:.0%})"
+    if each * max(values) < 0.1 * fixed:
+        return f"{title} {fixed:.1f} s once, and not a tenth more for the largest"
+    alike = f"alike at {fixed / each:,.0f}, off by {off:.0%} at most"
+    return f"{title} {fixed:.1f} s once and {each:.2g} s for each ({alike})"
 
 
 def _cells(values: Sequence[int], found: np.ndarray, i: int) -> list[str]:

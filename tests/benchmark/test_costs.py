@@ -1,9 +1,11 @@
 """The curve of cost: a run in a process of its own, and powers of growth by hand."""
 
 import importlib
+import json
 
 import numpy as np
 import pytest
+from scripts import ROOT
 
 from genjax import claims
 from genjax.benchmark import costs
@@ -13,7 +15,7 @@ from genjax.core.errors import RunError
 ROWS = [
     {
         "axis": "batch", "value": v, "process": p, "wait": w * v, "train": w * v**2,
-        "evaluate": 2.0, "compile": 7.0, "memory": 100.0,
+        "evaluate": 2.0, "compile": 7.0, "memory": 100.0, "machine": "a machine",
     }
     for p, w in ((0, 1000.0), (1, 3.0), (2, 5.0)) for v in (256, 16, 64)
 ]  # fmt: skip
@@ -32,9 +34,19 @@ def test_powers_of_growth():
     np.testing.assert_allclose(costs.curves(cut, "batch", "wait")[1], [[48, 192, 768]])
 
 
+def test_lines_through_medians():
+    values = [1, 2, 4, 40]
+    # Of three processes one is off; its figures are no median.
+    found = np.array([[3.0 + 2 * v for v in values]] * 2 + [[50.0] * 4])
+    np.testing.assert_allclose(costs.line(values, found), [3, 2, 0], atol=1e-9)
+    # (1/1 + 1/3) / (1/1 + 1/9) between 1 and 3.
+    fixed, each, off = costs.line([10, 10, 100, 100], np.array([[1.0, 3.0, 10.0, 30.0]]))
+    np.testing.assert_allclose([fixed, each, off], [0, 0.12, 0.6], atol=1e-9)
+
+
 def test_the_page_has_medians_ranges_powers_and_intervals():
     bent = [row | {"wait": 100.0} if row["value"] == 16 else row for row in ROWS]
-    text = costs.page(bent, "a machine")
+    text = costs.page(bent)
     line = next(line for line in text.splitlines() if line.startswith("| 64 "))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[1:3] == ["256.0 (192.0 to 320.0)", f"{np.log(2.56) / np.log(4):.2f}"]
@@ -44,6 +56,25 @@ def test_the_page_has_medians_ranges_powers_and_intervals():
     middle, low, high = claims.interval(slopes.tolist())
     assert f"waits ^{middle:.2f} ({low:.2f} to {high:.2f}); training ^2.00 (2.00" in text
     assert "a machine" in text and "seeds of a VAE" not in text
+
+
+@pytest.mark.parametrize(
+    "wait, said",
+    [
+        (lambda v: 20 + v, "waits 20.0 s once and 1 s for each (alike at 20, off by 0% at most)"),
+        (lambda v: 20 + v / 256, "waits 20.0 s once, and not a tenth more for the largest"),
+        (lambda v: v**2, "waits follows none (off by 64%)"),
+    ],
+)
+def test_the_page_says_which_line_a_figure_follows(wait, said):
+    text = costs.page([row | {"wait": float(wait(row["value"]))} for row in ROWS])
+    assert f"As a line: all that one {said}; training follows none" in text
+
+
+def test_the_page_is_that_of_the_rows():
+    rows = list(map(json.loads, (ROOT / "results" / "costs.jsonl").read_text().splitlines()))
+    assert {row["axis"] for row in rows} == {*costs.AXES}
+    assert (ROOT / "docs" / "costs.md").read_text() == costs.page(rows)
 
 
 @pytest.mark.parametrize("name", costs.AXES)
