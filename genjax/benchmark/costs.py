@@ -48,7 +48,7 @@ class Axis(NamedTuple):
     room: str
     options: Callable[[int], dict[str, Any]]
     values: tuple[int, ...]
-    why: str = ""
+    why: str
 
 
 def _vae(**more) -> dict[str, Any]:
