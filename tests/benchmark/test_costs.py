@@ -94,7 +94,7 @@ def test_a_point_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
         "eval_samples": 100,
         "evaluations": 1,
     }
-    tiny = costs.Axis("seeds", "gan", lambda n: options | {"g_width": n, "d_width": n}, (4,))
+    tiny = costs.Axis("seeds", "gan", lambda n: options | {"g_width": n, "d_width": n}, (4,), "")
     monkeypatch.setitem(costs.AXES, "tiny", tiny)
     rows = list(costs.measure("tiny", 1, np.random.default_rng(0)))
     assert [(row["process"], row["value"]) for row in rows] == [(0, 4), (1, 4)]
