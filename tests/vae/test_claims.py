@@ -150,6 +150,9 @@ def test_within_the_margin_both_are_equivalent(id, changes):
         ("V1", {"mean/mse": 0.005}),
         ("V1", {"vae@0.1/mse": 0.1}),  # Worse than the mean image.
         ("V1", {"untrained/mse": 0.015}),
+        # Of nets that learnt nothing, where a rescaling does nothing either.
+        ("V2", {"ae@0.1/gaussian/kkid": 2.5, "vae@0.1/mse": 0.1}),
+        ("V2", {"ae@0.1/gaussian/kkid": 2.5, "ae@0.1/mse": 0.1}),
         ("V2b", {"floor/kkid": 3.0}),
         ("V2b", {"pca/gaussian/kkid": 0.5}),  # What is linear is nearer, too.
         ("V3b", {"ae@0.1/mmd_normal": 0.9}),
