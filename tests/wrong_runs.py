@@ -169,6 +169,11 @@ CASES = {
         "the VAE not trained": Case(
             lambda: not_trained("vae"), false=(*OF_VAES, "V1", "V6", "V6b"), void=True
         ),
+        "the autoencoder not trained": Case(
+            lambda: not_trained("ae"),
+            false=(*OF_VAES, "V1", "V5a", "V5b", "V6", *SECOND),
+            void=True,
+        ),
         "codes of the autoencoder times 10": Case(lambda: codes_scaled(10.0), false=("V2", "V3")),
         "codes of the autoencoder times 1/10": Case(lambda: codes_scaled(0.1), false=("V2", "V3")),
         "copies of training images for the autoencoder's mixture": Case(
