@@ -25,7 +25,7 @@ from genjax import data, domains, vae
 from genjax.core import flags
 from genjax.domains import data as grids
 from genjax.lm import finetune
-from genjax.vae import evaluate, experiment
+from genjax.vae import evaluate, experiment, training
 
 FLAGS = Path(__file__).parents[1] / "experiments" / "flags"
 
@@ -73,12 +73,12 @@ def labels_shuffled():
 
 def not_trained(*models: str):
     """Steps that leave the weights of these as they are."""
-    make = experiment.optimizer_of
+    make = training.optimizer_of
 
     def optimizer(config, arm):
         return optax.set_to_zero() if arm.model in models else make(config, arm)
 
-    return mock.patch.object(experiment, "optimizer_of", optimizer)
+    return mock.patch.object(training, "optimizer_of", optimizer)
 
 
 def coder_changed(change: Callable):

@@ -1,9 +1,9 @@
 """State, the training step, and the objectives it descends.
 
-An objective is `loss(params, batch, key, gather) -> (losses [batch], metrics)`: everything per
-example, so that the step alone reduces over the batch, with sums and counts that `total` adds up
-over devices. Noise belongs to an example, not to its place in the batch: one device and eight, a
-run and its continuation draw the same numbers.
+An objective is `loss(params, batch, key, gather, **weights) -> (losses [batch], metrics)`:
+everything per example, so that the step alone reduces over the batch, with sums and counts that
+`total` adds up over devices. Noise belongs to an example, not to its place in the batch: one device
+and eight, a run and its continuation draw the same numbers.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,30 @@ from genjax.core.errors import UsageError
 
 
 class State(NamedTuple):
-    """All that training carries, and all that a checkpoint holds."""
+    """All that training carries, and all that a checkpoint holds.
+
+    weights: numbers of the objective by name, such as beta. They stay as they are; as a part of the
+    state they are no constants of the program, so that runs that differ in them alone are one, and
+    compiled once.
+    """
 
     step: Array
     params: Any
     opt_state: optax.OptState
+    weights: dict[str, Array] = {}
 
 
-def init_state(params, optimizer: optax.GradientTransformation) -> State:
-    """The state before the first step."""
-    return State(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+def init_state(
+    params, optimizer: optax.GradientTransformation, weights: dict[str, float] | None = None
+) -> State:
+    """The state before the first step; a weight of 0 is not part of it (`arguments`)."""
+    return State(jnp.zeros((), jnp.int32), params, optimizer.init(params), arguments(weights or {}))
+
+
+def arguments(weights: dict[str, float]) -> dict[str, Array]:
+    """Those weights of an objective that are arguments of its program: without a term of weight 0
+    the program is another."""
+    return {name: jnp.float32(value) for name, value in weights.items() if value}
 
 
 def example_noise(
@@ -67,7 +81,7 @@ def training_step(
 
         def gradient(params, batch):
             def objective(params):
-                values, metrics = loss(params, batch, step_key, gather)
+                values, metrics = loss(params, batch, step_key, gather, **state.weights)
                 metrics = {"loss": values} | metrics
                 weight = batch["weight"]
                 sums = {k: (weight * v).sum() for k, v in metrics.items()}
@@ -85,8 +99,8 @@ def training_step(
             grads = jax.tree.map(lambda g, share=1 / count: share * g, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        state = fsdp.split(State(state.step + 1, params, opt_state), parts)
-        return state, {k: v / count for k, v in sums.items()}
+        moved = state._replace(step=state.step + 1, params=params, opt_state=opt_state)
+        return fsdp.split(moved, parts), {k: v / count for k, v in sums.items()}
 
     return step
 

@@ -77,7 +77,7 @@ def init_state(
 ) -> State:
     """The state before the first step; the average starts at the velocity."""
     params = {"velocity": velocity.init(key)}
-    state = steps.init_state(params, optimizer)
+    state = steps.init_state(params, optimizer, {"ema": recipe.ema})
     if recipe.ema:
         params["average"] = jax.tree.map(jnp.copy, params["velocity"])
     return state._replace(params=params)
@@ -113,14 +113,15 @@ def flow_step(
     train = steps.training_step(matching_loss(velocity.apply), optimizer)
 
     def step(state: State, batch: dict, key, *, total: Callable, gather: Callable):
-        trained = state._replace(params={"velocity": state.params["velocity"]})
+        # The average's decay is no weight of the loss.
+        trained = state._replace(params={"velocity": state.params["velocity"]}, weights={})
         moved, metrics = train(trained, batch, key, total=total, gather=gather)
         if recipe.ema:
             average = moving_average(
-                moved.params["velocity"], state.params["average"], state.step, recipe.ema
+                moved.params["velocity"], state.params["average"], state.step, state.weights["ema"]
             )
             moved = moved._replace(params=moved.params | {"average": average})
-        return moved, metrics
+        return moved._replace(weights=state.weights), metrics
 
     return step
 

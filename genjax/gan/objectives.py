@@ -20,6 +20,8 @@ from genjax.gan.players import Drawn, Players, Recipe, mean, shares_a_pass
 
 # One stream of random numbers a purpose.
 LATENT, COMPONENT, BLEND, CHOICE = range(10, 14)
+# What of a recipe is an argument of its program (`steps.State`); `scale` too, of penalties.
+WEIGHTS = ("r1", "r2", "gp", "ema", "reconstruction", "diversity")
 
 
 def optimizers(
@@ -60,10 +62,12 @@ def init_state(key: jax.Array, networks: Networks, recipe: Recipe, optimizers: d
     }
     if recipe.resample > 1:
         opt_state["ratio"] = optimizers["ratio"].init(params["ratio"])
-    return State(jnp.zeros((), jnp.int32), params, opt_state)
+    names = (*WEIGHTS, "scale") if recipe.penalised else WEIGHTS
+    weights = {name: getattr(recipe, name) for name in names}
+    return State(jnp.zeros((), jnp.int32), params, opt_state, training_steps.arguments(weights))
 
 
-def moving_average(params: Any, average: Any, step: jax.Array, decay: float) -> Any:
+def moving_average(params: Any, average: Any, step: jax.Array, decay: Any) -> Any:
     """The average after `params`, those of update number `step` (from 0), joined it."""
     # A short memory at first, so that the average forgets where it started.
     shorter = jnp.minimum(decay, (1 + step) / (10 + step))
@@ -143,8 +147,15 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
     def step(state: State, batch: dict, key, *, total: Callable, gather: Callable):
         before: Any = state.params, state.opt_state
         params, opt_state = map(dict, before)
+        weights = recipe._replace(**state.weights)
         players = Players(
-            networks, recipe, optimizers["discriminator"], params["statistics"], total, gather
+            networks,
+            recipe,
+            weights,
+            optimizers["discriminator"],
+            params["statistics"],
+            total,
+            gather,
         )
         played = play(players, state, batch, jax.random.fold_in(key, state.step))
         metrics = played.metrics
@@ -158,14 +169,15 @@ def adversarial_step(networks: Networks, recipe: Recipe, optimizers: dict) -> Ca
         params["statistics"] = played.statistics
         if recipe.ema:
             params["average"] = moving_average(
-                params["generator"], params["average"], state.step, recipe.ema
+                params["generator"], params["average"], state.step, weights.ema
             )
         if recipe.resample > 1:
             grads, more = _ratio_gradients(networks, params, played.drawn, total)
             metrics |= more
             updates, opt_state["ratio"] = optimizers["ratio"].update(grads, opt_state["ratio"])
             params["ratio"] = optax.apply_updates(params["ratio"], updates)
-        return State(state.step + 1, params, opt_state), metrics
+        moved = state._replace(step=state.step + 1, params=params, opt_state=opt_state)
+        return moved, metrics
 
     return step
 

@@ -47,6 +47,11 @@ class Recipe(NamedTuple):
     diversity: float = 0.0
     resample: int = 1
 
+    @property
+    def penalised(self) -> bool:
+        """Whether a gradient is."""
+        return self.r1 > 0 or self.r2 > 0 or self.gp > 0
+
 
 class Drawn(NamedTuple):
     """What one update draws: real samples [b, pack, *shape], latents [b, pack, latent (+ one-hot)].
@@ -67,7 +72,7 @@ def shares_a_pass(networks: Networks, recipe: Recipe) -> bool:
         and recipe.loss.monotone
         and networks.separate
         and recipe.generators == recipe.n_critic == 1
-        and not (recipe.r1 or recipe.r2 or recipe.gp or recipe.unroll or recipe.reconstruction)
+        and not (recipe.penalised or recipe.unroll or recipe.reconstruction)
     )
 
 
@@ -77,11 +82,14 @@ class Players:
 
     Losses are sums over the batch, beside a dict of sums to report. g_params: {"generator" and,
     where asked, "reconstructor"}, what the generator's optimizer trains.
+    weights: the recipe with its numbers as the program takes them, where `recipe` says which terms
+    there are.
     statistics: the generator's batch norm's. total, gather: over the devices that share the batch.
     """
 
     networks: Networks
     recipe: Recipe
+    weights: Recipe
     d_optimizer: optax.GradientTransformation
     statistics: Any
     total: Callable
@@ -107,25 +115,25 @@ class Players:
             return outputs[..., 0].sum(), outputs
 
         gradient, outputs = jax.grad(score, has_aux=True)(x)
-        return self.recipe.scale**2 * (gradient**2).sum(tuple(range(2, x.ndim))), outputs
+        return self.weights.scale**2 * (gradient**2).sum(tuple(range(2, x.ndim))), outputs
 
     def discriminator_loss(
         self, discriminator, drawn: Drawn, fake: jax.Array
     ) -> tuple[jax.Array, dict]:
         """The discriminator's loss: adversarial, penalties, and naming a mixture's generators."""
-        recipe = self.recipe
+        recipe, weights = self.recipe, self.weights
         x = _inputs(drawn, fake)
         penalty = jnp.zeros(x.shape[1])
         if recipe.r1 or recipe.r2:
             squared, outputs = self.squared_gradients(discriminator, x)
-            penalty = 0.5 * (recipe.r1 * squared[0] + recipe.r2 * squared[1])
+            penalty = 0.5 * (weights.r1 * squared[0] + weights.r2 * squared[1])
         else:
             outputs = self.discriminate(discriminator, x)
         if recipe.gp:
             blend = drawn.blend.reshape(-1, *[1] * (x.ndim - 2))
             between = (blend * x[0] + (1 - blend) * x[1])[None]
             squared, _ = self.squared_gradients(discriminator, between)
-            penalty += recipe.gp * (jnp.sqrt(squared[0] + 1e-12) - 1) ** 2
+            penalty += weights.gp * (jnp.sqrt(squared[0] + 1e-12) - 1) ** 2
         real, generated = outputs[..., 0]
         values = recipe.loss.discriminator(real, generated) + penalty
         metrics = {"penalty": penalty, "real_score": real, "fake_score": generated}
@@ -137,7 +145,7 @@ class Players:
 
     def generator_loss(self, g_params: dict, ahead: tuple, drawn: Drawn) -> tuple[jax.Array, dict]:
         """The generator's loss, its samples made again; ahead: (discriminator, its moments)."""
-        recipe = self.recipe
+        recipe, weights = self.recipe, self.weights
         fake, _ = self.generate(g_params["generator"], drawn.z)
         discriminator, moments = ahead
         for _ in range(recipe.unroll):
@@ -151,11 +159,11 @@ class Players:
         values = recipe.loss.generator(real[0, :, 0], outputs[0, :, 0])
         metrics = {"generator_loss": values}
         if recipe.generators > 1:
-            values += recipe.diversity * _naming_error(outputs, drawn.z, recipe.generators)
+            values += weights.diversity * _naming_error(outputs, drawn.z, recipe.generators)
         if recipe.reconstruction:
             codes = self.networks.reconstruct(g_params["reconstructor"], fake)
             error = ((codes - drawn.z[..., : self.networks.latent]) ** 2).mean((-2, -1))
-            values += recipe.reconstruction * error
+            values += weights.reconstruction * error
             metrics["reconstruction_error"] = error
         return values.sum(), _sums(metrics)
 

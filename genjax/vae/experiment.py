@@ -13,27 +13,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from genjax import claims, data
-from genjax.core import machine, order, parallel, processes, steps, training
+from genjax.core import machine, parallel, processes
 from genjax.core.beside import on_cores
 from genjax.core.errors import UsageError
 from genjax.core.progress import say
-from genjax.images import classifier, distances, stored
+from genjax.images import classifier, distances
 from genjax.report import page
 from genjax.run import Experiment, Run, execute
-from genjax.vae import evaluate, latents, load, networks, objectives
+from genjax.vae import evaluate, latents, load, networks, objectives, training
 from genjax.vae.about import ABOUT
 from genjax.vae.architecture import Architecture
 from genjax.vae.claims import judge
-from genjax.vae.config import Arm, Config
+from genjax.vae.config import Config
 from genjax.vae.figures import FIGURES
 from genjax.vae.models import MODELS
 from genjax.vae.notes import notes
-
-# Initialisation and validation look at no more images than this.
-FIRST = 1000
 
 
 class Job(NamedTuple):
@@ -165,7 +161,7 @@ def work(job: Job, folder, clock) -> None:
         if folder.read_json(f"evaluation/{name}.json") is not None:
             continue
         with clock.part("train"):
-            params = train(job, folder, name)
+            params = training.train(job, folder, name)
         with clock.part("evaluate"), latents.short_of_convergence():
             found, arrays = measure(job, name, params, ref)
             if model.log_std:
@@ -173,77 +169,6 @@ def work(job: Job, folder, clock) -> None:
                 found["decoder_std"] = stds
             folder.write_arrays(f"arrays/{name}.npz", arrays)
             folder.write_json(f"evaluation/{name}.json", found)
-
-
-def optimizer_of(config: Config, arm: Arm) -> optax.GradientTransformation:
-    """Adam with the arm's schedule."""
-    adam, share = partial(optax.adam, eps=arm.adam_eps), steps.schedule(arm.schedule, config.steps)
-    return steps.with_peak(adam, arm.learning_rate, share)
-
-
-def step_of(config: Config, name: str, model: networks.Model) -> Callable:
-    """The training step of an arm."""
-    arm = config.arms()[name]
-    return steps.training_step(
-        MODELS[arm.model].loss(arm, model),
-        optimizer_of(config, arm),
-        reduction=arm.reduction,
-        prepare=objectives.binarize if config.binarize == "dynamic" else None,
-    )
-
-
-def begin(config: Config, name: str, model: networks.Model, images):
-    """The states of all seeds before the first step, on the host; images as `Model.init`'s."""
-    optimizer = optimizer_of(config, config.arms()[name])
-
-    def one(key):
-        return steps.init_state(model.init(key, images), optimizer)
-
-    return training.initial(one, config.all_seeds)
-
-
-def train(job: Job, folder, name: str):
-    """Trains all seeds of an arm, or continues; returns params with leaves [seeds, ...]."""
-    config, model, arm = job.config, job.models[name], job.config.arms()[name]
-    loss, dynamic = MODELS[arm.model].loss(arm, model), config.binarize == "dynamic"
-    when, seeds = training.schedule(config), config.all_seeds
-    kept, first = stored.kept(job.images), data.floats(job.images[:FIRST])
-    needs = training.needs(config, when, convolutions=arm.arch == "conv")
-    compiled = parallel.compile_step(
-        step_of(config, name, model),
-        kept.arrays,
-        seeds,
-        config.batch_size,
-        mode=config.parallel,
-        needs=stored.needs(kept, needs, len(seeds) * config.batch_size),
-        take=kept.take,
-    )
-    state = begin(config, name, model, first)
-    validate = validation(loss, job.splits["valid"]["image"][:FIRST], seeds, dynamic)
-    index = order.batches(seeds, len(job.images), config.batch_size)
-    with stored.reading(kept, index, compiled, when.steps) as batches:
-        state = training.train(folder, name, compiled, state, when, batches, validate=validate)
-    return state.params
-
-
-def validation(loss, images, seeds, dynamic):
-    """state -> {"valid_loss": [seeds]}: the training loss on held-out images, the same noise."""
-    index = jnp.arange(len(images))
-
-    @jax.jit
-    def mean_loss(params, key):
-        pixels = objectives.bernoulli_pixels(key, index, images) if dynamic else images
-        batch = {"image": pixels, "index": index, "weight": jnp.ones(len(images))}
-        return loss(params, batch, key, parallel.identity)[0].mean()
-
-    def validate(state):
-        def of(one):
-            return mean_loss(one[0], jax.random.key(one[1]))
-
-        pairs = list(zip(parallel.each(state.params, len(seeds)), seeds, strict=True))
-        return {"valid_loss": jax.device_get(processes.map_shared(of, pairs))}
-
-    return validate
 
 
 def measured_images(config: Config, splits: dict) -> dict:
@@ -314,7 +239,7 @@ def untrained(job: Job, ref) -> list[Callable]:
     encode = jax.jit(lambda params, x: model.encode(params, x)["mean"])
     rebuild = jax.jit(lambda params, x: jax.nn.sigmoid(model.decode(params, encode(params, x))))
     # The program of an arm `ae`, which thus is compiled.
-    begun = begin(plain, name, model, train["image"][:FIRST]).params
+    begun = training.begin(plain, name, model, train["image"][: training.FIRST]).params
 
     def of_seed(params, seed):
         rebuilt = parallel.batched(partial(rebuild, params), test["image"])

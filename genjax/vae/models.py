@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """A model: (arm, network) -> its loss, in nats an image (`objectives`).
+    """A model: (arm, network, **weights) -> its loss, in nats an image (`objectives`).
 
-    deterministic: a code is a point, not a distribution. network: arm -> the fields of Architecture
-    in which it differs from a flat one, Kingma & Welling's. draws: arm -> latents drawn an image.
+    weights: arm -> the weights of its loss by their names in `objectives`. deterministic: a code is
+    a point, not a distribution. network: arm -> the fields of Architecture in which it differs from
+    a flat one, Kingma & Welling's. draws: arm -> latents drawn an image.
     """
 
-    loss: "Callable[[Arm, Model], Callable]"
+    loss: "Callable[..., Callable]"
+    weights: "Callable[[Arm], dict[str, float]]" = lambda arm: {}
     deterministic: bool = False
     network: "Callable[[Arm], dict[str, Any]]" = lambda arm: {}
     draws: "Callable[[Arm], int]" = lambda arm: 1 if arm.deterministic else arm.k
@@ -114,19 +116,29 @@ class ModelOptions(Options):
     )
 
 
-def _reconstruction(arm: "Arm", model: "Model", **penalties) -> Callable:
+def weights(arm: "Arm") -> dict[str, float]:
+    """The weights of an arm's loss."""
+    return MODELS[arm.model].weights(arm)
+
+
+def loss(arm: "Arm", model: "Model") -> Callable:
+    """What an arm's network minimises, as `objectives` says."""
+    return MODELS[arm.model].loss(arm, model, **weights(arm))
+
+
+def _reconstruction(arm: "Arm", model: "Model", **weights) -> Callable:
     from genjax.vae import objectives
 
-    return objectives.reconstruction_loss(model, **penalties)
+    return objectives.reconstruction_loss(model, **weights)
 
 
-def _rae(arm: "Arm", model: "Model") -> Callable:
+def _rae(arm: "Arm") -> dict[str, float]:
     smooth = {
         "l2": {"decoder_l2": arm.rae_decoder},
         "gp": {"decoder_gradient": arm.rae_decoder},
         "sn": {},  # In the network.
     }[arm.rae]
-    return _reconstruction(arm, model, latent_weight=arm.rae_latent, **smooth)
+    return {"latent_weight": arm.rae_latent} | smooth
 
 
 def _draws(arm: "Arm") -> int:
@@ -158,22 +170,23 @@ def _bound(arm: "Arm", model: "Model", **weights) -> Callable:
 MODELS = {
     "ae": Kind(_reconstruction, deterministic=True),
     # Vincent et al. 2008.
-    "dae": Kind(
-        lambda arm, model: _reconstruction(arm, model, corruption=arm.corruption),
-        deterministic=True,
-    ),
+    "dae": Kind(_reconstruction, lambda arm: {"corruption": arm.corruption}, deterministic=True),
     # Ghosh et al. 2020.
-    "rae": Kind(_rae, deterministic=True, network=lambda arm: {"spectral_norm": arm.rae == "sn"}),
+    "rae": Kind(
+        _reconstruction,
+        _rae,
+        deterministic=True,
+        network=lambda arm: {"spectral_norm": arm.rae == "sn"},
+    ),
     # Kingma & Welling 2014.
     "vae": Kind(_elbo),
     # Higgins et al. 2017.
-    "beta_vae": Kind(lambda arm, model: _elbo(arm, model, beta=arm.beta)),
+    "beta_vae": Kind(_elbo, lambda arm: {"beta": arm.beta}),
     # Burda et al. 2016.
     "iwae": Kind(_iwae, draws=lambda arm: arm.iwae_k),
     # Tolstikhin et al. 2018.
     "wae_mmd": Kind(
-        lambda arm, model: _reconstruction(arm, model, mmd_weight=arm.mmd_weight),
-        deterministic=True,
+        _reconstruction, lambda arm: {"mmd_weight": arm.mmd_weight}, deterministic=True
     ),
     # Tomczak & Welling 2018.
     "vamp": Kind(_bound, network=lambda arm: {"pseudo_inputs": arm.pseudo_inputs}, draws=_draws),
@@ -185,7 +198,9 @@ MODELS = {
     ),
     # Sonderby et al. 2016.
     "ladder": Kind(
-        lambda arm, model: _bound(arm, model, free_bits=arm.free_bits),
+        _bound,
+        # Of --bound=elbo.
+        lambda arm: {"free_bits": arm.free_bits} if arm.bound == "elbo" else {},
         network=lambda arm: {"family": "ladder", "layers": arm.layers},
         draws=_draws,
     ),

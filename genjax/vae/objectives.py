@@ -1,6 +1,8 @@
 """What autoencoders minimise, per example in nats; noise belongs to an example, not to its place.
 
-An objective is `loss(params, batch, key, gather) -> (losses [batch], metrics)`.
+An objective is `loss(params, batch, key, gather, **weights) -> (losses [batch], metrics)`; weights
+are those that it was made with, or, as a part of training's state, arguments of a program. What it
+was made with says which terms there are: one of weight 0 is not computed.
 """
 
 from collections.abc import Callable
@@ -52,14 +54,14 @@ def elbo_loss(model: Model, *, k: int = 1, beta: float = 1.0, free_bits: float =
     further (Kingma et al. 2016, eq. 15, by layer). The bound on the batch mean is a gate on each
     example's gradient, so that the loss stays a sum over examples.
     """
-    edges = [sum(model.layers[:i]) for i in range(1, len(model.layers))]
+    edges, gated = [sum(model.layers[:i]) for i in range(1, len(model.layers))], free_bits > 0
 
-    def loss(params, batch, key, gather):
+    def loss(params, batch, key, gather, beta=beta, free_bits=free_bits):
         _, draw, log_prob = _draws(model, params, batch, key, k)
         distortion, kl = -log_prob.mean(0), draw.kl.mean(0)
         rate = kl.sum(-1)
         penalty = rate
-        if free_bits:
+        if gated:
             layers = jnp.stack([part.sum(-1) for part in jnp.split(kl, edges, -1)], -1)
             weight = gather(batch["weight"])[:, None]
             mean = (weight * gather(jax.lax.stop_gradient(layers))).sum(0) / weight.sum()
@@ -139,27 +141,38 @@ def reconstruction_loss(
         N(0, I), inverse multiquadric kernels (WAE-MMD, Tolstikhin et al. 2018, algorithm 2).
     """
 
-    def loss(params, batch, key, gather):
+    made = {
+        "corruption": corruption,
+        "latent_weight": latent_weight,
+        "decoder_l2": decoder_l2,
+        "decoder_gradient": decoder_gradient,
+        "mmd_weight": mmd_weight,
+    }
+    terms = {name for name, weight in made.items() if weight}
+
+    def loss(params, batch, key, gather, **weights):
+        weights = made | weights
         images, index = batch["image"], batch["index"]
         inputs = images
-        if corruption:
+        if "corruption" in terms:
             noise = example_noise(jax.random.normal, key, CORRUPT, index, images.shape[1:])
-            inputs = images + corruption * noise
+            inputs = images + weights["corruption"] * noise
         z = model.mean(params, model.encode(params, inputs))
         distortion = -model.log_prob(params, model.decode(params, z), images)
-        penalty = 0.5 * latent_weight * (z**2).sum(-1)
+        penalty = 0.5 * weights["latent_weight"] * (z**2).sum(-1)
         metrics = {"distortion": distortion}
-        if decoder_l2:
+        if "decoder_l2" in terms:
             flat, _ = jax.tree_util.tree_flatten_with_path(params["decoder"])
-            penalty += decoder_l2 * sum((v**2).sum() for p, v in flat if p[-1].key == "kernel")
-        if decoder_gradient:
+            squares = sum((v**2).sum() for p, v in flat if p[-1].key == "kernel")
+            penalty += weights["decoder_l2"] * squares
+        if "decoder_gradient" in terms:
             pixels, pull = jax.vjp(lambda z: jax.nn.sigmoid(model.decode(params, z)), z)
             noise = example_noise(jax.random.normal, key, PROJECT, index, pixels.shape[1:])
-            penalty += decoder_gradient * (pull(noise)[0] ** 2).sum(-1)
-        if mmd_weight:
+            penalty += weights["decoder_gradient"] * (pull(noise)[0] ** 2).sum(-1)
+        if "mmd_weight" in terms:
             prior_key = jax.random.fold_in(key, PRIOR)
             mmd = _mmd_terms(z, gather(z), gather(batch["weight"]), prior_key)
-            penalty += mmd_weight * mmd
+            penalty += weights["mmd_weight"] * mmd
             metrics["mmd"] = mmd
         return distortion + penalty, metrics
 

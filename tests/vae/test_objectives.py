@@ -10,9 +10,8 @@ import pytest
 
 from genjax.core import steps
 from genjax.core.parallel import identity
-from genjax.vae import densities, experiment, networks, objectives
+from genjax.vae import densities, networks, objectives
 from genjax.vae.architecture import Architecture
-from genjax.vae.config import Config
 
 IMAGES = jnp.round(jax.random.uniform(jax.random.key(3), (5, 4, 4, 1)))
 BATCH = {"image": IMAGES, "index": jnp.array([7, 2, 9, 4, 0]), "weight": jnp.ones(5)}
@@ -277,17 +276,3 @@ def test_a_peak_in_the_state_is_that_of_a_schedule(name):
         left, states[0] = written.update(PARAMS, states[0])
         right, states[1] = held.update(PARAMS, states[1])
         jax.tree.map(np.testing.assert_array_equal, left, right)
-
-
-def test_arms_that_differ_in_their_rates_are_one_program():
-    arms = {"a": {}, "b": {"learning_rate": 3e-3}, "c": {"adam_eps": 1e-3}}
-    config = Config(steps=100, seeds=1, variants=arms)
-
-    def program(name):
-        state = steps.init_state(PARAMS, experiment.optimizer_of(config, config.arms()[name]))
-        step = experiment.step_of(config, name, MODEL)
-        alone = functools.partial(step, total=identity, gather=identity)
-        return jax.jit(alone).lower(state, BATCH, KEY).as_text()
-
-    a, b, c = map(program, arms)
-    assert a == b != c
