@@ -25,6 +25,7 @@ from genjax.lm.transformer import Large
 from genjax.scaling.config import Config as AttentionConfig
 from genjax.scaling.training import optimizer
 from genjax.vae import experiment as vaes
+from genjax.vae import training as autoencoders
 from genjax.vae.config import Config as VaeConfig
 
 # Examples that lie on the devices: MNIST's images, PacGAN's points, sequences.
@@ -60,11 +61,10 @@ def vae(config: VaeConfig, name: str, devices: Sequence, shape=(28, 28, 1)) -> S
     model = vaes.network(config, name, shape)
     grey = np.resize(np.arange(256, dtype=np.float32) / LEVELS[-1], (2, *shape))
     kept = store(grey)
-    adam = vaes.optimizer_of(config, arm)
     return _step(
         config,
-        vaes.step_of(config, name, model),
-        lambda key: steps.init_state(model.init(key, jnp.asarray(grey)), adam),
+        autoencoders.step_of(config, name, model),
+        autoencoders.first_of(config, name, model, jnp.asarray(grey)),
         {"image": jax.ShapeDtypeStruct((IMAGES, kept.rows.shape[1]), kept.rows.dtype)},
         needs,
         devices,

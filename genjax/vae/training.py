@@ -38,15 +38,16 @@ def step_of(config: Config, name: str, model: networks.Model) -> Callable:
     )
 
 
-def begin(config: Config, name: str, model: networks.Model, images):
-    """The states of all seeds before the first step, on the host; images as `Model.init`'s."""
+def first_of(config: Config, name: str, model: networks.Model, images) -> Callable:
+    """key -> the state before the first step; images as `Model.init`'s."""
     arm = config.arms()[name]
-    optimizer = optimizer_of(config, arm)
+    optimizer, weights = optimizer_of(config, arm), models.weights(arm)
+    return lambda key: steps.init_state(model.init(key, images), optimizer, weights)
 
-    def one(key):
-        return steps.init_state(model.init(key, images), optimizer, models.weights(arm))
 
-    return training.initial(one, config.all_seeds)
+def begin(config: Config, name: str, model: networks.Model, images):
+    """The states of all seeds before the first step, on the host."""
+    return training.initial(first_of(config, name, model, images), config.all_seeds)
 
 
 def train(job: "Job", folder, name: str):
